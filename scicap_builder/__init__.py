@@ -1,0 +1,1 @@
+"""Papers in, figure records out."""
