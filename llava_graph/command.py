@@ -1,0 +1,35 @@
+"""What all commands share: an error of ours is one line on stderr and exit status 2, Ctrl-C is 130."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.console import Console
+
+from llava_graph.errors import LlavaGraphError
+
+stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
+    """Run a typer app as a process and exit. `LLAVA_GRAPH_DEBUG=1` shows the traceback of our own errors too."""
+    try:
+        app(args=args)
+    except LlavaGraphError as error:
+        if os.environ.get("LLAVA_GRAPH_DEBUG"):
+            raise
+        complain(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone; that is no error of the command.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def complain(text: str) -> None:
+    """One line `error: …` on stderr."""
+    stderr.print(f"[bold red]error:[/] {' '.join(text.split())}".replace("\n", " "), markup=True)

@@ -1,0 +1,232 @@
+"""From a figure record and a question to chat messages: the one prompt that training, serving and evaluation share.
+
+Context (caption, text in the figure, table, title, abstract, mentions) goes in under a token budget that shortens the
+least useful part first and never touches the question.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llava_graph.errors import InputError, SampleRefused, did_you_mean
+from llava_graph.record import Figure, OcrLine, Turn
+
+Message = dict[str, Any]
+"""{"role": "user" | "assistant" | "system", "content": [{"type": "image"} | {"type": "text", "text": str}, …]}"""
+
+MAX_QUESTION_CHARS = 8000
+"""A longer question is refused, not cut: at ~4 characters a token it would fill a 2048-token context by itself."""
+
+STYLES = ("figure", "llava_graph")
+
+EXPLAIN_REQUESTS = (
+    "Explain this figure.",
+    "What does this figure show?",
+    "Describe what is plotted and what it tells the reader.",
+    "Explain the figure as the paper's text would.",
+    "Walk me through this figure.",
+    "What should a reader take from this figure?",
+    "Summarize the figure and its main finding.",
+    "Give a detailed explanation of the figure.",
+)
+
+LLAVA_GRAPH_REQUESTS = (
+    "Describe the following image in detail",
+    "Provide a detailed description of the given image",
+    "Give an elaborate explanation of the image you see",
+    "Share a comprehensive rundown of the presented image",
+    "Offer a thorough analysis of the image",
+    "Explain the various aspects of the image before you",
+    "Clarify the contents of the displayed image with great detail",
+    "Characterize the image using a well-detailed description",
+    "Break down the elements of the image in a detailed manner",
+    "Walk through the important details of the image",
+    "Portray the image with a rich, descriptive narrative",
+    "Narrate the contents of the image with precision",
+    "Analyze the image in a comprehensive and detailed manner",
+    "Illustrate the image through a descriptive explanation",
+    "Examine the image closely and share its details",
+    "Write an exhaustive depiction of the given image",
+)
+"""The published system's 16 instructions (LLaVA-Graph data set, 2023), without a final dot as its notebook has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptOptions:
+    """Which slots of the record the prompt shows."""
+
+    style: str = "figure"
+    """ "figure": ours. "llava_graph": byte for byte as the published LLaVA-Graph checkpoints were trained."""
+    caption: bool = True
+    ocr: bool = True
+    table: bool = True
+    title: bool = False
+    abstract: bool = False
+    mentions: bool = False
+    """Off by default: the first mention is the training target."""
+    max_context_tokens: int = 512
+    """Budget for the context, question not counted."""
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES:
+            raise InputError(f"unknown prompt style {self.style!r}", next_step=did_you_mean(self.style, STYLES))
+        if self.max_context_tokens < 0:
+            raise InputError(f"max_context_tokens must be >= 0, got {self.max_context_tokens}")
+
+
+def about_tokens(text: str) -> int:
+    """A cheap upper estimate: four characters a token, as English text has in the usual vocabularies."""
+    return (len(text) + 3) // 4
+
+
+CountTokens = Callable[[str], int]
+
+
+def build_messages(
+    figure: Figure,
+    question: str | None = None,
+    options: PromptOptions = PromptOptions(),
+    *,
+    count_tokens: CountTokens = about_tokens,
+    history: Sequence[Turn] = (),
+) -> list[Message]:
+    """Messages that end with the user's turn: the figure, its context and `question` (None: an explain request).
+
+    With `history` (earlier turns, user first) the context stays in the first user turn and `question` comes last.
+    Raises InputError if the question is empty or longer than MAX_QUESTION_CHARS.
+    """
+    request = explain_request(figure.id, options) if question is None else checked_question(question)
+    turns = [*history, Turn(role="user", text=request)]
+    if [turn.role for turn in turns] != [("user", "assistant")[index % 2] for index in range(len(turns))]:
+        raise InputError("the turns must alternate, the user first and last", where=figure.id)
+    first, *rest = turns
+    opening = opening_message(figure, first.text, options, count_tokens)
+    return [opening, *(text_message(turn.role, turn.text) for turn in rest)]
+
+
+def build_sample(figure: Figure, options: PromptOptions = PromptOptions(), *, count_tokens: CountTokens = about_tokens) -> list[Message]:
+    """Messages with the supervised answers: `figure.turns`, else the first mention as answer to an explain request.
+
+    Raises SampleRefused (reasons: no-target, bad-turns) when the record teaches nothing.
+    """
+    turns = figure.turns
+    if not turns:
+        if not figure.first_mention.strip():
+            raise SampleRefused("no paragraph cites the figure and no dialogue is given", reason="no-target", where=figure.id)
+        turns = (
+            Turn(role="user", text=explain_request(figure.id, options)),
+            Turn(role="assistant", text=figure.first_mention),
+        )
+    if len(turns) % 2 or any(turn.role != ("user", "assistant")[index % 2] for index, turn in enumerate(turns)):
+        raise SampleRefused("the turns must alternate, user first, assistant last", reason="bad-turns", where=figure.id)
+    if not all(turn.text.strip() for turn in turns if turn.role == "assistant"):
+        raise SampleRefused("an answer is empty", reason="no-target", where=figure.id)
+    opening = opening_message(figure, turns[0].text, options, count_tokens)
+    return [opening, *(text_message(turn.role, turn.text.strip()) for turn in turns[1:])]
+
+
+def explain_request(figure_id: str, options: PromptOptions = PromptOptions()) -> str:
+    """One of the instructions, chosen by hash of the id: varied over a data set, the same on every run."""
+    requests = LLAVA_GRAPH_REQUESTS if options.style == "llava_graph" else EXPLAIN_REQUESTS
+    return requests[hashlib.sha256(figure_id.encode()).digest()[0] % len(requests)]
+
+
+def checked_question(question: str) -> str:
+    """The question stripped. Raises InputError when it is empty or too long to be answered whole."""
+    question = question.strip()
+    if not question:
+        raise InputError("the question is empty")
+    if len(question) > MAX_QUESTION_CHARS:
+        raise InputError(f"the question has {len(question)} characters, at most {MAX_QUESTION_CHARS} are read", next_step="Shorten it")
+    return question
+
+
+def text_message(role: str, text: str) -> Message:
+    """A message without an image."""
+    return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+def opening_message(figure: Figure, request: str, options: PromptOptions, count_tokens: CountTokens) -> Message:
+    """The first user turn: the image (if the figure has one), the context and the request."""
+    if options.style == "llava_graph":
+        return _historic_message(figure, request, options)
+    context = render_context(figure, options, count_tokens)
+    text = f"{context}\n{request}" if context else request
+    image = [{"type": "image"}] if figure.image is not None else []
+    return {"role": "user", "content": [*image, {"type": "text", "text": text}]}
+
+
+def render_context(figure: Figure, options: PromptOptions, count_tokens: CountTokens = about_tokens) -> str:
+    """The context slots as text, at most `options.max_context_tokens` long. Empty slots leave no trace.
+
+    Shortened in this order: mentions (last paragraph first), abstract, text in the figure (its end), table (last rows),
+    title, caption (its end).
+    """
+    slots = _slots(figure, options)
+    shortening = ("Paragraphs that cite it", "Abstract", "Text in the figure", "Data table", "Paper", "Caption")
+    for name in shortening:
+        while name in slots and count_tokens(_join(slots)) > options.max_context_tokens:
+            pieces = slots[name]
+            if len(pieces) > 1:
+                # Drop a tenth at a time: a budget far below the text is reached in a few steps.
+                slots[name] = pieces[: len(pieces) - max(1, len(pieces) // 10)]
+            else:
+                shorter = _shorten_words(pieces[0])
+                slots[name] = (shorter,)
+                if not shorter:
+                    del slots[name]
+    return _join(slots)
+
+
+def _slots(figure: Figure, options: PromptOptions) -> dict[str, tuple[str, ...]]:
+    """Slot name -> its pieces, in the order of the prompt: what is dropped first stands last within a slot."""
+    paper, table = figure.paper, figure.table
+    caption = " ".join(f"{figure.label}: {figure.caption}".split()) if figure.label and figure.caption else figure.caption.strip()
+    rows = tuple(" | ".join(row) for row in (table.header, *table.rows)) if table else ()
+    found = {
+        "Paper": (paper.title,) if options.title else (),
+        "Abstract": (paper.abstract,) if options.abstract else (),
+        "Caption": (caption,) if options.caption else (),
+        "Text in the figure": ocr_pieces(figure.ocr) if options.ocr else (),
+        "Data table": rows if options.table else (),
+        "Paragraphs that cite it": figure.mentions if options.mentions else (),
+    }
+    return {name: kept for name, pieces in found.items() if (kept := tuple(piece.strip() for piece in pieces if piece.strip()))}
+
+
+_SEPARATORS = {"Text in the figure": " | ", "Data table": "\n"}
+
+
+def _join(slots: dict[str, tuple[str, ...]]) -> str:
+    return "\n".join(f"{name}: {_SEPARATORS.get(name, ' ').join(pieces)}" for name, pieces in slots.items())
+
+
+def _shorten_words(text: str) -> str:
+    words = text.split()
+    return " ".join(words[: len(words) - max(1, len(words) // 10)])
+
+
+def ocr_pieces(lines: Sequence[OcrLine]) -> tuple[str, ...]:
+    """The text in the figure, named by role where the role is known; ticks last, because they are worth least."""
+    named = [f"{line.role}: {line.text}" for line in lines if line.role in ("title", "x-axis", "y-axis", "legend")]
+    other = [line.text for line in lines if line.role == "other"]
+    ticks = [line.text for line in lines if line.role == "tick"]
+    return tuple(dict.fromkeys([*named, *other, *ticks]))
+
+
+def _historic_message(figure: Figure, request: str, options: PromptOptions) -> Message:
+    """LLaVA-Graph 2023: `OCR extracted text list, separated by ', ' : <full text>, <token>, … <caption><image>\\n<request>`.
+
+    Its OCR came as the whole text first and then every token again; without OCR the sentence is left out.
+    """
+    texts = [line.text for line in figure.ocr] if options.ocr else []
+    context = f"OCR extracted text list, separated by ', ' : {', '.join([' '.join(texts), *texts])} " if texts else ""
+    content: list[dict[str, str]] = []
+    before = context + (figure.caption if options.caption else "")
+    if before:
+        content.append({"type": "text", "text": before})
+    if figure.image is not None:
+        content.append({"type": "image"})
+    content.append({"type": "text", "text": request})
+    return {"role": "user", "content": content}
