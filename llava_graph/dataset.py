@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llava_graph.card import data_card
-from llava_graph.errors import DatasetError, RecordError, did_you_mean
+from llava_graph.errors import DatasetError, did_you_mean
 from llava_graph.record import SPLITS, Dropped, Figure, split_of
 
 FORMAT = 1
@@ -120,12 +120,18 @@ class DatasetWriter:
                     next_step="Use the same options to go on, another --out, or --overwrite to begin anew",
                 )
         elif self.out.exists() and any(self.out.iterdir()):
-            raise DatasetError("the folder is not empty and holds no data set of ours", where=str(self.out), next_step="Give another --out")
+            raise DatasetError(
+                "the folder is not empty and holds no data set of ours",
+                where=str(self.out),
+                next_step="Give another --out",
+            )
         (self.out / "data").mkdir(parents=True, exist_ok=True)
         for leftover in (self.out / "data").glob(".tmp-*"):  # of a killed build
             shutil.rmtree(leftover)
         if not manifest.exists():
-            write_json(manifest, {"format": FORMAT, "options": self.options, "versions": _versions(), "finished": False})
+            write_json(
+                manifest, {"format": FORMAT, "options": self.options, "versions": _versions(), "finished": False}
+            )
 
     def write_shard(self, keys: Sequence[str], figures: Sequence[Figure], dropped: Sequence[Dropped] = ()) -> None:
         """Write one shard for the units of work `keys`, at once or not at all."""
@@ -172,17 +178,30 @@ class DatasetWriter:
     def finish(self) -> BuildSummary:
         """Write dropped.parquet, build.json and the data card."""
         summary = self.summary()
-        _write_parquet(self.out / "dropped.parquet", [asdict(item) for item in _iterate_dropped(self.out)], DROPPED_SCHEMA)
+        _write_parquet(
+            self.out / "dropped.parquet", [asdict(item) for item in _iterate_dropped(self.out)], DROPPED_SCHEMA
+        )
         _write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary)))
         write_json(
             self.out / "build.json",
-            {"format": FORMAT, "options": self.options, "versions": _versions(), "finished": True, "counts": asdict(summary)},
+            {
+                "format": FORMAT,
+                "options": self.options,
+                "versions": _versions(),
+                "finished": True,
+                "counts": asdict(summary),
+            },
         )
         return summary
 
 
 def write_dataset(
-    figures: Iterable[Figure], out: Path, *, dropped: Iterable[Dropped] = (), options: Mapping[str, Any] | None = None, shard_rows: int = 1000
+    figures: Iterable[Figure],
+    out: Path,
+    *,
+    dropped: Iterable[Dropped] = (),
+    options: Mapping[str, Any] | None = None,
+    shard_rows: int = 1000,
 ) -> BuildSummary:
     """Write all `figures` to a new folder `out`, `shard_rows` a shard. For work that can be killed use DatasetWriter."""
     writer = DatasetWriter(out, options=options or {})
@@ -204,14 +223,8 @@ def read_dataset(folder: Path | str, split: str | None = None) -> Iterator[Figur
     if split is not None and split not in SPLITS:
         raise DatasetError(f"unknown split {split!r}", where=str(folder), next_step=did_you_mean(split, SPLITS))
     for file in _files(folder, split):
-        number = 0
-        for row in _rows(file):
-            number += 1
-            where = f"{file.relative_to(folder)} row {number}"
-            try:
-                figure = Figure.from_row(row, where)
-            except RecordError:
-                raise
+        for number, row in enumerate(_rows(file), 1):
+            figure = Figure.from_row(row, f"{file.relative_to(folder)} row {number}")
             if isinstance(figure.image, Path) and not figure.image.is_absolute():
                 figure = replace(figure, image=file.parent / figure.image)
             yield figure
@@ -232,7 +245,12 @@ def _files(folder: Path, split: str | None) -> list[Path]:
     if not is_dataset(folder):
         raise DatasetError("no data set of ours (build.json and data/ are missing)", where=str(folder))
     names = [split] if split else SPLITS
-    return [file for shard in sorted((folder / "data").glob("shard-*")) for name in names if (file := shard / f"{name}.parquet").exists()]
+    return [
+        file
+        for shard in sorted((folder / "data").glob("shard-*"))
+        for name in names
+        if (file := shard / f"{name}.parquet").exists()
+    ]
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -241,7 +259,9 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
             for batch in parquet.iter_batches(batch_size=ROWS_PER_GROUP):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"the shard is broken ({error})", where=str(file), next_step="Delete its folder and build again") from error
+        raise DatasetError(
+            f"the shard is broken ({error})", where=str(file), next_step="Delete its folder and build again"
+        ) from error
 
 
 def _iterate_dropped(folder: Path) -> Iterator[Dropped]:

@@ -1,18 +1,18 @@
 """The one error tree. Every error says what went wrong, where, and what to do next; a command prints it on one line.
 
-    LlavaGraphError
-      InputError            a value, file or option that a person gave
-        RecordError         a figure record with an unknown or wrong field
-        ImageError          an image that cannot be opened within our limits
-        PaperError          a paper that cannot be read: broken, encrypted, withdrawn, empty
-          ArchiveError      an e-print archive that is unsafe or not an archive
-        DatasetError        a folder that is not a data set of ours, or a file in it that is broken
-        SampleRefused       a training sample that would teach nothing or be cut
-      FetchError            the network said no, or nothing
-        AccessDenied        arXiv's 403: the whole run stops, nothing is retried
-      CheckpointError       a model folder that is incomplete or does not fit
-      MissingExtra          an optional package that is not installed
-      ServeError            a controller, worker or page that cannot answer; carries FastChat's error code
+LlavaGraphError
+  InputError            a value, file or option that a person gave
+    RecordError         a figure record with an unknown or wrong field
+    ImageError          an image that cannot be opened within our limits
+    PaperError          a paper that cannot be read: broken, encrypted, withdrawn, empty
+      ArchiveError      an e-print archive that is unsafe or not an archive
+    DatasetError        a folder that is not a data set of ours, or a file in it that is broken
+    SampleRefused       a training sample that would teach nothing or be cut
+  FetchError            the network said no, or nothing
+    AccessDenied        arXiv's 403: the whole run stops, nothing is retried
+  CheckpointError       a model folder that is incomplete or does not fit
+  MissingExtra          an optional package that is not installed
+  ServeError            a controller, worker or page that cannot answer; carries FastChat's error code
 """
 
 import difflib
@@ -75,7 +75,7 @@ class DatasetError(InputError):
     """A folder is not a data set of ours, or a file in it is broken."""
 
 
-class SampleRefused(InputError):  # noqa: N818  (it is a verdict on one sample, counted under `reason`)
+class SampleRefused(InputError):
     """A training sample would teach nothing or would be cut. `reason` is the short name under which it is counted."""
 
     def __init__(self, what: str, *, reason: str, where: str = "", next_step: str = "") -> None:
@@ -91,7 +91,7 @@ class FetchError(LlavaGraphError):
         super().__init__(what, where=where, next_step=next_step)
 
 
-class AccessDenied(FetchError):  # noqa: N818
+class AccessDenied(FetchError):
     """The server forbade access (403). arXiv treats further requests as an attack: the run stops."""
 
 
@@ -99,7 +99,7 @@ class CheckpointError(LlavaGraphError):
     """A model folder is incomplete, or does not fit what is asked of it."""
 
 
-class MissingExtra(LlavaGraphError):  # noqa: N818
+class MissingExtra(LlavaGraphError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str, *, needed_for: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from llava_graph.errors import ImageError
@@ -32,12 +33,13 @@ def open_image(source: bytes | Path | str | Image.Image, *, where: str = "") -> 
         where = where or str(source)
         source = _read(Path(source), where)
     if len(source) > MAX_BYTES:
-        raise ImageError(f"the image has {len(source) / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} are read", where=where)
-    with _decoding(where):
-        with Image.open(io.BytesIO(source), formats=FORMATS) as image:
-            check_size(image.size, where)
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+        raise ImageError(
+            f"the image has {len(source) / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} are read", where=where
+        )
+    with _decoding(where), Image.open(io.BytesIO(source), formats=FORMATS) as image:
+        check_size(image.size, where)
+        image.load()
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 def check_size(size: tuple[int, int], where: str = "") -> None:
@@ -61,9 +63,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(paper, layer).convert("RGB")
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # 16-bit greyscale (radiographs): scale to what is there instead of clipping at 255.
-        low, high = image.getextrema()
-        scale = 255 / max(high - low, 1)  # type: ignore[operator]
-        return image.convert("F").point(lambda v: (v - low) * scale).convert("L").convert("RGB")  # type: ignore[operator]
+        grey = np.asarray(image, dtype=np.float32)
+        low, high = float(grey.min()), float(grey.max())
+        return Image.fromarray(((grey - low) * (255 / max(high - low, 1))).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 
@@ -76,9 +78,8 @@ def encode_png(image: Image.Image) -> bytes:
 
 def image_size(data: bytes, *, where: str = "") -> tuple[int, int]:
     """(width, height) in px from the header alone. Raises ImageError."""
-    with _decoding(where):
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.size
+    with _decoding(where), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.size
 
 
 def _read(path: Path, where: str) -> bytes:

@@ -105,7 +105,9 @@ def build_messages(
     return [opening, *(text_message(turn.role, turn.text) for turn in rest)]
 
 
-def build_sample(figure: Figure, options: PromptOptions = PromptOptions(), *, count_tokens: CountTokens = about_tokens) -> list[Message]:
+def build_sample(
+    figure: Figure, options: PromptOptions = PromptOptions(), *, count_tokens: CountTokens = about_tokens
+) -> list[Message]:
     """Messages with the supervised answers: `figure.turns`, else the first mention as answer to an explain request.
 
     Raises SampleRefused (reasons: no-target, bad-turns) when the record teaches nothing.
@@ -113,7 +115,9 @@ def build_sample(figure: Figure, options: PromptOptions = PromptOptions(), *, co
     turns = figure.turns
     if not turns:
         if not figure.first_mention.strip():
-            raise SampleRefused("no paragraph cites the figure and no dialogue is given", reason="no-target", where=figure.id)
+            raise SampleRefused(
+                "no paragraph cites the figure and no dialogue is given", reason="no-target", where=figure.id
+            )
         turns = (
             Turn(role="user", text=explain_request(figure.id, options)),
             Turn(role="assistant", text=figure.first_mention),
@@ -138,7 +142,10 @@ def checked_question(question: str) -> str:
     if not question:
         raise InputError("the question is empty")
     if len(question) > MAX_QUESTION_CHARS:
-        raise InputError(f"the question has {len(question)} characters, at most {MAX_QUESTION_CHARS} are read", next_step="Shorten it")
+        raise InputError(
+            f"the question has {len(question)} characters, at most {MAX_QUESTION_CHARS} are read",
+            next_step="Shorten it",
+        )
     return question
 
 
@@ -182,7 +189,11 @@ def render_context(figure: Figure, options: PromptOptions, count_tokens: CountTo
 def _slots(figure: Figure, options: PromptOptions) -> dict[str, tuple[str, ...]]:
     """Slot name -> its pieces, in the order of the prompt: what is dropped first stands last within a slot."""
     paper, table = figure.paper, figure.table
-    caption = " ".join(f"{figure.label}: {figure.caption}".split()) if figure.label and figure.caption else figure.caption.strip()
+    caption = (
+        " ".join(f"{figure.label}: {figure.caption}".split())
+        if figure.label and figure.caption
+        else figure.caption.strip()
+    )
     rows = tuple(" | ".join(row) for row in (table.header, *table.rows)) if table else ()
     found = {
         "Paper": (paper.title,) if options.title else (),
@@ -192,7 +203,11 @@ def _slots(figure: Figure, options: PromptOptions) -> dict[str, tuple[str, ...]]
         "Data table": rows if options.table else (),
         "Paragraphs that cite it": figure.mentions if options.mentions else (),
     }
-    return {name: kept for name, pieces in found.items() if (kept := tuple(piece.strip() for piece in pieces if piece.strip()))}
+    return {
+        name: kept
+        for name, pieces in found.items()
+        if (kept := tuple(piece.strip() for piece in pieces if piece.strip()))
+    }
 
 
 _SEPARATORS = {"Text in the figure": " | ", "Data table": "\n"}

@@ -131,7 +131,9 @@ class Figure:
         if not self.id:
             raise RecordError("a figure needs an id")
         if self.split and self.split not in SPLITS:
-            raise RecordError(f"unknown split {self.split!r}", where=self.id, next_step=did_you_mean(self.split, SPLITS))
+            raise RecordError(
+                f"unknown split {self.split!r}", where=self.id, next_step=did_you_mean(self.split, SPLITS)
+            )
         if self.width < 0 or self.height < 0:
             raise RecordError(f"width and height are px >= 0, got {self.width} x {self.height}", where=self.id)
 
@@ -195,7 +197,9 @@ def parse(kind: type, row: Mapping[str, Any], where: str = "", path: str = "") -
     hints = typing.get_type_hints(kind)
     for name in row:
         if name not in hints:
-            raise RecordError(f"unknown field {path + str(name)!r}", where=where, next_step=did_you_mean(str(name), hints))
+            raise RecordError(
+                f"unknown field {path + str(name)!r}", where=where, next_step=did_you_mean(str(name), hints)
+            )
     values = {name: convert(hints[name], value, where, path + name) for name, value in row.items() if value is not None}
     try:
         return kind(**values)
@@ -212,7 +216,7 @@ def convert(hint: Any, value: Any, where: str, path: str) -> Any:
         if path == "image":
             return _image(value, where)
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return parse(hint, value, where, path + ".")
     if typing.get_origin(hint) is tuple:
         if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
@@ -222,7 +226,9 @@ def convert(hint: Any, value: Any, where: str, path: str) -> Any:
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or isinstance(value, bool):
-        raise RecordError(f"{path} must be {hint.__name__}, got {type(value).__name__} {str(value)[:40]!r}", where=where)
+        raise RecordError(
+            f"{path} must be {hint.__name__}, got {type(value).__name__} {str(value)[:40]!r}", where=where
+        )
     return value
 
 
