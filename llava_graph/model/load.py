@@ -1,0 +1,178 @@
+"""A checkpoint folder in, a model ready to answer out. Nothing is decided by the spelling of the path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llava_graph.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+PACKAGED = Path(__file__).parent / "packaged"
+"""The small model that travels with the package."""
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model with everything needed to ask it something."""
+
+    model: PreTrainedModel
+    """In evaluation mode, on its device."""
+    processor: ProcessorMixin
+    template: str
+    """Jinja source of the checkpoint's chat template."""
+    image_tokens: int
+    """Tokens that one image takes."""
+    context_length: int
+    """tokens, prompt and answer together"""
+    name: str
+    """What the checkpoint calls itself."""
+    about: str
+    """What it is, in a sentence; empty when the checkpoint does not say."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The checkpoint's tokenizer."""
+        return self.processor.tokenizer
+
+    @property
+    def image_processor(self) -> Any:
+        """From PIL images to `pixel_values` (images, 3, H, W)."""
+        return self.processor.image_processor
+
+
+def load(
+    path: Path | str | None = None, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+) -> LoadedModel:
+    """Open a checkpoint folder (None: the packaged model) with safetensors weights; code in it is never run.
+
+    `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
+    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing.
+    """
+    import torch
+
+    folder = PACKAGED if path is None else Path(path)
+    config = check_folder(folder)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
+    processor = load_processor(folder)
+    model = _load_weights(folder, kind).to(place).eval()
+    about = config.get("about")
+    about = about if isinstance(about, dict) else {}
+    return LoadedModel(
+        model=model,
+        processor=processor,
+        template=read_template(folder, processor),
+        image_tokens=count_image_tokens(processor),
+        context_length=_context_length(model, processor.tokenizer),
+        name=str(about.get("name") or folder.resolve().name),
+        about=str(about.get("description", "")),
+    )
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """config.json of a complete checkpoint folder. Raises CheckpointError that names the missing file."""
+    if not folder.is_dir():
+        raise CheckpointError("no such folder", where=str(folder), next_step="Give the folder of a checkpoint")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            "config.json is missing", where=str(folder), next_step="Is this a checkpoint folder?"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"config.json cannot be read ({error})", where=str(folder)) from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise CheckpointError("config.json names no model_type", where=str(folder))
+    if not list(folder.glob("*.safetensors")):
+        pickles = list(folder.glob("*.bin"))
+        raise CheckpointError(
+            "only pickled weights (*.bin) are there, which can run code"
+            if pickles
+            else "the weights (*.safetensors) are missing",
+            where=str(folder),
+            next_step="Save the weights as safetensors" if pickles else "Fetch or train the checkpoint again",
+        )
+    for names, what in ((PROCESSOR_FILES, "image preparation"), (TOKENIZER_FILES, "tokenizer")):
+        if not any((folder / name).is_file() for name in names):
+            raise CheckpointError(f"the {what} is missing ({' or '.join(names)})", where=str(folder))
+    return config
+
+
+def load_processor(folder: Path) -> ProcessorMixin:
+    """Tokenizer and image preparation as plain transformers opens them. Raises CheckpointError."""
+    from transformers import AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        raise CheckpointError(f"the processor does not load ({_first_line(error)})", where=str(folder)) from error
+    if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
+        raise CheckpointError(f"{type(processor).__name__} does not prepare images and text", where=str(folder))
+    return processor
+
+
+def read_template(folder: Path, processor: ProcessorMixin) -> str:
+    """The chat template in the checkpoint. Raises CheckpointError when it brings none."""
+    template = getattr(processor, "chat_template", None) or getattr(processor.tokenizer, "chat_template", None)
+    if not isinstance(template, str) or not template:
+        raise CheckpointError(
+            "the chat template is missing (chat_template.jinja)",
+            where=str(folder),
+            next_step="Copy the template the model was trained with from llava_graph/templates into the folder",
+        )
+    return template
+
+
+def count_image_tokens(processor: ProcessorMixin) -> int:
+    """Tokens that one image takes in the prompt, by asking the processor itself."""
+    from PIL import Image
+
+    token = getattr(processor, "image_token", "<image>")
+    ids = processor(text=token, images=Image.new("RGB", (64, 64), "white"))["input_ids"]
+    image_id = processor.tokenizer.convert_tokens_to_ids(token)
+    return sum(1 for number in ids[0] if number == image_id)
+
+
+def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForImageTextToText
+
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"the weights do not load ({_first_line(error)})", where=str(folder)) from error
+    for problem in ("missing_keys", "mismatched_keys"):
+        # Silently new weights answer nonsense (LLaVA #808): better no model than such a one.
+        if report.get(problem):
+            names = ", ".join(str(name) for name in sorted(report[problem], key=str)[:3])
+            raise CheckpointError(
+                f"{len(report[problem])} weights are {problem.split('_')[0]} ({names})", where=str(folder)
+            )
+    return model
+
+
+def _context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    config = getattr(model.config, "text_config", model.config)
+    limits = (getattr(config, "max_position_embeddings", 0), tokenizer.model_max_length)
+    # Tokenizers without a limit of their own say 1e30.
+    return min((int(limit) for limit in limits if 0 < limit < 10**9), default=2048)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
