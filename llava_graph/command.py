@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from llava_graph.errors import LlavaGraphError
 
@@ -32,4 +33,4 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
 
 def complain(text: str) -> None:
     """One line `error: …` on stderr."""
-    stderr.print(f"[bold red]error:[/] {' '.join(text.split())}".replace("\n", " "), markup=True)
+    stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}")

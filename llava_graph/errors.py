@@ -83,6 +83,10 @@ class SampleRefused(InputError):
         super().__init__(what, where=where, next_step=next_step)
 
 
+class ContextOverflow(InputError):
+    """The prompt with its images does not fit the model's context. Nothing is cut off on its own."""
+
+
 class FetchError(LlavaGraphError):
     """A download failed for good. `reason` is the short name under which it is counted."""
 

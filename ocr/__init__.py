@@ -1,1 +1,7 @@
-""""""
+"""Reading the text inside figures: an image in, lines with boxes, confidence and role out."""
+
+from ocr.draw import draw_overlay
+from ocr.engines import engines
+from ocr.read import read_text
+
+__all__ = ["draw_overlay", "engines", "read_text"]

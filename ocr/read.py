@@ -1,0 +1,54 @@
+"""An image in, ordered lines with boxes, orientation and role out."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from llava_graph.images import open_image
+from llava_graph.record import OcrLine
+from ocr.engines import Engine, RawLine, get_engine
+from ocr.layout import assign_roles, reading_order
+
+MIN_CONFIDENCE = 0.5
+"""Lines below it are noise more often than text (RapidOCR's own `text_score` default)."""
+TALL = 1.5
+"""A box this many times higher than wide holds text turned by 90 degrees (PaddleOCR's `get_rotate_crop_image`)."""
+
+
+def read_text(
+    image: bytes | Path | str | Image.Image,
+    engine: str | Engine = "rapidocr",
+    *,
+    min_confidence: float = MIN_CONFIDENCE,
+) -> tuple[OcrLine, ...]:
+    """The text in an image, line by line in reading order.
+
+    `engine` is a name (see `engines()`) or anything that behaves like one. Raises ImageError for an image that cannot be
+    opened, InputError for an unknown engine, MissingExtra for one that is not installed.
+    """
+    reader = get_engine(engine) if isinstance(engine, str) else engine
+    opened = open_image(image)
+    lines = [
+        line
+        for raw in reader(opened)
+        if raw.confidence >= min_confidence and (line := to_line(raw, opened.size, reader.name)) is not None
+    ]
+    return assign_roles(reading_order(lines))
+
+
+def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:
+    """A raw line in px of an image of `size` -> a line in 0..1; None when it holds no text."""
+    text = " ".join(raw.text.split())
+    if not text:
+        return None
+    width, height = size
+    xs, ys = [x / width for x, _ in raw.quad], [y / height for _, y in raw.quad]
+    box = (_unit(min(xs)), _unit(min(ys)), _unit(max(xs)), _unit(max(ys)))
+    tall = (box[3] - box[1]) * height > TALL * (box[2] - box[0]) * width
+    return OcrLine(
+        text=text, box=box, confidence=raw.confidence, orientation=90 if tall and len(text) > 1 else 0, source=source
+    )
+
+
+def _unit(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), 4)
