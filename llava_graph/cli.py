@@ -11,6 +11,7 @@ import typer
 
 from llava_graph.command import complain, run
 from llava_graph.errors import InputError, LlavaGraphError
+from llava_graph.examples import example_figures
 from llava_graph.images import encode_png, open_image
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
@@ -52,16 +53,7 @@ def explain(
     """
     from llava_graph.explain import Explainer, GenerationOptions
 
-    picture = open_image(figure)
-    lines = read_figure_text(picture) if ocr else ()
-    record = Figure(
-        id=figure.name,
-        image=encode_png(picture),
-        width=picture.width,
-        height=picture.height,
-        caption=caption,
-        ocr=lines,
-    )
+    record = figure_record(figure, caption, ocr=ocr)
     generation = GenerationOptions(max_new_tokens=max_new_tokens, temperature=temperature)
     explainer = Explainer(model)
     options = PromptOptions(ocr=ocr)
@@ -73,6 +65,52 @@ def explain(
     for text in explainer.stream(record, question, options=options, generation=generation):
         print(text, end="", flush=True)
     print()
+
+
+@app.command()
+def examples(
+    explain: Annotated[
+        int | None, typer.Option(help="Explain the example of this number instead of listing all.")
+    ] = None,
+) -> None:
+    """List the example figures that come with the package, or explain one.
+
+    Examples:
+
+        llava-graph examples
+
+        llava-graph examples --explain 1
+    """
+    from llava_graph.explain import Explainer
+
+    known = example_figures()
+    if explain is None:
+        for number, example in enumerate(known, 1):
+            print(f"{number}  {example.title}\n   {example.path}\n   {example.caption}")
+        return
+    if not 1 <= explain <= len(known):
+        raise InputError(f"there is no example {explain}", next_step=f"Known: 1 to {len(known)}")
+    chosen = known[explain - 1]
+    explainer = Explainer()
+    print(
+        f"Figure:  {chosen.path.name}\nCaption: {chosen.caption}\nModel:   {explainer.model.name}: {explainer.model.about}\n"
+    )
+    for text in explainer.stream(figure_record(chosen.path, chosen.caption, ocr=True)):
+        print(text, end="", flush=True)
+    print("\n")
+
+
+def figure_record(path: Path, caption: str, *, ocr: bool) -> Figure:
+    """A record of one image file. Raises ImageError."""
+    picture = open_image(path)
+    return Figure(
+        id=path.name,
+        image=encode_png(picture),
+        width=picture.width,
+        height=picture.height,
+        caption=caption,
+        ocr=read_figure_text(picture) if ocr else (),
+    )
 
 
 def read_figure_text(picture: Any) -> tuple[OcrLine, ...]:

@@ -103,7 +103,7 @@ def _decoding(where: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"not an image we read ({', '.join(FORMATS)})", where=where) from error
     except Image.DecompressionBombError as error:
-        raise ImageError("the image has too many pixels", where=where) from error
+        raise ImageError(f"the image has more than {MAX_PIXELS // 10**6} megapixels", where=where) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         if isinstance(error, ImageError):
             raise

@@ -1,0 +1,28 @@
+"""What several test files share: real papers beside the checkout, and pictures made on the spot."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from llava_graph.images import encode_png
+
+PAPERS = Path(__file__).resolve().parent.parent.parent / "shared" / "papers"
+
+
+@pytest.fixture(scope="session")
+def papers_dir() -> Path:
+    """Real papers with ground truth; the tests that read them skip where they are missing."""
+    if not (PAPERS / "dev").is_dir():
+        pytest.skip("the folder of real papers is not beside this checkout")
+    return PAPERS
+
+
+@pytest.fixture(scope="session")
+def png() -> bytes:
+    """A small picture with a frame and a slanted line."""
+    image = Image.new("RGB", (120, 80), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((10, 10, 110, 70), outline="black")
+    draw.line((10, 70, 110, 20), fill="red", width=2)
+    return encode_png(image)
