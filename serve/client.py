@@ -1,0 +1,241 @@
+"""How a page (or a script) asks a model: which models there are, what they are, and an answer as it grows.
+
+Speaks FastChat's protocol with any controller and worker. Our own workers take chat messages; for a real FastChat or LLaVA
+worker the prompt is written from the worker's conversation template.
+"""
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import httpx
+
+from llava_graph.errors import ServeError
+from serve.codes import ErrorCode
+from serve.conversation import Conversation
+from serve.protocol import Unframer, data_uri
+
+CONNECT_TIMEOUT_S = 5.0
+SILENCE_TIMEOUT_S = 100.0
+"""FastChat's WORKER_API_TIMEOUT: a worker that says nothing for so long has failed."""
+VICUNA_V1 = Conversation(
+    "vicuna_v1",
+    system_message="A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+    stop_str="</s>",
+)
+"""What LLaVA's own workers were trained with; they cannot be asked for it."""
+
+
+@dataclass(frozen=True)
+class ModelDetails:
+    """What a worker says about its model."""
+
+    name: str
+    about: str = ""
+    context_length: int = 0
+    takes_messages: bool = False
+    """It is one of our workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the answer is sampled; LLaVA's page uses the same defaults."""
+
+    temperature: float = 0.2
+    top_p: float = 0.7
+    max_new_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answer so far."""
+
+    text: str
+    finish_reason: str | None = None
+    completion_tokens: int | None = None
+
+
+class ModelClient:
+    """Reaches the workers of one controller. Every method raises ServeError with the reason in plain words."""
+
+    def __init__(self, controller_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.controller = controller_url.rstrip("/")
+        self._transport = transport
+
+    async def models(self) -> list[str]:
+        """The names of all models that are served now."""
+        async with self._http() as http:
+            return sorted(str(name) for name in await self._ask_controller(http, "/list_models", "models"))
+
+    async def details(self, model: str) -> ModelDetails:
+        """What `model` is."""
+        async with self._http() as http:
+            return await self._details(http, await self._address(http, model), model)
+
+    async def answer(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        images: Sequence[bytes],
+        sampling: Sampling = Sampling(),
+    ) -> AsyncGenerator[Reply]:
+        """The answer to HF chat `messages` with PNG `images`, as it grows. Closing the generator ends it in the worker."""
+        async with self._http() as http:
+            try:
+                address = await self._address(http, model)
+                details = await self._details(http, address, model)
+            except httpx.ConnectError:
+                # A worker that has died since its last heartbeat: the controller looks again and may know another one.
+                await self._ask_controller(http, "/refresh_all_workers")
+                address = await self._address(http, model)
+                details = await self._details_or_gone(http, address, model)
+            body = await self._body(http, address, details, messages, images, sampling)
+            async with aclosing(self._stream(http, address, model, body)) as replies:
+                async for reply in replies:
+                    yield reply
+
+    def _http(self) -> httpx.AsyncClient:
+        timeout = httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        return httpx.AsyncClient(transport=self._transport, verify=_certificates(), trust_env=False, timeout=timeout)
+
+    async def _ask_controller(self, http: httpx.AsyncClient, path: str, field: str = "", **body: str) -> Any:
+        try:
+            response = await http.post(self.controller + path, json=body)
+            response.raise_for_status()
+            return response.json()[field] if field else None
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise ServeError(
+                f"the controller at {self.controller} does not answer",
+                code=ErrorCode.CONTROLLER_WORKER_TIMEOUT,
+                next_step="Start it: llava-graph-serve controller",
+            ) from error
+
+    async def _address(self, http: httpx.AsyncClient, model: str) -> str:
+        address = await self._ask_controller(http, "/get_worker_address", "address", model=model)
+        if not address:
+            raise ServeError(
+                f"no worker serves {model} any more" if model else "no model is running",
+                code=ErrorCode.CONTROLLER_NO_WORKER,
+                next_step="Start one: llava-graph-serve worker",
+            )
+        return address
+
+    async def _details(self, http: httpx.AsyncClient, address: str, model: str) -> ModelDetails:
+        data = await _json(http, address + "/model_details", {"model": model})
+        return ModelDetails(
+            str(data.get("name") or model),
+            str(data.get("about") or ""),
+            int(data.get("context_length") or 0),
+            "chat_template" in data,
+        )
+
+    async def _details_or_gone(self, http: httpx.AsyncClient, address: str, model: str) -> ModelDetails:
+        try:
+            return await self._details(http, address, model)
+        except httpx.HTTPError as error:
+            raise _gone(model) from error
+
+    async def _body(
+        self,
+        http: httpx.AsyncClient,
+        address: str,
+        details: ModelDetails,
+        messages: Sequence[Mapping[str, Any]],
+        images: Sequence[bytes],
+        sampling: Sampling,
+    ) -> dict[str, Any]:
+        """The request in the words that this worker understands."""
+        body: dict[str, Any] = {
+            "model": details.name,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_new_tokens": sampling.max_new_tokens,
+            "images": [data_uri(image) for image in images],
+            "echo": False,
+        }
+        if details.takes_messages:
+            return body | {"messages": list(messages)}
+        data = await _json(http, address + "/worker_get_conv_template", {})
+        conversation = Conversation.from_json(data["conv"]) if "conv" in data else VICUNA_V1
+        placeholder = "$$<image>$$" if "conv" in data else "<image>\n"
+        prompt = conversation.prompt([flat_text(message, placeholder) for message in messages])
+        # LLaVA's worker reads one stop string and wants its images without a data URI's head.
+        images_only = [uri.partition(",")[2] for uri in body["images"]]
+        return body | {"prompt": prompt, "stop": next(iter(conversation.stops), ""), "images": images_only}
+
+    async def _stream(
+        self, http: httpx.AsyncClient, address: str, model: str, body: Mapping[str, Any]
+    ) -> AsyncGenerator[Reply]:
+        prompt = body.get("prompt", "")
+        finished = False
+        try:
+            async with http.stream("POST", address + "/worker_generate_stream", json=body) as response:
+                unframer = Unframer()
+                async for data in response.aiter_bytes():
+                    for piece in unframer.feed(data):
+                        reply = _reply(piece, prompt)
+                        finished = True
+                        yield reply
+                finished = finished and not unframer.rest
+                if response.status_code != httpx.codes.OK:
+                    _reply(unframer.rest, prompt)
+        except httpx.TimeoutException as error:
+            raise ServeError(
+                f"the worker of {model} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
+                code=ErrorCode.CONTROLLER_WORKER_TIMEOUT,
+                next_step="Ask again, or look into its log",
+            ) from error
+        except httpx.HTTPError as error:
+            raise _gone(model) from error
+        if not finished:
+            raise _gone(model)
+
+
+def _reply(piece: bytes, prompt: str) -> Reply:
+    """One chunk. Raises ServeError with the worker's own reason if it is an error."""
+    try:
+        data = json.loads(piece)
+        text, code = data["text"], int(data["error_code"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServeError("the worker's answer is no FastChat stream") from error
+    if code:
+        raise ServeError(str(text), code=code)
+    usage = data.get("usage") or {}
+    return Reply(str(text).removeprefix(prompt), data.get("finish_reason"), usage.get("completion_tokens"))
+
+
+def flat_text(message: Mapping[str, Any], placeholder: str) -> str:
+    """A message as one text, each image as `placeholder`."""
+    return "".join(placeholder if part["type"] == "image" else part["text"] for part in message["content"])
+
+
+def _gone(model: str) -> ServeError:
+    return ServeError(
+        f"the worker of {model} has gone",
+        code=ErrorCode.CONTROLLER_NO_WORKER,
+        next_step="Start it again: llava-graph-serve worker; its log says why it ended",
+    )
+
+
+async def _json(http: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A worker's JSON answer; empty when it does not know the question (LLaVA's worker knows only two)."""
+    response = await http.post(url, json=dict(body), timeout=CONNECT_TIMEOUT_S)
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return {}
+    response.raise_for_status()
+    try:
+        data = response.json()
+    except ValueError as error:
+        raise ServeError(f"the worker's answer to {url} is not JSON") from error
+    return data if isinstance(data, Mapping) else {}
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading the certificates takes 20 ms; once is enough.
+    return ssl.create_default_context()

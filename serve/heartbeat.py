@@ -1,0 +1,101 @@
+"""How a worker stays known to its controller: it registers, beats, and registers again when the controller has forgotten it.
+
+All of it beside the requests: a controller that is down never holds up an answer (LLaVA's worker waits for it in the handler).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx
+
+from serve.guard import bearer
+from serve.protocol import WorkerStatus
+
+log = logging.getLogger(__name__)
+
+HEART_BEAT_INTERVAL_S = 45.0
+"""FastChat's default; its controller forgets a worker after 90 s."""
+RETRY_S = 5.0
+"""Between two attempts to reach a controller that is down."""
+TIMEOUT_S = 5.0
+
+
+class Heartbeat:
+    """Knows the controller's and the worker's address. `run` goes on until it is cancelled."""
+
+    def __init__(
+        self,
+        controller: str,
+        worker: str,
+        *,
+        token: str = "",
+        interval: float = HEART_BEAT_INTERVAL_S,
+        retry: float = RETRY_S,
+        multimodal: bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.controller = controller.rstrip("/")
+        self.worker = worker.rstrip("/")
+        self.interval = interval
+        self.retry = retry
+        self.multimodal = multimodal
+        self._headers = bearer(token)
+        self._transport = transport
+        self._soon = asyncio.Event()
+
+    def nudge(self) -> None:
+        """An answer has ended: let the controller know the new queue length soon."""
+        self._soon.set()
+
+    async def run(self, status: Callable[[], WorkerStatus]) -> None:
+        """Register, then beat every `interval` s and shortly after every answer."""
+        async with httpx.AsyncClient(
+            transport=self._transport, headers=self._headers, trust_env=False, timeout=TIMEOUT_S
+        ) as client:
+            known = False
+            while True:
+                known = await (self._beat(client, status()) if known else self._register(client, status()))
+                if known:
+                    await self._pause()
+                else:
+                    await asyncio.sleep(self.retry)
+
+    async def _pause(self) -> None:
+        # At most one heartbeat a second, however many answers end.
+        await asyncio.sleep(min(1.0, self.interval))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._soon.wait(), max(0.0, self.interval - 1.0))
+        self._soon.clear()
+
+    async def _register(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool:
+        body = {
+            "worker_name": self.worker,
+            "check_heart_beat": True,
+            "worker_status": status.to_json(),
+            "multimodal": self.multimodal,
+        }
+        answer = await self._post(client, "/register_worker", body)
+        if answer is not None:
+            log.info("registered at %s as %s", self.controller, ", ".join(status.model_names))
+        return answer is not None
+
+    async def _beat(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool:
+        """True while the controller knows us. One that cannot be reached may still know us, one that was restarted does not."""
+        body = {"worker_name": self.worker, "queue_length": status.queue_length}
+        answer = await self._post(client, "/receive_heart_beat", body)
+        with suppress(ValueError, AttributeError):
+            return bool(answer is not None and answer.json().get("exist"))
+        return False
+
+    async def _post(self, client: httpx.AsyncClient, path: str, body: dict) -> httpx.Response | None:
+        try:
+            response = await client.post(self.controller + path, json=body)
+        except httpx.HTTPError as error:
+            log.warning("the controller at %s cannot be reached (%s)", self.controller, error or type(error).__name__)
+            return None
+        if response.status_code == httpx.codes.OK:
+            return response
+        log.error("the controller at %s refuses this worker: %s", self.controller, response.text[:500])
+        return None

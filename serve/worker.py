@@ -1,0 +1,216 @@
+"""The worker: one model behind FastChat's endpoints (`fastchat/serve/base_model_worker.py`), streaming, bounded, stoppable.
+
+Our extension for pages that should not guess templates: a request may carry `messages` instead of `prompt`, and
+/model_details also says `name`, `about` and `chat_template`.
+"""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from llava_graph.errors import LlavaGraphError, ServeError
+from llava_graph.images import open_image
+from serve.codes import ErrorCode
+from serve.conversation import Conversation, conversation_of
+from serve.engine import Engine, Step
+from serve.fields import mapping, text
+from serve.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
+from serve.heartbeat import Heartbeat
+from serve.protocol import (
+    GenerateRequest,
+    WorkerStatus,
+    chunk,
+    count_placeholders,
+    error_chunk,
+    frame,
+    image_bytes,
+)
+from serve.slots import Slots, stream_from_thread
+from serve.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How a worker presents itself and how much it takes on."""
+
+    model_names: tuple[str, ...] = ()
+    """Names that clients ask for; empty: the model's own."""
+    limit_worker_concurrency: int = 5
+    """Answers at once (FastChat's default)."""
+    max_waiting: int = 20
+    """Requests that may wait; the next one hears "busy" at once."""
+    conv_template: str = ""
+    """Name under which /worker_get_conv_template gives the conversation; empty: the first model name."""
+
+
+class Worker:
+    """The model, its slots and its names."""
+
+    def __init__(self, engine: Engine, options: WorkerOptions) -> None:
+        self.engine = engine
+        self.model_names = options.model_names or (engine.name,)
+        self.slots = Slots(options.limit_worker_concurrency, options.max_waiting)
+        self._conversation_name = options.conv_template or self.model_names[0]
+
+    def status(self) -> WorkerStatus:
+        """For the controller."""
+        return WorkerStatus(self.model_names, 1, self.slots.queue_length)
+
+    def conversation(self) -> Conversation:
+        """The model's chat template in FastChat's terms. Raises ServeError when it cannot be said in them."""
+        return conversation_of(self.engine.render, self._conversation_name)
+
+    async def answer(self, data: Any) -> AsyncGenerator[dict[str, Any]]:
+        """The chunks that answer a request; the last one may be an error, with its real reason."""
+        try:
+            request = self._checked(GenerateRequest.from_json(data))
+            head = request.prompt if request.echo else ""
+            async with aclosing(stream_from_thread(lambda stop: self._generate(request, stop), self.slots)) as steps:
+                async for step in steps:
+                    yield chunk(head + step.text, step.usage, step.finish_reason)
+        except LlavaGraphError as error:
+            log.info("refused: %s", error)
+            yield error_chunk(error)
+        except Exception as error:  # noqa: BLE001  (whatever the model does, the client hears of it and the worker lives)
+            yield error_chunk(_failure(error))
+
+    def _checked(self, request: GenerateRequest) -> GenerateRequest:
+        if request.model and request.model not in self.model_names:
+            raise ServeError(
+                f"this worker serves {', '.join(self.model_names)}, not {request.model!r}", code=ErrorCode.INVALID_MODEL
+            )
+        if (places := count_placeholders(request)) != len(request.images):
+            raise ServeError(
+                f"the prompt has {places} image placeholder(s) for {len(request.images)} image(s)",
+                code=ErrorCode.VALIDATION_TYPE_ERROR,
+                next_step="Send one image for each <image>",
+            )
+        return request
+
+    def _generate(self, request: GenerateRequest, stopping: threading.Event) -> Iterator[Step]:
+        """In the thread: images are decoded under the slot too, so that memory is bounded."""
+        images = [
+            open_image(image_bytes(image, index), where=f"images[{index}]")
+            for index, image in enumerate(request.images)
+        ]
+        yield from self.engine.generate(request, images, stopping)
+
+
+def _failure(error: Exception) -> ServeError:
+    """An error that is not ours: its traceback goes to the log, the client hears its kind and where to look."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        log.exception("out of memory", exc_info=error)
+        return ServeError(
+            "the model ran out of memory on this request",
+            code=ErrorCode.CUDA_OUT_OF_MEMORY,
+            next_step="Try a smaller image or fewer tokens, or start the worker with a lower --limit-worker-concurrency",
+        )
+    number = secrets.token_hex(4)
+    log.error("request %s failed", number, exc_info=error)
+    return ServeError(
+        f"the model failed on this request ({type(error).__name__})",
+        code=ErrorCode.INTERNAL_ERROR,
+        next_step=f"The worker's log tells more under {number}",
+    )
+
+
+def create_worker(
+    engine: Engine, options: WorkerOptions = WorkerOptions(), *, heartbeat: Heartbeat | None = None
+) -> FastAPI:
+    """The worker as an ASGI app; with `heartbeat` it registers at a controller as soon as it runs, and keeps at it."""
+    worker = Worker(engine, options)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001  (FastAPI's signature)
+        beating = asyncio.create_task(heartbeat.run(worker.status)) if heartbeat else None
+        yield
+        if beating:
+            beating.cancel()
+            with suppress(asyncio.CancelledError):
+                await beating
+
+    app = FastAPI(title="LLaVA-Graph worker", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(NoBrowsers)
+    app.state.worker = worker
+
+    @app.exception_handler(ServeError)
+    async def refuse(request: Request, error: ServeError) -> JSONResponse:  # noqa: ARG001  (FastAPI's signature)
+        return refusal(error)
+
+    _add_generation(app, worker, heartbeat)
+    _add_questions(app, worker)
+    return app
+
+
+def _add_generation(app: FastAPI, worker: Worker, heartbeat: Heartbeat | None) -> None:
+    @app.post("/worker_generate_stream")
+    async def worker_generate_stream(request: Request) -> Stream:
+        data = await read_json(request)
+
+        async def frames() -> AsyncGenerator[bytes]:
+            async with aclosing(worker.answer(data)) as chunks:
+                async for step in chunks:
+                    yield frame(step)
+            if heartbeat:
+                heartbeat.nudge()
+
+        return Stream(frames())
+
+    @app.post("/worker_generate")
+    async def worker_generate(request: Request) -> JSONResponse:
+        answer = asyncio.create_task(_last(worker.answer(await read_json(request))))
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return JSONResponse(answer.result() if answer.done() else {})
+        finally:
+            answer.cancel()
+            gone.cancel()
+
+
+def _add_questions(app: FastAPI, worker: Worker) -> None:
+    @app.post("/worker_get_status")
+    async def worker_get_status() -> dict[str, Any]:
+        return worker.status().to_json()
+
+    @app.post("/count_token")
+    async def count_token(request: Request) -> dict[str, int]:
+        prompt = text(mapping(await read_json(request, MAX_SMALL_BODY), "the request"), "prompt")
+        return {"count": await asyncio.to_thread(worker.engine.count_tokens, prompt), "error_code": 0}
+
+    @app.post("/worker_get_conv_template")
+    async def worker_get_conv_template() -> dict[str, Any]:
+        return {"conv": asdict(worker.conversation())}
+
+    @app.post("/model_details")
+    async def model_details() -> dict[str, Any]:
+        engine = worker.engine
+        return {
+            "context_length": engine.context_length,
+            "name": worker.model_names[0],
+            "about": engine.about,
+            "chat_template": engine.chat_template,
+        }
+
+
+async def _last(chunks: AsyncGenerator[dict[str, Any]]) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    async with aclosing(chunks):
+        async for step in chunks:
+            last = step
+    return last
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
