@@ -162,7 +162,11 @@ def _draw_points(axes: Axes, chart: Chart, style: _Style, rng: np.random.Generat
 def _draw_histogram(axes: Axes, chart: Chart, style: _Style, rng: np.random.Generator) -> None:
     edge = "white" if rng.random() < 0.5 else "black"
     for index, series in enumerate(chart.series):
-        look = {"facecolor": style.palette[index % 4], "edgecolor": edge, "alpha": 0.6 if index else 0.9}
+        look: dict[str, Any] = {
+            "facecolor": style.palette[index % 4],
+            "edgecolor": edge,
+            "alpha": 0.6 if index else 0.9,
+        }
         axes.stairs(series.y, series.x, fill=True, label=series.name or None, **look)
 
 
