@@ -1,0 +1,114 @@
+"""From papers asked for to files on this machine, one after the other, so that arXiv sees one polite visitor."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import groupby
+from pathlib import Path
+
+from llava_graph.errors import AccessDenied, FetchError
+from llava_graph.record import Dropped
+from scicap_builder.arxiv_id import ArxivId
+from scicap_builder.fetch import ArxivClient, Metadata, is_passing
+from scicap_builder.papers import PaperFiles, PaperRef
+
+ROUTES = ("auto", "pdf", "latex")
+FAILURES_IN_A_ROW = 3
+"""So many papers that fail for passing reasons mean that the network or arXiv is down: the rest is left for another run."""
+METADATA_BATCH = 100
+
+Obtained = tuple[PaperRef, PaperFiles | Dropped | FetchError]
+"""The paper asked for, and its files, the reason why it has none, or an error that another run may not meet."""
+
+
+def obtain(papers: Sequence[PaperRef], route: str, client: Callable[[], ArxivClient]) -> Iterator[Obtained]:
+    """The files of each paper in turn. `client` is called if an arXiv paper is among them. Raises AccessDenied."""
+    with ExitStack() as stack:
+        arxiv: ArxivClient | None = None
+        for remote, group in groupby(papers, lambda paper: paper.arxiv is not None):
+            if not remote:
+                yield from ((paper, local_files(paper)) for paper in group)
+                continue
+            arxiv = arxiv or stack.enter_context(client())
+            yield from _from_arxiv(list(group), route, arxiv)
+
+
+def local_files(paper: PaperRef) -> PaperFiles:
+    """A paper that is on this machine already."""
+    return PaperFiles(key=paper.key, id=paper.key, pdf=paper.pdf, source=paper.source, licence=paper.licence)
+
+
+def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iterator[Obtained]:
+    failures = 0
+    down: FetchError | None = None
+    for start in range(0, len(papers), METADATA_BATCH):
+        batch = papers[start : start + METADATA_BATCH]
+        try:
+            known = {} if down else client.metadata([paper.arxiv for paper in batch if paper.arxiv])
+        except AccessDenied:
+            raise
+        except FetchError as error:
+            known, down = {}, error
+        for paper in batch:
+            found = down or arxiv_files(paper, known, route, client)
+            yield paper, found
+            failures = failures + 1 if isinstance(found, FetchError) else 0
+            if isinstance(found, FetchError) and (found.reason == "busy" or failures >= FAILURES_IN_A_ROW):
+                down = found
+
+
+def arxiv_files(
+    paper: PaperRef, known: Mapping[ArxivId, Metadata], route: str, client: ArxivClient
+) -> PaperFiles | Dropped | FetchError:
+    """One paper's files by `route` ("auto", "pdf", "latex"): source and PDF of the same version. Raises AccessDenied."""
+    about = known.get(paper.arxiv) if paper.arxiv else None
+    if about is None:
+        return Dropped(item=paper.key, reason="not-found", detail="arXiv knows no paper under this id")
+    try:
+        source = None if route == "pdf" else _source(client, about, needed=route == "latex")
+        pdf = None if route == "latex" or _is_pdf(source) else client.pdf(about.id)
+        licence = _licence(client, about)
+    except AccessDenied:
+        raise
+    except FetchError as error:
+        if is_passing(error):
+            return error
+        reason = "withdrawn" if about.withdrawn and error.reason in ("no-source", "no-pdf") else error.reason
+        return Dropped(item=f"arxiv:{about.id}", reason=reason, detail=str(error))
+    return PaperFiles(
+        key=paper.key,
+        id=f"arxiv:{about.id}",
+        pdf=pdf,
+        source=source,
+        title=about.title,
+        abstract=about.abstract,
+        categories=about.categories,
+        licence=licence,
+    )
+
+
+def _source(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | None:
+    """The source; None where arXiv has none and the PDF will do."""
+    try:
+        return client.source(about.id)
+    except FetchError as error:
+        if error.reason != "no-source" or needed or about.withdrawn:
+            raise
+        return None
+
+
+def _is_pdf(source: Path | None) -> bool:
+    """Whether the paper was given to arXiv as a PDF, which then comes as its source: it is not asked for twice."""
+    if source is None:
+        return False
+    with source.open("rb") as opened:
+        return opened.read(5) == b"%PDF-"
+
+
+def _licence(client: ArxivClient, about: Metadata) -> str:
+    """The licence; not to know it costs the paper nothing but that."""
+    try:
+        return client.licence(about.id)
+    except AccessDenied:
+        raise
+    except FetchError:
+        return ""

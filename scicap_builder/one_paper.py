@@ -1,0 +1,246 @@
+"""From one paper's files to its figure records: unpack, read by one or both routes, join, open the images, read their text."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from llava_graph.errors import FetchError, ImageError, InputError, MissingExtra, PaperError, did_you_mean
+from llava_graph.images import encode_png, open_image
+from llava_graph.record import Dropped, Figure, OcrLine, Paper, split_of
+from scicap_builder.obtain import ROUTES, obtain
+from scicap_builder.papers import PaperFiles, paper_at
+from scicap_builder.reading import FoundFigure, PaperReading
+
+if TYPE_CHECKING:
+    from scicap_builder.archive import Unpacked
+    from scicap_builder.fetch import FetchOptions
+
+KEPT_FORMATS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""How PNG and JPEG begin: such bytes stay as they are, anything else becomes PNG."""
+NO_OCR = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How a paper is read."""
+
+    route: str = "auto"
+    """ "auto" reads source and PDF where both are there; "pdf" and "latex" read only that."""
+    dpi: int = 150
+    """Pixels per inch of figures that are drawn from vectors; pdffigures2's default."""
+    ocr: str = "rapidocr"
+    """Name of the OCR engine, or "none"."""
+
+    def __post_init__(self) -> None:
+        if self.route not in ROUTES:
+            raise InputError(f"unknown route {self.route!r}", next_step=did_you_mean(self.route, ROUTES))
+        if not 36 <= self.dpi <= 600:
+            raise InputError(f"dpi must be in 36..600, got {self.dpi}")
+
+
+DEFAULT_READING = ReadOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readers:
+    """The parts that read, as arguments. All must be importable functions: they travel to worker processes by name."""
+
+    unpack: "Callable[[Path, Path], Unpacked]"
+    read_latex: Callable[..., PaperReading]
+    """(root: Path, *, dpi: int)"""
+    read_pdf: Callable[..., PaperReading]
+    """(path: Path, *, dpi: int)"""
+    join: Callable[[PaperReading, PaperReading], PaperReading]
+    """(from the source, from the PDF)"""
+    read_text: Callable[[Image.Image, str], tuple[OcrLine, ...]]
+
+
+def default_readers() -> Readers:
+    """The two routes of this package and the engines of `ocr`."""
+    from ocr import read_text
+    from scicap_builder.archive import unpack
+    from scicap_builder.join import join
+    from scicap_builder.latex import read_latex
+    from scicap_builder.pdf import read_pdf
+
+    return Readers(unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, join=join, read_text=read_text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRecords:
+    """What one paper gave. `dropped` names what was seen and left out."""
+
+    id: str
+    figures: tuple[Figure, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    title: str = ""
+    abstract: str = ""
+
+
+def open_paper(
+    path_or_id: Path | str,
+    options: ReadOptions = DEFAULT_READING,
+    *,
+    fetch: "FetchOptions | None" = None,
+    readers: Readers | None = None,
+) -> PaperRecords:
+    """All figures of one paper, in memory: a PDF, an e-print archive, a .tex file, a paper's folder or an arXiv id.
+
+    An id is fetched from arXiv (at most four requests, 3 s apart; nothing if it is in the cache).
+    Raises InputError (no such paper), PaperError (it cannot be read; `reason` says why) and FetchError.
+    """
+    from scicap_builder.fetch import ArxivClient, FetchOptions
+
+    paper = paper_at(str(path_or_id))
+    [(_, found)] = obtain([paper], options.route, lambda: ArxivClient(fetch or FetchOptions()))
+    if isinstance(found, FetchError):
+        raise found
+    if isinstance(found, Dropped):
+        raise PaperError(found.detail, reason=found.reason, where=found.item)
+    return read_paper(found, options, readers or default_readers())
+
+
+def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperRecords:
+    """One paper's records. Raises PaperError when none of its files can be read."""
+    reading = read_files(files, options, readers)
+    figures: list[Figure] = []
+    dropped: list[Dropped] = []
+    for id_, found in with_ids(files.id, reading.figures):
+        try:
+            image, data = open_figure(found, id_)
+        except ImageError as error:
+            dropped.append(
+                Dropped(item=id_, reason="no-image" if found.image is None else "bad-image", detail=error.what)
+            )
+            continue
+        lines, failure = read_lines(image, id_, options.ocr, readers)
+        dropped += failure
+        width, height = image.size
+        figures.append(to_record(files, reading, found, id=id_, image=data, width=width, height=height, ocr=lines))
+    dropped += [
+        Dropped(item=f"{files.id} {item.item}", reason=item.reason, detail=item.detail) for item in reading.dropped
+    ]
+    if not figures and not dropped:
+        dropped.append(
+            Dropped(item=files.id, reason="no-figures", detail=f"{reading.pages or 'no'} pages, no numbered figure")
+        )
+    title, abstract = files.title or reading.title, files.abstract or reading.abstract
+    return PaperRecords(id=files.id, figures=tuple(figures), dropped=tuple(dropped), title=title, abstract=abstract)
+
+
+def read_files(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperReading:
+    """What the routes find. With "auto" one route's failure is made up for by the other. Raises PaperError."""
+    with tempfile.TemporaryDirectory(prefix="llava-graph-") as folder:
+        sides: list[PaperReading] = []
+        failures: list[PaperError] = []
+        pdf = files.pdf
+        if files.source is not None and (options.route != "pdf" or pdf is None):
+            try:
+                root, inner = _open_source(files.source, Path(folder), readers)
+                pdf = pdf or inner
+                if root is not None and options.route != "pdf":
+                    sides.append(readers.read_latex(root, dpi=options.dpi))
+            except PaperError as error:
+                failures.append(error)
+        if pdf is not None and options.route != "latex":
+            try:
+                sides.append(readers.read_pdf(pdf, dpi=options.dpi))
+            except PaperError as error:
+                failures.append(error)
+    if not sides:
+        raise failures[0] if failures else _nothing(files, options.route)
+    return readers.join(*sides) if len(sides) == 2 else sides[0]
+
+
+def _open_source(source: Path, folder: Path, readers: Readers) -> tuple[Path | None, Path | None]:
+    """(the folder of the LaTeX files, the PDF that was given instead of them). Raises PaperError."""
+    if source.is_dir():
+        return source, None
+    if source.suffix.lower() in (".tex", ".ltx"):
+        return source.parent, None
+    unpacked = readers.unpack(source, folder)
+    if unpacked.kind == "tex":
+        return unpacked.root, None
+    pdfs = [unpacked.root / file for file in unpacked.files if file.suffix.lower() == ".pdf"]
+    if unpacked.kind == "pdf" and pdfs:
+        return None, max(pdfs, key=lambda file: file.stat().st_size)
+    reason = "withdrawn" if unpacked.kind == "withdrawn" else f"source-is-{unpacked.kind}"
+    raise PaperError(f"the source is {unpacked.kind}, not LaTeX", reason=reason, where=str(source))
+
+
+def _nothing(files: PaperFiles, route: str) -> PaperError:
+    if files.pdf is None and files.source is None:
+        return PaperError("there is neither a PDF nor a source", reason="no-files", where=files.id)
+    missing = "LaTeX source" if route == "latex" else "PDF"
+    return PaperError(
+        f"there is no {missing}, which the route {route!r} reads",
+        reason="no-source" if route == "latex" else "no-pdf",
+        where=files.id,
+        next_step="Use --route auto",
+    )
+
+
+def with_ids(paper_id: str, figures: tuple[FoundFigure, ...]) -> Iterator[tuple[str, FoundFigure]]:
+    """(unique id, figure): "…#fig3", and "…#fig3-2" where a number appears twice."""
+    taken: set[str] = set()
+    for position, figure in enumerate(figures, 1):
+        number = re.sub(r"[^\w.]+", "-", figure.number).strip("-.") or f"n{position}"
+        name, copy = number, 1
+        while name in taken:
+            copy += 1
+            name = f"{number}-{copy}"
+        taken.add(name)
+        yield f"{paper_id}#fig{name}", figure
+
+
+def open_figure(found: FoundFigure, where: str) -> tuple[Image.Image, bytes]:
+    """The picture, opened under our limits, and the bytes to keep. Raises ImageError."""
+    if found.image is None:
+        raise ImageError("the route found no picture for it", where=where)
+    image = open_image(found.image, where=where)
+    return image, found.image if found.image.startswith(KEPT_FORMATS) else encode_png(image)
+
+
+def read_lines(
+    image: Image.Image, id_: str, engine: str, readers: Readers
+) -> tuple[tuple[OcrLine, ...], list[Dropped]]:
+    """The text in the picture. An engine that breaks on it costs the figure its text, counted, and not the figure."""
+    if engine == NO_OCR:
+        return (), []
+    try:
+        return readers.read_text(image, engine), []
+    except MissingExtra:
+        raise
+    except Exception as error:  # noqa: BLE001  (engines are foreign code: onnxruntime, OpenCV, subprocesses)
+        return (), [
+            Dropped(item=f"{id_} (its text)", reason="ocr-failed", detail=f"{type(error).__name__}: {error}"[:500])
+        ]
+
+
+def to_record(files: PaperFiles, reading: PaperReading, found: FoundFigure, **image: Any) -> Figure:
+    """One found figure as a record with its id and picture; what arXiv says of the paper goes before what was read."""
+    return Figure(
+        **image,
+        label=found.label,
+        caption=found.caption,
+        mentions=found.mentions,
+        paper=Paper(
+            id=files.id,
+            title=files.title or reading.title,
+            abstract=files.abstract or reading.abstract,
+            categories=files.categories,
+            licence=files.licence,
+            page=found.page,
+            box=found.box,
+            route=found.route,
+            confidence=found.confidence,
+        ),
+        source="arxiv" if files.id.startswith("arxiv:") else "local",
+        licence=files.licence,
+        split=split_of(files.id),
+    )

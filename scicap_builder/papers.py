@@ -1,0 +1,271 @@
+"""From what a person lists (a file of lines, a folder, a path, an id) to papers to read and lines that were left out."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llava_graph.dataset import read_json
+from llava_graph.errors import DatasetError, InputError
+from llava_graph.record import Dropped
+from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
+
+ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
+"""What arXiv's e-prints are stored as: an archive of files, or one compressed file."""
+MAX_LIST_BYTES = 64 * 2**20
+"""arXiv has under 3 million papers; their ids fit in half of this."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaperRef:
+    """One paper somebody asked for: an arXiv id, or files on this machine."""
+
+    key: str
+    """Stable name under which a build remembers the paper: "arxiv:1706.03762", "local:frustum"."""
+    where: str = ""
+    """The line it was asked for in ("ids.txt:7"), or its folder."""
+    arxiv: ArxivId | None = None
+    pdf: Path | None = None
+    source: Path | None = None
+    """An e-print archive, one .tex file, or a folder that holds .tex files."""
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaperFiles:
+    """One paper whose files lie on this machine, ready to be read."""
+
+    key: str
+    id: str
+    """The key with the exact version: "arxiv:1706.03762v7"."""
+    pdf: Path | None = None
+    source: Path | None = None
+    title: str = ""
+    abstract: str = ""
+    categories: tuple[str, ...] = ()
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaperList:
+    """The papers in the order asked for, each once, and the lines that name none."""
+
+    papers: tuple[PaperRef, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
+def list_papers(papers: Path | str) -> PaperList:
+    """All papers of a list file, a folder, a single PDF, archive or .tex file, or a single arXiv id.
+
+    Raises InputError if `papers` is none of these or holds nothing. A bad line costs only itself.
+    """
+    path = _path(papers)
+    found: list[PaperRef | Dropped]
+    if path.is_dir() or (path.is_file() and _kind(path)):
+        found = list(_local_papers(path, str(papers)))
+    elif path.is_file():
+        found = list(_read_lines(path))
+    else:
+        found = [paper_at(str(papers))]
+    listed = _settle(found)
+    if not listed.papers and not listed.dropped:
+        raise InputError(
+            "no paper is named here",
+            where=str(papers),
+            next_step="Give arXiv ids or paths, one a line, or a folder of papers",
+        )
+    return listed
+
+
+def paper_at(text: str, where: str = "") -> PaperRef:
+    """One paper from an arXiv id in any form, or from a path. Raises InputError."""
+    path = _path(text)
+    if path.exists():
+        found = list(_local_papers(path, where or text))
+        if len(found) != 1 or isinstance(found[0], Dropped):
+            raise InputError(
+                "this is not one paper",
+                where=text,
+                next_step="Give a PDF, an e-print archive, a .tex file or a paper's folder",
+            )
+        return _settle(found).papers[0]
+    try:
+        return _arxiv_paper(parse_arxiv_id(text), where)
+    except InputError as error:
+        what = "no such file" if _looks_like_path(text) else f"{error.what}, and there is no such file"
+        raise InputError(what, where=where or text, next_step=error.next_step) from error
+
+
+def _read_lines(path: Path) -> Iterator[PaperRef | Dropped]:
+    """The papers of a list file; a line that names none becomes Dropped("ids.txt:7", "bad-line", why)."""
+    if path.stat().st_size > MAX_LIST_BYTES:
+        raise InputError(f"the list has more than {MAX_LIST_BYTES // 2**20} MB", where=str(path), next_step="Split it")
+    data = path.read_bytes()
+    if b"\0" in data[:4096]:
+        raise InputError(
+            "this is not a text file",
+            where=str(path),
+            next_step="Give a file with an arXiv id or a path a line, or a folder",
+        )
+    for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
+        text = line.partition(" #")[0].partition("\t#")[0].strip()
+        if text and not text.startswith("#"):
+            yield from _read_line(text, path.parent, f"{path.name}:{number}")
+
+
+def _read_line(text: str, folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
+    """A path is meant from the list's folder first, then from the current one."""
+    try:
+        local = next((path for base in (folder, Path()) if (path := base / _path(text)).exists()), None)
+        if local is not None:
+            yield from _local_papers(local, where)
+        else:
+            yield paper_at(text, where)
+    except (InputError, OSError) as error:
+        detail = " ".join(filter(None, (error.what, error.next_step))) if isinstance(error, InputError) else str(error)
+        yield Dropped(item=where, reason="bad-line", detail=detail)
+
+
+def _arxiv_paper(arxiv: ArxivId, where: str) -> PaperRef:
+    return PaperRef(key=f"arxiv:{arxiv}", where=where, arxiv=arxiv)
+
+
+def _local_papers(path: Path, where: str) -> Iterator[PaperRef | Dropped]:
+    """The papers at a path. One is named after its file, or after the folder that holds nothing but it."""
+    path = path.resolve()
+    if path.is_dir():
+        yield from _folder_papers(path, where)
+    elif _kind(path) == "pdf":
+        yield PaperRef(key=str(path.with_name(bare_name(path))), where=where, pdf=path)
+    elif _kind(path):
+        yield PaperRef(key=str(path.with_name(bare_name(path))), where=where, source=path)
+    else:
+        raise InputError(
+            "not a PDF, a LaTeX file or an e-print archive",
+            where=str(path),
+            next_step=f"Known: .pdf .tex {' '.join(ARCHIVE_ENDINGS)}",
+        )
+
+
+def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
+    """One paper if the folder holds one (LaTeX files; or one PDF, one archive, or both), else all papers in and below it."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        yield Dropped(item=where, reason="unreadable", detail=f"{folder}: {error.strerror}")
+        return
+    files = [entry for entry in entries if entry.is_file()]
+    pdfs = [file for file in files if _kind(file) == "pdf"]
+    archives = [file for file in files if _kind(file) == "archive"]
+    sources = [file for file in files if _kind(file) == "tex"]
+    if sources:
+        # The tree's other PDFs are figures; the paper itself is compiled from one of the .tex files.
+        stems = {file.stem for file in sources} | {"paper", folder.name}
+        compiled = [pdf for pdf in pdfs if pdf.stem in stems]
+        yield PaperRef(
+            key=str(folder),
+            where=where,
+            source=folder,
+            pdf=compiled[0] if len(compiled) == 1 else None,
+            licence=_licence(folder),
+        )
+    elif (pdfs or archives) and len(pdfs) <= 1 and len(archives) <= 1:
+        source, pdf = next(iter(archives), None), next(iter(pdfs), None)
+        yield PaperRef(key=str(folder), where=where, source=source, pdf=pdf, licence=_licence(folder))
+    else:
+        below: list[PaperRef | Dropped] = [*_pairs(folder, pdfs, archives, where)]
+        for entry in entries:
+            if entry.is_dir() and not entry.is_symlink():
+                below.extend(
+                    paper
+                    for paper in _folder_papers(entry, str(entry))
+                    if isinstance(paper, PaperRef) or paper.reason != "no-papers"
+                )
+        yield from below or [
+            Dropped(item=where, reason="no-papers", detail=f"{folder} holds no PDF and no LaTeX source")
+        ]
+
+
+def _pairs(folder: Path, pdfs: list[Path], archives: list[Path], where: str) -> Iterator[PaperRef]:
+    """Several papers in one folder: a PDF and an archive of the same name are one."""
+    by_name = {bare_name(pdf): PaperRef(key=str(folder / bare_name(pdf)), where=where, pdf=pdf) for pdf in pdfs}
+    for archive in archives:
+        name = bare_name(archive)
+        by_name[name] = replace(by_name.get(name) or PaperRef(key=str(folder / name), where=where), source=archive)
+    yield from by_name.values()
+
+
+def bare_name(path: Path) -> str:
+    """A file's name without the ending of a paper: "2305.03393v1.tar.gz" -> "2305.03393v1"."""
+    for ending in (*ARCHIVE_ENDINGS, ".pdf", ".tex"):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def _kind(path: Path) -> str:
+    """ "pdf", "tex", "archive" or "" by the file's ending; what it truly holds is found out when it is read."""
+    name = path.name.lower()
+    if name.endswith(".pdf"):
+        return "pdf"
+    if name.endswith((".tex", ".ltx")):
+        return "tex"
+    return "archive" if name.endswith(ARCHIVE_ENDINGS) else ""
+
+
+def _licence(folder: Path) -> str:
+    """The licence that a meta.json beside the paper states; empty when there is none."""
+    try:
+        meta = read_json(folder / "meta.json")
+    except DatasetError:
+        return ""
+    value = next((meta[name] for name in ("licence", "license") if name in meta), "") if isinstance(meta, dict) else ""
+    return " ".join(value.split()) if isinstance(value, str) else ""
+
+
+def _path(text: Path | str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # "~nobody/…"
+        return Path(text)
+
+
+def _looks_like_path(text: str) -> bool:
+    return text.startswith((".", "/", "~")) or bool(_kind(Path(text)) and "arxiv.org" not in text)
+
+
+def _settle(found: Iterable[PaperRef | Dropped]) -> PaperList:
+    """Each paper once (one arXiv paper in two versions is one paper: the first line counts), local ones under short names."""
+    kept: dict[str, PaperRef] = {}
+    dropped: list[Dropped] = []
+    for item in found:
+        if isinstance(item, Dropped):
+            dropped.append(item)
+            continue
+        same = item.arxiv.base if item.arxiv else item.key
+        if same in kept and (whole := _two_halves(kept[same], item)):
+            kept[same] = whole
+        elif same in kept:
+            dropped.append(Dropped(item=item.where, reason="duplicate", detail=f"the same paper as {kept[same].where}"))
+        else:
+            kept[same] = item
+    return PaperList(papers=tuple(_short_names(list(kept.values()))), dropped=tuple(dropped))
+
+
+def _two_halves(one: PaperRef, other: PaperRef) -> PaperRef | None:
+    """The whole of a PDF and a source of the same name that were listed apart."""
+    apart = bool(one.pdf) + bool(other.pdf) == 1 and bool(one.source) + bool(other.source) == 1
+    return replace(one, pdf=one.pdf or other.pdf, source=one.source or other.source) if apart else None
+
+
+def _short_names(papers: list[PaperRef]) -> Iterator[PaperRef]:
+    """Local papers are named by as many parts of their path, from its end, as tell them apart."""
+    depth = {Path(paper.key): 1 for paper in papers if not paper.arxiv}
+    while clashes := {name for name, count in Counter(_tail(*item) for item in depth.items()).items() if count > 1}:
+        depth = {path: parts + (_tail(path, parts) in clashes) for path, parts in depth.items()}
+    for paper in papers:
+        yield paper if paper.arxiv else replace(paper, key=f"local:{_tail(Path(paper.key), depth[Path(paper.key)])}")
+
+
+def _tail(path: Path, parts: int) -> str:
+    return "/".join(path.parts[-parts:])

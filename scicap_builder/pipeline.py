@@ -1,0 +1,336 @@
+"""The build: a list of papers in, a data set of figure records out. Killed, it goes on where it was."""
+
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from llava_graph.dataset import BuildSummary, DatasetWriter
+from llava_graph.errors import DatasetError, InputError, LlavaGraphError, MissingExtra, PaperError, did_you_mean
+from llava_graph.record import Dropped, Figure
+from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, FetchOptions
+from scicap_builder.obtain import Obtained, obtain
+from scicap_builder.one_paper import (
+    DEFAULT_READING,
+    NO_OCR,
+    PaperRecords,
+    Readers,
+    ReadOptions,
+    default_readers,
+    read_paper,
+)
+from scicap_builder.papers import PaperFiles, PaperList, PaperRef, list_papers
+from scicap_builder.workers import Failure, Workers
+
+PATIENCE_S = 0.1
+"""How long the loop waits for a worker before it looks for fetched papers again."""
+AHEAD = 4
+"""Papers that may lie fetched and unread: enough to keep workers busy, few enough to stop soon."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """How a data set is built. Only `read` is part of the data set; the rest may change when a build goes on."""
+
+    read: ReadOptions = DEFAULT_READING
+    workers: int = 1
+    paper_timeout_s: float = 300.0
+    """s for one paper. The slowest of 91 real ones took under 60 s with OCR on one core."""
+    papers_per_shard: int = 32
+    """What is lost of a killed build is at most so much reading; downloads are kept in the cache."""
+    max_shard_bytes: int = 256 * 2**20
+    overwrite: bool = False
+    """Begin anew where `out` holds a data set."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise InputError(f"workers must be at least 1, got {self.workers}")
+        if self.paper_timeout_s <= 0 or self.papers_per_shard < 1:
+            raise InputError("paper_timeout_s and papers_per_shard must be positive")
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What build.json keeps, and what must be the same when a build goes on."""
+        return {"builder": "papers", "route": self.read.route, "dpi": self.read.dpi, "ocr": self.read.ocr}
+
+
+DEFAULT_BUILD = BuildOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a build stands."""
+
+    papers: int
+    """All papers asked for."""
+    papers_done: int
+    figures: int
+    dropped: int
+    now: str = ""
+    """The paper that was finished last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """What a build came to."""
+
+    out: Path
+    summary: BuildSummary
+    """Of the whole data set, earlier runs included."""
+    papers: int
+    papers_done: int
+    """Papers in the data set, read or dropped."""
+    bad_lines: tuple[Dropped, ...] = ()
+    later: tuple[Dropped, ...] = ()
+    """Papers that could not be fetched now and may be in another run; they are not part of the data set yet."""
+    interrupted: bool = False
+    """Ctrl-C was pressed; the same command goes on."""
+    error: LlavaGraphError | None = None
+    """What stopped the run before its end: arXiv's 403, a missing OCR package."""
+
+    @property
+    def papers_left(self) -> int:
+        """Papers that another run has to do."""
+        return self.papers - self.papers_done
+
+
+def build(
+    papers: Path | str | PaperList,
+    out: Path | str,
+    options: BuildOptions = DEFAULT_BUILD,
+    *,
+    fetch: FetchOptions = DEFAULTS,
+    readers: Readers | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> BuildResult:
+    """Read all `papers` (see `list_papers`) into the data set `out`.
+
+    `readers` and `clock` are seams. Raises InputError (no such list, unknown engine) and DatasetError (`out` was begun with
+    other options) before any work; what goes wrong later is counted, or stands in the result's `error`.
+    """
+    check_engine(options.read.ocr)
+    listed = papers if isinstance(papers, PaperList) else list_papers(papers)
+    writer = DatasetWriter(Path(out), options=options.recorded, overwrite=options.overwrite)
+    run = _Run(listed=listed, writer=writer, options=options, on_progress=on_progress)
+    run.write_dropped(listed.dropped)
+    source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock))
+    work = partial(read_paper, options=options.read, readers=readers or default_readers())
+    with _ctrl_c() as interrupted, Workers(work, options.workers, timeout_s=options.paper_timeout_s) as workers:
+        error = run.work_off(_Ahead(source), workers, interrupted)
+        run.flush()
+    complete = not interrupted.is_set() and error is None
+    return run.result(writer.finish() if complete else writer.summary(), interrupted=interrupted.is_set(), error=error)
+
+
+def check_engine(name: str) -> None:
+    """Refuse an OCR engine that does not exist before any work is done. Raises InputError."""
+    from ocr import engines
+
+    known = {*engines(), NO_OCR}
+    if name not in known:
+        raise InputError(f"unknown OCR engine {name!r}", next_step=did_you_mean(name, known))
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event, so that it never falls into the writing of a shard; pressed again it ends everything."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def pressed(*_: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = signal.signal(signal.SIGINT, pressed)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One run: what is collected for the next shard, and what is left for another run."""
+
+    listed: PaperList
+    writer: DatasetWriter
+    options: BuildOptions
+    on_progress: Callable[[Progress], None]
+    keys: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    later: list[Dropped] = field(default_factory=list)
+    papers_done: int = 0
+    figures_done: int = 0
+    dropped_done: int = 0
+
+    def __post_init__(self) -> None:
+        before = self.writer.summary()
+        self.figures_done, self.dropped_done = before.figures, sum(before.dropped.values())
+        self.papers_done = len(self.listed.papers) - len(self.waiting)
+
+    @property
+    def waiting(self) -> list[PaperRef]:
+        return [paper for paper in self.listed.papers if paper.key not in self.writer.done]
+
+    def work_off(
+        self, ahead: "_Ahead", workers: Workers[PaperFiles], interrupted: threading.Event
+    ) -> LlavaGraphError | None:
+        """Give papers to workers as they are fetched and collect what they read. Returns what stopped the run early.
+
+        After an error that concerns every paper, what is under way is still finished; after Ctrl-C it is left.
+        """
+        self.report("")
+        stopped: LlavaGraphError | None = None
+        while (not ahead.exhausted or workers.busy) and not interrupted.is_set():
+            while stopped is None and workers.free and (obtained := ahead.take(wait=not workers.busy)):
+                self.accept(obtained, workers)
+            stopped = stopped or ahead.error
+            for files, outcome in workers.results(PATIENCE_S):
+                stopped = self.collect(files, outcome) or stopped
+            if stopped:
+                ahead.stop()
+        ahead.stop()
+        return stopped
+
+    def accept(self, obtained: Obtained, workers: Workers[PaperFiles]) -> None:
+        paper, found = obtained
+        if isinstance(found, PaperFiles):
+            workers.give(found)
+        elif isinstance(found, Dropped):
+            self.done(paper.key, dropped=[found])
+        else:
+            self.later.append(Dropped(item=paper.key, reason=found.reason, detail=str(found)))
+
+    def collect(self, files: PaperFiles, outcome: PaperRecords | Failure) -> LlavaGraphError | None:
+        """Keep what a worker made of a paper. Returns the error if it concerns every paper."""
+        if isinstance(outcome, PaperRecords):
+            self.done(files.key, outcome.figures, outcome.dropped)
+            return None
+        if isinstance(outcome.error, MissingExtra):
+            return outcome.error
+        reason = outcome.error.reason if isinstance(outcome.error, PaperError) else outcome.reason
+        detail = str(outcome.error) if outcome.error else outcome.detail
+        self.done(files.key, dropped=[Dropped(item=files.id, reason=reason, detail=detail)])
+        return None
+
+    def done(
+        self, key: str, figures: tuple[Figure, ...] = (), dropped: tuple[Dropped, ...] | list[Dropped] = ()
+    ) -> None:
+        self.keys.append(key)
+        self.figures += figures
+        self.dropped += dropped
+        self.papers_done += 1
+        self.figures_done += len(figures)
+        self.dropped_done += len(dropped)
+        size = sum(len(figure.image) for figure in self.figures if isinstance(figure.image, bytes))
+        if len(self.keys) >= self.options.papers_per_shard or size >= self.options.max_shard_bytes:
+            self.flush()
+        self.report(key)
+
+    def write_dropped(self, lines: tuple[Dropped, ...]) -> None:
+        """Bad lines are counted once, however often the build is taken up again."""
+        new = [line for line in lines if line.item not in self.writer.done]
+        if new:
+            self._write([line.item for line in new], [], new)
+            self.dropped_done += len(new)
+
+    def flush(self) -> None:
+        if self.keys:
+            self._write(self.keys, self.figures, self.dropped)
+            self.keys, self.figures, self.dropped = [], [], []
+
+    def _write(self, keys: list[str], figures: list[Figure], dropped: list[Dropped]) -> None:
+        try:
+            self.writer.write_shard(keys, figures, dropped)
+        except OSError as error:
+            raise DatasetError(
+                f"a shard cannot be written ({error.strerror})",
+                where=str(self.writer.out),
+                next_step="Make room, then run the same command again: it goes on where it stopped",
+            ) from error
+
+    def report(self, now: str) -> None:
+        self.on_progress(
+            Progress(
+                papers=len(self.listed.papers),
+                papers_done=self.papers_done,
+                figures=self.figures_done,
+                dropped=self.dropped_done,
+                now=now,
+            )
+        )
+
+    def result(self, summary: BuildSummary, *, interrupted: bool, error: LlavaGraphError | None) -> BuildResult:
+        return BuildResult(
+            out=self.writer.out,
+            summary=summary,
+            papers=len(self.listed.papers),
+            papers_done=self.papers_done,
+            bad_lines=self.listed.dropped,
+            later=tuple(self.later),
+            interrupted=interrupted,
+            error=error,
+        )
+
+
+class _Ahead:
+    """Fetches in a thread of its own, a few papers ahead of the readers."""
+
+    def __init__(self, source: Iterator[Obtained]) -> None:
+        self.error: LlavaGraphError | None = None
+        self.exhausted = False
+        self._queue: queue.Queue[Obtained | BaseException | None] = queue.Queue(maxsize=AHEAD)
+        self._stopping = threading.Event()
+        # A daemon: Ctrl-C need not wait for a server that is slow to answer.
+        threading.Thread(target=self._run, args=(source,), daemon=True).start()
+
+    def take(self, *, wait: bool) -> Obtained | None:
+        """The next paper; None when there is none yet, or no more (`exhausted`). Raises what fetching raised, unless ours."""
+        if self.exhausted:
+            return None
+        try:
+            item = self._queue.get(timeout=PATIENCE_S) if wait else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(item, tuple):
+            return item
+        self.exhausted = True
+        if isinstance(item, LlavaGraphError):
+            self.error = item
+        elif item is not None:
+            raise item
+        return None
+
+    def stop(self) -> None:
+        """Nothing more is wanted."""
+        self._stopping.set()
+        self.exhausted = True
+
+    def _run(self, source: Iterator[Obtained]) -> None:
+        last: BaseException | None = None
+        try:
+            for item in source:
+                self._put(item)
+                if self._stopping.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001  (it is raised again where it is taken)
+            last = error
+        self._put(last)
+
+    def _put(self, item: Obtained | BaseException | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(item, timeout=PATIENCE_S)
+            except queue.Full:
+                continue
+            return
