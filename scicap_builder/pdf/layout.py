@@ -1,0 +1,160 @@
+"""Lines of a whole paper -> what is usual in it, its columns, running heads, and blocks in reading order. Pure functions."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scicap_builder.pdf.lines import Line
+from scicap_builder.pdf.page import Rect
+
+EDGE = 0.11
+"""Share of the page height at the top and the bottom where running heads and page numbers stand."""
+BLOCK_GAP = 1.45
+"""Baseline distance over the usual leading from which on two lines are two blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What is usual in a paper."""
+
+    size: float
+    """pt of the running text."""
+    font: str
+    leading: float
+    """pt from baseline to baseline in running text."""
+    line_width: float
+    """pt of a full line of running text."""
+
+
+class Block(NamedTuple):
+    """Lines that stand close below each other."""
+
+    lines: tuple[Line, ...]
+    box: Rect
+
+    @property
+    def text(self) -> str:
+        return " ".join(line.text for line in self.lines)
+
+
+def measure(lines: Iterable[Line]) -> Style:
+    """The usual size, font, leading and line width, counted in letters."""
+    sizes: Counter[float] = Counter()
+    fonts: Counter[str] = Counter()
+    lines = [line for line in lines if len(line.words) >= 4]
+    for line in lines:
+        sizes[round(line.size * 2) / 2] += len(line.text)
+    size = sizes.most_common(1)[0][0] if sizes else 10.0
+    body = [line for line in lines if abs(line.size - size) <= 0.3]
+    for line in body:
+        fonts[line.font] += len(line.text)
+    widths = Counter(round(line.width / 4) * 4.0 for line in body)
+    wide = [w for w, n in widths.items() if n >= 0.3 * max(widths.values())] if widths else [300.0]
+    return Style(size, fonts.most_common(1)[0][0] if fonts else "", _leading(body, size), max(wide))
+
+
+def _leading(lines: Sequence[Line], size: float) -> float:
+    steps: Counter[float] = Counter()
+    last: dict[tuple[int, int], Line] = {}
+    for line in lines:
+        key = (line.page, round(line.box[0] / 4))
+        above = last.get(key)
+        if above and 0.8 * size < line.baseline - above.baseline < 3.2 * size:
+            steps[round((line.baseline - above.baseline) * 4) / 4] += 1
+        last[key] = line
+    return steps.most_common(1)[0][0] if steps else 1.2 * size
+
+
+def running_heads(pages: Sequence[tuple[float, Sequence[Line]]]) -> frozenset[Line]:
+    """Headers, footers and page numbers: text near the edge of the page (height, lines) that other pages repeat."""
+    seen: dict[tuple[str, int], list[Line]] = defaultdict(list)
+    for height, lines in pages:
+        for line in lines:
+            if line.box[3] < EDGE * height or line.box[1] > (1 - EDGE) * height:
+                seen[re.sub(r"\d+|\b[ivxl]+\b", "#", line.text), round(line.baseline / 6)].append(line)
+    found: set[Line] = set()
+    for (text, _), lines in seen.items():
+        enough = 2 if len(pages) < 8 else 3
+        if len({line.page for line in lines}) >= enough or re.fullmatch(r"[-–—\s]*#[-–—\s]*", text):
+            found.update(lines)
+    return frozenset(found)
+
+
+def gutters(lines: Sequence[Line], width: float, style: Style) -> tuple[float, ...]:
+    """x of the gaps between columns of running text, left to right (none on a page of one column)."""
+    prose = [line for line in lines if abs(line.size - style.size) < 2.1 and len(line.words) >= 3]
+    if len(prose) < 6:
+        return ()
+    left, right = min(line.box[0] for line in prose), max(line.box[2] for line in prose)
+    steps = range(int(max(left + 40, 0.12 * width)), int(min(right - 40, 0.88 * width)), 2)
+    best: list[tuple[float, float]] = []
+    for x in steps:
+        before = sum(line.box[2] <= x + 1 for line in prose)
+        after = sum(line.box[0] >= x - 1 for line in prose)
+        across = len(prose) - before - after
+        if min(before, after) >= 5 and across <= 0.6 * min(before, after) + 2:
+            best.append((min(before, after) - 2 * across, float(x)))
+    if not best:
+        return ()
+    top = max(score for score, _ in best)
+    near = [x for score, x in best if score == top]
+    first = near[len(near) // 2]
+    return (first,)
+
+
+def blocks_of(lines: Sequence[Line], style: Style) -> list[Block]:
+    """Lines -> blocks: chains of lines of one size that follow below each other at the usual distance."""
+    ordered = sorted(lines, key=lambda line: (line.baseline, line.box[0]))
+    chains: list[list[Line]] = []
+    open_chains: list[list[Line]] = []
+    for line in ordered:
+        open_chains = [c for c in open_chains if line.baseline - c[-1].baseline < 3.5 * max(line.size, c[-1].size)]
+        host = max((c for c in open_chains if _follows(c, line, style)), key=lambda c: c[-1].baseline, default=None)
+        if host is None:
+            host = []
+            chains.append(host)
+            open_chains.append(host)
+        host.append(line)
+    return [Block(tuple(chain), bounds(line.box for line in chain)) for chain in chains]
+
+
+def _follows(chain: list[Line], line: Line, style: Style) -> bool:
+    last = chain[-1]
+    step = line.baseline - last.baseline
+    usual = style.leading * max(1.0, min(line.size, last.size) / style.size)
+    if len(chain) > 1:
+        usual = max(0.9 * usual, chain[-1].baseline - chain[-2].baseline)
+    if abs(line.size - last.size) > 0.12 * last.size:
+        return False
+    if step < 0.3 * last.size:
+        gap = max(line.box[0] - last.box[2], last.box[0] - line.box[2])
+        return abs(step) < 0.2 * last.size and 0 <= gap < 1.2 * last.size
+    if step > BLOCK_GAP * max(usual, 1.05 * last.size):
+        return False
+    box = bounds(entry.box for entry in chain[-4:])
+    overlap = min(box[2], line.box[2]) - max(box[0], line.box[0])
+    return overlap > 0.5 * min(box[2] - box[0], line.width)
+
+
+def reading_order(blocks: Sequence[Block], cuts: tuple[float, ...]) -> list[Block]:
+    """Blocks as they are read: blocks across the columns part the page into bands; within a band, column by column."""
+    across = [b for b in blocks if any(b.box[0] < x - 4 and b.box[2] > x + 4 for x in cuts)]
+    inside = [b for b in blocks if b not in across]
+    bands = sorted(b.box[1] for b in across)
+
+    def place(block: Block) -> tuple[float, int, float, float]:
+        if block in across:
+            return (2.0 * bands.index(block.box[1]) + 1, 0, block.box[1], block.box[0])
+        band = 2.0 * sum(block.box[1] >= y for y in bands)
+        column = sum((block.box[0] + block.box[2]) / 2 > x for x in cuts)
+        return (band, column, block.box[1], block.box[0])
+
+    return sorted([*across, *inside], key=place)
+
+
+def bounds(boxes: Iterable[Rect]) -> Rect:
+    """The smallest box around `boxes` (at least one)."""
+    x0, y0, x1, y1 = zip(*boxes, strict=True)
+    return min(x0), min(y0), max(x1), max(y1)

@@ -1,0 +1,183 @@
+"""Words of a page -> lines of upright text. Pure functions.
+
+A line never crosses a column gap: words join when they follow each other in the content stream on one baseline, or stand
+closer than a word space allows.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from typing import NamedTuple
+
+from scicap_builder.mentions import parse_label
+from scicap_builder.pdf.page import Page, Rect, Word, is_bold
+
+STREAM_GAP = 1.7
+"""em between two words that follow each other in the content stream; badly justified narrow columns reach 1.5."""
+FREE_GAP = 0.75
+"""em between two words that do not; the narrowest column gaps are about 1 em."""
+LABEL_GAP = 3.5
+"""em after "Figure 3.", which many journals set apart."""
+TWICE = 1.3
+"""pt within which the same word is the same ink drawn twice (a poor man's bold)."""
+MARGIN_NUMBERS = 12
+"""A margin has a number for every line, or for every fifth: a dozen a page at least."""
+LIGATURES = str.maketrans(
+    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u00ad": "-", "\u2010": "-", "\u2011": "-"}
+)
+
+
+class Line(NamedTuple):
+    """A line of text within one column."""
+
+    text: str
+    box: Rect
+    baseline: float
+    size: float
+    """pt, of most of its letters."""
+    font: str
+    bold: bool
+    """Most letters are bold."""
+    page: int
+    words: tuple[Word, ...]
+
+    @property
+    def height(self) -> float:
+        return self.box[3] - self.box[1]
+
+    @property
+    def width(self) -> float:
+        return self.box[2] - self.box[0]
+
+
+def read_lines(page: Page) -> tuple[Line, ...]:
+    """The upright lines of a page, top to bottom. Margin line numbers and text drawn twice are left out."""
+    words = [w for w in drawn_once(page.words) if w.angle == 0 and _inside(w.box, page) and w.size > 1]
+    runs = _merge_runs(_stream_runs(without_line_numbers(words, page.width)))
+    lines = [make_line(run, page.number) for run in runs]
+    return tuple(sorted(lines, key=lambda line: (line.baseline, line.box[0])))
+
+
+def drawn_once(words: tuple[Word, ...]) -> list[Word]:
+    """Leave out a word that stands a second time on the same spot."""
+    seen: dict[tuple[str, int, int], Word] = {}
+    kept = []
+    for word in words:
+        x, y = round(word.box[0] / TWICE), round(word.baseline / TWICE)
+        if any((word.text, x + dx, y + dy) in seen for dx in (-1, 0, 1) for dy in (-1, 0, 1)):
+            continue
+        seen[word.text, x, y] = word
+        kept.append(word)
+    return kept
+
+
+def make_line(words: list[Word], page: int) -> Line:
+    """One line from words in reading order."""
+    weights: dict[tuple[float, str], int] = defaultdict(int)
+    for word in words:
+        weights[round(word.size, 1), word.font] += len(word.text)
+    size, font = max(weights, key=lambda style: weights[style])
+    main = [w for w in words if abs(w.size - size) < 0.3] or words
+    box = (
+        min(w.box[0] for w in words),
+        min(w.box[1] for w in main),
+        max(w.box[2] for w in words),
+        max(w.box[3] for w in main),
+    )
+    letters = sum(len(w.text) for w in words)
+    bold = sum(len(w.text) for w in words if is_bold(w.font)) > 0.6 * letters
+    baseline = sorted(w.baseline for w in main)[len(main) // 2]
+    return Line(line_text(words), box, baseline, size, font, bold, page, tuple(words))
+
+
+def line_text(words: list[Word]) -> str:
+    """The words of a line as a string: spaces where the page has them, ligatures resolved."""
+    parts: list[str] = []
+    for place, word in enumerate(words):
+        if place:
+            last = words[place - 1]
+            follows = word.glued and word.order == last.order + 1
+            touches = word.order != last.order + 1 and word.box[0] - last.box[2] < 0.08 * max(word.size, last.size)
+            if not (follows or touches):
+                parts.append(" ")
+        parts.append(word.text)
+    return unicodedata.normalize("NFC", "".join(parts).translate(LIGATURES))
+
+
+def without_line_numbers(words: list[Word], width: float) -> list[Word]:
+    """Leave out the line numbers that review copies print in the margins: aligned rising integers in one font."""
+    columns: dict[tuple[int, str], list[Word]] = defaultdict(list)
+    for word in words:
+        if word.text.isdigit() and len(word.text) <= 4 and not 0.15 * width < word.box[0] < 0.85 * width:
+            columns[round(word.box[2] / 2), word.font].append(word)
+    drop: set[int] = set()
+    for column in columns.values():
+        ordered = sorted(column, key=lambda word: word.baseline)
+        values = [int(word.text) for word in ordered]
+        if len(values) >= MARGIN_NUMBERS and all(a < b for a, b in zip(values, values[1:], strict=False)):
+            drop.update(word.order for word in ordered)
+    return [word for word in words if word.order not in drop]
+
+
+def _inside(box: Rect, page: Page) -> bool:
+    return box[0] < page.width and box[2] > 0 and box[1] < page.height and box[3] > 0
+
+
+def _stream_runs(words: list[Word]) -> list[list[Word]]:
+    """Cut the stream of words where it jumps."""
+    runs: list[list[Word]] = []
+    for word in words:
+        if runs and _continues(runs[-1], word):
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return runs
+
+
+def _continues(run: list[Word], word: Word) -> bool:
+    last = run[-1]
+    size = max(last.size, word.size)
+    gap = word.box[0] - last.box[2]
+    if not -0.5 * size < gap < LABEL_GAP * size or not _same_level(last, word):
+        return False
+    if gap < STREAM_GAP * size:
+        return True
+    label = len(run) <= 3 and parse_label(line_text(run) + " ")
+    return bool(label and label.end >= len(line_text(run)))
+
+
+def _same_level(a: Word, b: Word) -> bool:
+    """Whether two words share a line; a raised or lowered word overlaps the other by half of its height."""
+    if abs(a.baseline - b.baseline) < 0.15 * max(a.size, b.size):
+        return True
+    smaller = min(a.size, b.size)
+    if smaller > 0.9 * max(a.size, b.size):
+        return abs(a.baseline - b.baseline) < 0.4 * smaller
+    return min(a.box[3], b.box[3]) - max(a.box[1], b.box[1]) > 0.45 * smaller
+
+
+def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:
+    """Join runs that stand on one line within a word space of each other."""
+    order = sorted(range(len(runs)), key=lambda i: runs[i][0].box[0])
+    buckets: dict[int, list[int]] = defaultdict(list)
+    merged: dict[int, list[Word]] = {}
+    for index in order:
+        run = runs[index]
+        level = int(run[0].baseline // 4)
+        host = None
+        for near in (level - 1, level, level + 1):
+            for other in buckets[near]:
+                last = merged[other][-1]
+                gap = run[0].box[0] - last.box[2]
+                if -0.5 * last.size < gap < FREE_GAP * max(last.size, run[0].size) and _same_level(last, run[0]):
+                    host = other
+        if host is None:
+            merged[index] = list(run)
+            host = index
+        else:
+            merged[host] += run
+        end = int(merged[host][-1].baseline // 4)
+        for key in {level, end}:
+            if host not in buckets[key]:
+                buckets[key].append(host)
+    return list(merged.values())

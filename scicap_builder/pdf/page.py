@@ -1,0 +1,78 @@
+"""What stands on one page: words and drawn things with their boxes. Plain frozen values, no I/O.
+
+All boxes are (x0, y0, x1, y1) in points (1/72 inch) from the top left corner of the page as it is read: if most of its text
+runs sideways the page is turned first (`turn`), so that text is upright for everything that follows.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+Rect = tuple[float, float, float, float]
+
+
+class Word(NamedTuple):
+    """A piece of text without a space, in one font and size."""
+
+    text: str
+    box: Rect
+    size: float
+    """Height of the font in pt, after all scaling."""
+    font: str
+    baseline: float
+    """y of the baseline (x of it when the word runs up or down the page)."""
+    angle: int
+    """Degrees counter-clockwise that the text is turned: 0, 90, 180 or 270."""
+    glued: bool
+    """No space stands between this word and the one before it (a superscript, a change of font within a word)."""
+    order: int
+    """Place in the page's content stream."""
+
+
+class Graphic(NamedTuple):
+    """Something drawn that is not text."""
+
+    box: Rect
+    kind: str
+    """ "image", "form" (an included drawing), "path" or "shading"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The content of one page."""
+
+    number: int
+    """Counted from 1."""
+    width: float
+    height: float
+    turn: int
+    """Degrees clockwise by which the page as shown was turned to make its text upright: 0, 90, 180 or 270."""
+    words: tuple[Word, ...]
+    graphics: tuple[Graphic, ...]
+    truncated: bool = False
+    """The page holds more than our limits allow and was read in part."""
+
+
+def is_bold(font: str) -> bool:
+    """Whether a font's name says bold: "NimbusRomNo9L-Medi", "CMBX10", "ABCDEF+Arial,Bold"."""
+    name = font.rpartition("+")[2].lower()
+    return any(mark in name for mark in ("bold", "black", "heavy", "demi", "cmbx", "-medi", "sfbx", "-bd", ".b")) or name.endswith(("-b", "bd"))
+
+
+def turn_box(box: Rect, turn: int, width: float, height: float) -> Rect:
+    """A box on a page of `width` x `height` after the page is turned clockwise by `turn` degrees."""
+    x0, y0, x1, y1 = box
+    if turn == 90:
+        return height - y1, x0, height - y0, x1
+    if turn == 180:
+        return width - x1, height - y1, width - x0, height - y0
+    if turn == 270:
+        return y0, width - x1, y1, width - x0
+    return box
+
+
+def shown_box(box: Rect, page: Page) -> Rect:
+    """A box of `page` -> the same box as a share (0..1) of the page as shown, origin top left."""
+    x0, y0, x1, y1 = turn_box(box, (360 - page.turn) % 360, page.width, page.height)
+    width, height = (page.height, page.width) if page.turn in (90, 270) else (page.width, page.height)
+    shares = (x0 / width, y0 / height, x1 / width, y1 / height)
+    return tuple(min(1.0, max(0.0, share)) for share in shares)  # type: ignore[return-value]

@@ -1,0 +1,334 @@
+"""The only module that touches pdfium: an open PDF gives the content of its pages and pictures of parts of them.
+
+pdfium is not thread-safe: use one process per worker.
+"""
+
+import ctypes
+import io
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as raw
+
+from llava_graph.errors import PaperError
+from scicap_builder.pdf.page import Graphic, Page, Rect, Word, turn_box
+
+MAX_FILE_BYTES = 300_000_000
+"""pdfium reads the file into memory; the largest arXiv PDFs are about 100 MB."""
+MAX_PAGES = 1500
+"""Longer files are books or proceedings, which one worker must not chew on for minutes."""
+MAX_CHARS = 60_000
+"""Per page. A dense page has 8,000 characters; a plot whose points are letters may have more, and none of them is prose."""
+MAX_OBJECTS = 60_000
+"""Per page. About 0.1 s of work; the outline of a larger drawing is known long before."""
+MAX_SIDE = 14_400.0
+"""pt; the largest page that PDF 1.7 allows (Annex C)."""
+MAX_PIXELS = 40_000_000
+"""Of one rendered crop: 120 MB as RGB. A larger crop is rendered at a lower dpi."""
+WORD_GAP = 0.13
+"""em between the advance boxes of two characters from which on they are two words. TeX's tightest word space is 0.2 em, kerning
+and letter-spacing stay below 0.1 em."""
+FONT_CHANGE_GAP = 0.1
+"""em; the same between two fonts, where italics lean over the space. Raised and lowered letters stand closer."""
+SIDEWAYS_SHARE = 0.6
+"""Share of a page's characters that must run the same sideways direction for the page to be turned."""
+UNREADABLE = frozenset((0, 0xFFFE, 0xFFFF, 0xFFFD))
+_ERRORS = {
+    raw.FPDF_ERR_PASSWORD: ("encrypted", "the PDF asks for a password", "Save it without the password first."),
+    raw.FPDF_ERR_SECURITY: ("encrypted", "the PDF uses an unknown protection", "Save it without protection first."),
+}
+
+
+@contextmanager
+def open_pdf(path: Path) -> Iterator["OpenPdf"]:
+    """An open PDF. Raises PaperError (`encrypted`, `no-pages`, `too-large`, `broken-pdf`)."""
+    if not path.is_file():
+        raise PaperError("there is no such file", reason="missing-file", where=str(path))
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise PaperError(f"the PDF is larger than {MAX_FILE_BYTES // 1_000_000} MB", reason="too-large", where=str(path))
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except (pypdfium2.PdfiumError, OSError, ValueError) as error:
+        reason, what, next_step = _ERRORS.get(getattr(error, "err_code", None) or 0, ("broken-pdf", "not a readable PDF", ""))
+        raise PaperError(what, reason=reason, where=str(path), next_step=next_step) from error
+    with closing(document):
+        count = len(document)
+        if count < 1:
+            raise PaperError("the PDF has no pages", reason="no-pages", where=str(path))
+        if count > MAX_PAGES:
+            raise PaperError(f"the PDF has {count} pages, more than {MAX_PAGES}", reason="too-large", where=str(path))
+        yield OpenPdf(document, str(path))
+
+
+class OpenPdf:
+    """Pages by number (from 1) of an open PDF, and crops of them."""
+
+    def __init__(self, document: pypdfium2.PdfDocument, where: str) -> None:
+        self._document = document
+        self._where = where
+        self._fonts: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def page(self, number: int) -> Page:
+        """The words and graphics of one page. Raises PaperError (`broken-page`, `too-large`)."""
+        with self._page(number) as page:
+            left, bottom, right, top = page.get_bbox()
+            rotation = page.get_rotation()
+            width, height = right - left, top - bottom
+            frame = _Frame(left, bottom, width, height, rotation)
+            text = page.get_textpage()
+            with closing(text):
+                words, cut = _words(text.raw, frame, self._fonts)
+            graphics, cut_graphics = _graphics(page.raw, frame)
+        shown = (height, width) if rotation in (90, 270) else (width, height)
+        return _upright(number, shown, words, graphics, cut or cut_graphics)
+
+    def crop(self, page: Page, box: Rect, dpi: int) -> bytes:
+        """The part `box` (pt, as read) of `page` as PNG, upright, at `dpi` (lower if it would exceed MAX_PIXELS)."""
+        image = self.render(page, box, dpi)
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", optimize=False, compress_level=6)
+        return buffer.getvalue()
+
+    def render(self, page: Page, box: Rect, dpi: float) -> Any:
+        """The part `box` (pt, as read) of `page` as an upright RGB PIL image."""
+        shown = turn_box(box, (360 - page.turn) % 360, page.width, page.height)
+        width, height = (page.height, page.width) if page.turn in (90, 270) else (page.width, page.height)
+        scale = dpi / 72
+        area = max(1.0, (shown[2] - shown[0]) * (shown[3] - shown[1]))
+        scale = min(scale, math.sqrt(MAX_PIXELS / area))
+        margins = (shown[0], height - shown[3], width - shown[2], shown[1])
+        with self._page(page.number) as handle:
+            bitmap = handle.render(scale=scale, crop=tuple(max(0.0, m) for m in margins), rev_byteorder=True)
+            image = bitmap.to_pil().convert("RGB")
+        return image.rotate(-page.turn, expand=True) if page.turn else image
+
+    @contextmanager
+    def _page(self, number: int) -> Iterator[Any]:
+        where = f"{self._where} page {number}"
+        try:
+            page = self._document[number - 1]
+        except pypdfium2.PdfiumError as error:
+            raise PaperError("the page cannot be read", reason="broken-page", where=where) from error
+        with closing(page):
+            width, height = page.get_size()
+            if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+                raise PaperError(f"the page measures {width:.0f} x {height:.0f} pt", reason="page-size", where=where)
+            yield page
+
+
+class _Frame:
+    """From PDF user space (origin bottom left, unturned) to the page as shown (origin top left)."""
+
+    def __init__(self, left: float, bottom: float, width: float, height: float, rotation: int) -> None:
+        self.left, self.bottom, self.width, self.height, self.rotation = left, bottom, width, height, rotation
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> Rect:
+        """User space (left, bottom, right, top) -> shown box."""
+        plain = (x0 - self.left, self.height - (y1 - self.bottom), x1 - self.left, self.height - (y0 - self.bottom))
+        return turn_box(plain, self.rotation, self.width, self.height)
+
+
+def _upright(
+    number: int, shown: tuple[float, float], words: list[Word], graphics: list[Graphic], truncated: bool
+) -> Page:
+    """Turn the page if most of its text runs sideways."""
+    width, height = shown
+    letters: Counter[int] = Counter()
+    for word in words:
+        letters[word.angle] += len(word.text)
+    angle, count = letters.most_common(1)[0] if letters else (0, 0)
+    turn = angle if count > SIDEWAYS_SHARE * letters.total() else 0
+    if turn:
+        words = [_turned(word, turn, width, height) for word in words]
+        graphics = [Graphic(turn_box(g.box, turn, width, height), g.kind) for g in graphics]
+        if turn in (90, 270):
+            width, height = height, width
+    return Page(number, width, height, turn, tuple(words), tuple(graphics), truncated)
+
+
+def _turned(word: Word, turn: int, width: float, height: float) -> Word:
+    box = turn_box(word.box, turn, width, height)
+    angle = (word.angle - turn) % 360
+    return word._replace(box=box, angle=angle, baseline=_baseline_of(box, word.size, angle))
+
+
+def _baseline_of(box: Rect, size: float, angle: int) -> float:
+    """Baseline from an advance box: fonts reach about 0.2 em below it."""
+    depth = 0.21 * size
+    return {0: box[3] - depth, 90: box[2] - depth, 180: box[1] + depth, 270: box[0] + depth}[angle]
+
+
+class _Style:
+    """Font, size and direction of one text object."""
+
+    __slots__ = ("angle", "font", "size")
+
+    def __init__(self, font: str, size: float, angle: int) -> None:
+        self.font, self.size, self.angle = font, size, angle
+
+
+def _style(text: Any, index: int, rotation: int, fonts: dict[int, str]) -> _Style:
+    matrix = raw.FS_MATRIX()
+    size = raw.FPDFText_GetFontSize(text, index)
+    if raw.FPDFText_GetMatrix(text, index, matrix):
+        size *= math.hypot(matrix.c, matrix.d)
+        turned = math.degrees(math.atan2(matrix.b, matrix.a)) - rotation
+    else:
+        turned = -rotation
+    return _Style(_font_name(raw.FPDFText_GetTextObject(text, index), fonts), abs(size), round(turned / 90) * 90 % 360)
+
+
+def _font_name(text_object: Any, fonts: dict[int, str]) -> str:
+    font = raw.FPDFTextObj_GetFont(text_object) if text_object else None
+    if not font:
+        return ""
+    key = ctypes.addressof(font.contents)
+    if key not in fonts:
+        length = raw.FPDFFont_GetBaseFontName(font, None, 0)
+        buffer = ctypes.create_string_buffer(max(1, length))
+        raw.FPDFFont_GetBaseFontName(font, buffer, length)
+        fonts[key] = buffer.value.decode("latin-1")
+    return fonts[key]
+
+
+def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word], bool]:
+    """All words of a page in content order, and whether the page holds more than MAX_CHARS."""
+    total = raw.FPDFText_CountChars(text)
+    builder = _WordBuilder(frame)
+    rect = raw.FS_RECTF()
+    get_box, get_unicode = raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetUnicode
+    style = _Style("", 0.0, 0)
+    height = -1.0
+    fresh = True
+    for index in range(min(total, MAX_CHARS)):
+        code = get_unicode(text, index)
+        if code in (10, 13, 32, 160) or code in UNREADABLE:
+            # pdfium's own guess at a space says nothing that the gap does not say; a real space always parts two words
+            if code in (32, 160) and raw.FPDFText_IsGenerated(text, index) != 1:
+                builder.space()
+            fresh = True
+            continue
+        get_box(text, index, rect)
+        if fresh or abs(rect.top - rect.bottom - height) > 0.01:
+            style = _style(text, index, frame.rotation, fonts)
+            height = rect.top - rect.bottom
+            fresh = False
+        if 0xD800 <= code < 0xE000:
+            code = _astral(code, get_unicode(text, index + 1)) if code < 0xDC00 and index + 1 < total else 0
+            if not code:
+                continue
+        builder.add("-" if code in (2, 0xAD) else chr(code), rect.left, rect.bottom, rect.right, rect.top, style)
+    return builder.done(), total > MAX_CHARS
+
+
+def _astral(high: int, low: int) -> int:
+    """A UTF-16 surrogate pair -> its code point (0 if it is none): mathematical letters stand beyond U+FFFF."""
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00) if 0xDC00 <= low < 0xE000 else 0
+
+
+class _WordBuilder:
+    """Characters one by one -> words, parted by spaces, gaps, and changes of font, size, direction or line."""
+
+    def __init__(self, frame: _Frame) -> None:
+        self._frame = frame
+        self._words: list[Word] = []
+        self._letters: list[str] = []
+        self._box = [0.0, 0.0, 0.0, 0.0]
+        self._style = _Style("", 0.0, 0)
+        self._glued = False
+        self._spaced = True
+
+    def space(self) -> None:
+        self._spaced = True
+
+    def add(self, letter: str, x0: float, y0: float, x1: float, y1: float, style: _Style) -> None:
+        box = self._box
+        if self._letters and not self._spaced:
+            last = self._style
+            near = self._near(x0, y0, x1, y1, style)
+            same = near and style.font == last.font and abs(style.size - last.size) < 0.1
+            if same:
+                self._letters.append(letter)
+                box[0], box[1] = min(box[0], x0), min(box[1], y0)
+                box[2], box[3] = max(box[2], x1), max(box[3], y1)
+                return
+            self._close()
+            self._glued = near
+        else:
+            self._close()
+            self._glued = False
+        self._letters = [letter]
+        self._box = [x0, y0, x1, y1]
+        self._style = style
+        self._spaced = False
+
+    def _near(self, x0: float, y0: float, x1: float, y1: float, style: _Style) -> bool:
+        """Whether a character follows the word at once, on the same line (or raised or lowered against it)."""
+        box, last = self._box, self._style
+        if style.angle != last.angle:
+            return False
+        size = max(style.size, last.size, 1.0)
+        if (style.angle + self._frame.rotation) % 180 == 0:
+            overlap = min(y1, box[3]) - max(y0, box[1])
+            gap = x0 - box[2] if (style.angle + self._frame.rotation) % 360 == 0 else box[0] - x1
+        else:
+            overlap = min(x1, box[2]) - max(x0, box[0])
+            gap = y0 - box[3] if (style.angle + self._frame.rotation) % 360 == 90 else box[1] - y1
+        # the letters of a ligature all have the box of the ligature
+        inside = x0 >= box[0] - 0.1 and x1 <= box[2] + 0.1
+        limit = WORD_GAP if style.font == last.font else FONT_CHANGE_GAP
+        return (-0.6 * size < gap < limit * size or inside) and overlap > 0.2 * size
+
+    def _close(self) -> None:
+        if not self._letters:
+            return
+        box = self._frame.box(*self._box)
+        style = self._style
+        baseline = _baseline_of(box, style.size, style.angle)
+        text = "".join(self._letters)
+        self._words.append(
+            Word(text, box, style.size, style.font, baseline, style.angle, self._glued, len(self._words))
+        )
+        self._letters = []
+
+    def done(self) -> list[Word]:
+        self._close()
+        return self._words
+
+
+_KINDS = {
+    raw.FPDF_PAGEOBJ_PATH: "path",
+    raw.FPDF_PAGEOBJ_IMAGE: "image",
+    raw.FPDF_PAGEOBJ_SHADING: "shading",
+    raw.FPDF_PAGEOBJ_FORM: "form",
+}
+
+
+def _graphics(page: Any, frame: _Frame) -> tuple[list[Graphic], bool]:
+    """All drawn objects of a page in content order, and whether there are more than MAX_OBJECTS."""
+    found: list[Graphic] = []
+    count = raw.FPDFPage_CountObjects(page)
+    shape = (ctypes.c_float * 4)()
+    for index in range(min(count, MAX_OBJECTS)):
+        thing = raw.FPDFPage_GetObject(page, index)
+        kind = _KINDS.get(raw.FPDFPageObj_GetType(thing))
+        if kind is None or not _bounds(thing, shape):
+            continue
+        box = frame.box(*shape)
+        found.append(Graphic(box, kind))
+    return found, count > MAX_OBJECTS
+
+
+def _bounds(thing: Any, shape: Any) -> bool:
+    """(left, bottom, right, top) of a page object into `shape`."""
+    size = ctypes.sizeof(ctypes.c_float)
+    at = [ctypes.cast(ctypes.byref(shape, place * size), ctypes.POINTER(ctypes.c_float)) for place in range(4)]
+    return bool(raw.FPDFPageObj_GetBounds(thing, *at))
