@@ -52,8 +52,9 @@ def assign_roles(lines: Sequence[OcrLine]) -> tuple[OcrLine, ...]:
     if below:
         roles[max(below, key=lambda i: lines[i].box[3])] = "x-axis"
     above = [i for i in flat if lines[i].box[1] < EDGE_BAND and all(lines[i].box[3] <= lines[t].box[3] for t in ticks)]
-    if above and (first := min(above, key=lambda i: lines[i].box[1])) and roles[first] == "other":
-        roles[first] = "title"
+    above = [i for i in above if roles[i] == "other"]
+    if above:
+        roles[min(above, key=lambda i: lines[i].box[1])] = "title"
     return tuple(replace(line, role=role) for line, role in zip(lines, roles, strict=True))
 
 
