@@ -48,7 +48,7 @@ def test_the_default_engine_reads_a_chart_without_a_download(lines):
     assert found["Accuracy (%)"].orientation == 90
     assert sum(line.role == "tick" for line in lines) >= 8
     assert all(line.source == "rapidocr" for line in lines)
-    x0, y0, x1, y1 = found["Epoch number"].box
+    x0, y0, _x1, y1 = found["Epoch number"].box
     assert abs(x0 - 290 / 640) < 0.02
     assert 445 / 480 - 0.02 < y0 < y1 <= 1
 

@@ -1,0 +1,1 @@
+"""Measurements, each side by side with an alternative in one run: `python -m benchmarks [NAME …]`."""
