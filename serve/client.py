@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -75,7 +75,7 @@ class ModelClient:
     async def details(self, model: str) -> ModelDetails:
         """What `model` is."""
         async with self._http() as http:
-            return await self._details(http, await self._address(http, model), model)
+            return (await self._reach(http, model)).details
 
     async def answer(
         self,
@@ -86,16 +86,9 @@ class ModelClient:
     ) -> AsyncGenerator[Reply]:
         """The answer to HF chat `messages` with PNG `images`, as it grows. Closing the generator ends it in the worker."""
         async with self._http() as http:
-            try:
-                address = await self._address(http, model)
-                details = await self._details(http, address, model)
-            except httpx.ConnectError:
-                # A worker that has died since its last heartbeat: the controller looks again and may know another one.
-                await self._ask_controller(http, "/refresh_all_workers")
-                address = await self._address(http, model)
-                details = await self._details_or_gone(http, address, model)
-            body = await self._body(http, address, details, messages, images, sampling)
-            async with aclosing(self._stream(http, address, model, body)) as replies:
+            worker = await self._reach(http, model)
+            body = await worker.body(messages, images, sampling)
+            async with aclosing(worker.stream(body)) as replies:
                 async for reply in replies:
                     yield reply
 
@@ -115,7 +108,18 @@ class ModelClient:
                 next_step="Start it: llava-graph-serve controller",
             ) from error
 
-    async def _address(self, http: httpx.AsyncClient, model: str) -> str:
+    async def _reach(self, http: httpx.AsyncClient, model: str) -> "_Worker":
+        """A worker of `model` that answers. One that has died since its last heartbeat makes the controller look again."""
+        try:
+            return await self._worker(http, model)
+        except httpx.HTTPError:
+            await self._ask_controller(http, "/refresh_all_workers")
+        try:
+            return await self._worker(http, model)
+        except httpx.HTTPError as error:
+            raise _gone(model) from error
+
+    async def _worker(self, http: httpx.AsyncClient, model: str) -> "_Worker":
         address = await self._ask_controller(http, "/get_worker_address", "address", model=model)
         if not address:
             raise ServeError(
@@ -123,77 +127,61 @@ class ModelClient:
                 code=ErrorCode.CONTROLLER_NO_WORKER,
                 next_step="Start one: llava-graph-serve worker",
             )
-        return address
-
-    async def _details(self, http: httpx.AsyncClient, address: str, model: str) -> ModelDetails:
         data = await _json(http, address + "/model_details", {"model": model})
-        return ModelDetails(
-            str(data.get("name") or model),
-            str(data.get("about") or ""),
-            int(data.get("context_length") or 0),
-            "chat_template" in data,
+        details = ModelDetails(
+            model, str(data.get("about") or ""), int(data.get("context_length") or 0), "chat_template" in data
         )
+        return _Worker(http, address, details)
 
-    async def _details_or_gone(self, http: httpx.AsyncClient, address: str, model: str) -> ModelDetails:
-        try:
-            return await self._details(http, address, model)
-        except httpx.HTTPError as error:
-            raise _gone(model) from error
 
-    async def _body(
-        self,
-        http: httpx.AsyncClient,
-        address: str,
-        details: ModelDetails,
-        messages: Sequence[Mapping[str, Any]],
-        images: Sequence[bytes],
-        sampling: Sampling,
+@dataclass(frozen=True)
+class _Worker:
+    """One worker, as far as one answer needs it."""
+
+    http: httpx.AsyncClient
+    address: str
+    details: ModelDetails
+
+    async def body(
+        self, messages: Sequence[Mapping[str, Any]], images: Sequence[bytes], sampling: Sampling
     ) -> dict[str, Any]:
         """The request in the words that this worker understands."""
-        body: dict[str, Any] = {
-            "model": details.name,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_new_tokens": sampling.max_new_tokens,
-            "images": [data_uri(image) for image in images],
-            "echo": False,
-        }
-        if details.takes_messages:
-            return body | {"messages": list(messages)}
-        data = await _json(http, address + "/worker_get_conv_template", {})
+        uris = [data_uri(image) for image in images]
+        body: dict[str, Any] = {"model": self.details.name, **asdict(sampling), "echo": False}
+        if self.details.takes_messages:
+            return body | {"messages": list(messages), "images": uris}
+        try:
+            data = await _json(self.http, self.address + "/worker_get_conv_template", {})
+        except httpx.HTTPError as error:
+            raise _gone(self.details.name) from error
         conversation = Conversation.from_json(data["conv"]) if "conv" in data else VICUNA_V1
         placeholder = "$$<image>$$" if "conv" in data else "<image>\n"
         prompt = conversation.prompt([flat_text(message, placeholder) for message in messages])
-        # LLaVA's worker reads one stop string and wants its images without a data URI's head.
-        images_only = [uri.partition(",")[2] for uri in body["images"]]
-        return body | {"prompt": prompt, "stop": next(iter(conversation.stops), ""), "images": images_only}
+        # LLaVA's worker reads one stop string, and its images without a data URI's head.
+        plain = [uri.partition(",")[2] for uri in uris]
+        return body | {"prompt": prompt, "stop": next(iter(conversation.stops), ""), "images": plain}
 
-    async def _stream(
-        self, http: httpx.AsyncClient, address: str, model: str, body: Mapping[str, Any]
-    ) -> AsyncGenerator[Reply]:
-        prompt = body.get("prompt", "")
-        finished = False
+    async def stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Reply]:
+        """The answer as it grows. Raises ServeError with the worker's reason, or because it has gone or says nothing."""
+        name, unframer, begun = self.details.name, Unframer(), False
         try:
-            async with http.stream("POST", address + "/worker_generate_stream", json=body) as response:
-                unframer = Unframer()
+            async with self.http.stream("POST", self.address + "/worker_generate_stream", json=body) as response:
                 async for data in response.aiter_bytes():
                     for piece in unframer.feed(data):
-                        reply = _reply(piece, prompt)
-                        finished = True
-                        yield reply
-                finished = finished and not unframer.rest
+                        begun = True
+                        yield _reply(piece, body.get("prompt", ""))
                 if response.status_code != httpx.codes.OK:
-                    _reply(unframer.rest, prompt)
+                    _reply(unframer.rest, "")
         except httpx.TimeoutException as error:
             raise ServeError(
-                f"the worker of {model} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
+                f"the worker of {name} has said nothing for {SILENCE_TIMEOUT_S:.0f} s",
                 code=ErrorCode.CONTROLLER_WORKER_TIMEOUT,
                 next_step="Ask again, or look into its log",
             ) from error
         except httpx.HTTPError as error:
-            raise _gone(model) from error
-        if not finished:
-            raise _gone(model)
+            raise _gone(name) from error
+        if unframer.rest or not begun:
+            raise _gone(name)
 
 
 def _reply(piece: bytes, prompt: str) -> Reply:

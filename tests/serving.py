@@ -1,0 +1,104 @@
+"""Small real parts for the serving tests: an engine that writes what it is told, slowly enough to be stopped."""
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from llava_graph.images import encode_png
+from serve.controller import create_controller
+from serve.engine import Step
+from serve.heartbeat import Heartbeat
+from serve.protocol import GenerateRequest, Usage
+from serve.registry import Registry
+from serve.servers import Server, bind
+from serve.worker import WorkerOptions, create_worker
+
+WORDS = ["The", "curve", "rises", "and", "then", "it", "stays", "flat", "until", "the", "end", "."]
+
+
+@dataclass
+class ScriptedEngine:
+    """Answers with `words`, `pause` seconds apart; `fail_with` is raised before word `fail_at`."""
+
+    words: Sequence[str] = tuple(WORDS)
+    pause: float = 0.0
+    fail_with: Exception | None = None
+    fail_at: int = 0
+    name: str = "scripted"
+    about: str = "It repeats one sentence; there is no model."
+    chat_template: str = "{{ messages }}"
+    context_length: int = 100
+    requests: list[GenerateRequest] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+    cancelled: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def render(self, messages: Sequence[dict[str, Any]]) -> str:
+        turns = (f"{m['role'].upper()}: {m['content'][0]['text']}\n" for m in messages)
+        return "".join(turns) + "ASSISTANT: "
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(prompt.split())
+
+    def generate(
+        self, request: GenerateRequest, images: Sequence[Image.Image], stopping: threading.Event
+    ) -> Iterator[Step]:
+        with self.lock:
+            self.requests.append(request)
+            self.sizes += [image.size for image in images]
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        try:
+            for count in range(len(self.words) + 1):
+                if self.fail_with and count == self.fail_at:
+                    raise self.fail_with
+                ended = count == len(self.words)
+                yield Step(" ".join(self.words[:count]), Usage(7, count), "stop" if ended else None)
+                if stopping.wait(self.pause) and not ended:
+                    self.cancelled += 1
+                    return
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
+@contextmanager
+def running_worker(engine: Any, controller: str = "", **options: Any) -> Iterator[Server]:
+    """A worker on a free port; with `controller` it registers there and beats every 0.2 s."""
+    sock = bind("127.0.0.1", 0)
+    host, port = sock.getsockname()
+    beat = Heartbeat(controller, f"http://{host}:{port}", interval=0.2, retry=0.1) if controller else None
+    with Server(create_worker(engine, WorkerOptions(**options), heartbeat=beat), sock, "worker") as server:
+        yield server
+
+
+@contextmanager
+def running_controller(registry: Registry | None = None, *, port: int = 0, token: str = "") -> Iterator[Server]:
+    """A controller on a free port."""
+    with Server(create_controller(registry, token=token), bind("127.0.0.1", port), "controller") as server:
+        yield server
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """The first true value of `condition`; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return value
+
+
+def png(width: int = 40, height: int = 30) -> bytes:
+    return encode_png(Image.new("RGB", (width, height), "white"))
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
