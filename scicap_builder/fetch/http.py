@@ -151,7 +151,7 @@ class PoliteHttp:
     def _receive(self, response: httpx.Response, into: BinaryIO, url: str) -> None:
         """Write the body, within the size limit and the deadline."""
         received, deadline = 0, self.clock.now() + self.options.deadline_s
-        for chunk in response.iter_bytes(2**16):
+        for chunk in response.iter_bytes():
             received += len(chunk)
             if received > self.options.max_bytes:
                 raise FetchError(f"more than {self.options.max_bytes / 2**20:.0f} MB", reason="too-big", where=url)

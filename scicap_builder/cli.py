@@ -1,0 +1,153 @@
+"""`scicap_builder`: build a data set from papers, look at it, export it."""
+
+import os
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from llava_graph.command import complain, run, stderr
+from llava_graph.errors import InputError
+from scicap_builder.export import FORMATS, export
+from scicap_builder.fetch import DEFAULTS, FetchOptions
+from scicap_builder.obtain import ROUTES
+from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
+from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
+from scicap_builder.pipeline import build as build_data_set
+from scicap_builder.report import ProgressBar, chosen, panel, summary
+
+CONTACT_VARIABLE = "SCICAP_BUILDER_CONTACT"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="From papers to a data set of figures: caption, text inside, and the paragraphs that cite them.",
+)
+
+
+@app.command()
+def build(
+    papers: Annotated[
+        str,
+        typer.Option(help="A file with an arXiv id or a path a line; or a folder of papers; or one paper or id."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the build goes on.")],
+    route: Annotated[str, typer.Option(help=f"What is read: {', '.join(ROUTES)}.")] = DEFAULT_READING.route,
+    workers: Annotated[int, typer.Option(min=1, help="Papers read at once, each in a process.")] = 1,
+    dpi: Annotated[int, typer.Option(help="Pixels per inch of figures drawn from vectors.")] = DEFAULT_READING.dpi,
+    ocr: Annotated[str, typer.Option(help="OCR engine by name, or none.")] = DEFAULT_READING.ocr,
+    paper_timeout: Annotated[
+        float, typer.Option(help="Seconds for one paper; a slower one is dropped.")
+    ] = DEFAULT_BUILD.paper_timeout_s,
+    papers_per_shard: Annotated[
+        int, typer.Option(min=1, help="Papers written at once; so much is read again after a kill.")
+    ] = DEFAULT_BUILD.papers_per_shard,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
+    contact: Annotated[
+        str, typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to arXiv with every request.")
+    ] = "",
+    cache: Annotated[Path | None, typer.Option(help="Folder for downloads. Default: the user's cache folder.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask arXiv again for what is in the cache.")] = False,
+    base_url: Annotated[str, typer.Option(help="Another arXiv: a mirror of yours, a test server.")] = DEFAULTS.base_url,
+) -> None:
+    """Build a data set of figures from papers. Killed or stopped, the same command goes on where it was.
+
+    A line is an arXiv id in any form (1706.03762, hep-th/9901001v2, arXiv:…, an abs/pdf/html address), or the path of a
+    PDF, an e-print (tar.gz, gz, .tex), or a folder of these. Blank lines and # comments are allowed.
+
+    Examples:
+
+        scicap_builder build --papers arxiv_ids.txt --out figures --contact me@example.org
+
+        scicap_builder build --papers my_papers/ --out figures --workers 4
+
+        scicap_builder build --papers paper.pdf --out figures --route pdf --ocr none
+    """
+    options = BuildOptions(
+        read=ReadOptions(route=route, dpi=dpi, ocr=ocr),
+        workers=workers,
+        paper_timeout_s=paper_timeout,
+        papers_per_shard=papers_per_shard,
+        overwrite=overwrite,
+    )
+    fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache, refresh=refresh)
+    with ProgressBar(stderr) as bar:
+        result = build_data_set(papers, out, options, fetch=fetch, on_progress=bar)
+    Console().print(summary(result, again=_this_command()))
+    if result.error:
+        raise result.error
+    if result.interrupted:
+        raise typer.Exit(130)
+    if not result.summary.figures:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in result.summary.dropped.items())
+        raise InputError(f"no figure was read ({reasons or 'no paper'})", where=papers)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A data set.")],
+    count: Annotated[int, typer.Option("-n", min=1, help="So many records.")] = 5,
+    id_: Annotated[str | None, typer.Option("--id", help="The record with this id, or all of this paper.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only train, validation or test.")] = None,
+) -> None:
+    """Show some records of a data set as a person reads them.
+
+    Examples:
+
+        scicap_builder show figures
+
+        scicap_builder show figures -n 20 --split test
+
+        scicap_builder show figures --id "arxiv:1706.03762v7#fig1"
+    """
+    console, seen = Console(), 0
+    for figure in chosen(folder, count, id_, split):
+        console.print(panel(figure))
+        seen += 1
+    if not seen:
+        complain(f"{folder}: the data set holds no figure{f' in the split {split}' if split else ''}")
+        raise typer.Exit(2)
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A data set.")],
+    out: Annotated[Path, typer.Argument(help="A file for jsonl, a new folder for the others.")],
+    form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
+) -> None:
+    """Write a data set in a layout that other tools read.
+
+    jsonl: one figure a line, without pixels. llava-json: LLaVA conversations (train.json, …) and an images folder.
+    imagefolder: pictures and metadata.jsonl, as datasets.load_dataset("imagefolder") reads them.
+
+    Examples:
+
+        scicap_builder export figures --format jsonl figures.jsonl
+
+        scicap_builder export figures --format llava-json llava/
+
+        scicap_builder export figures --format imagefolder pictures/
+    """
+    done = export(folder, out, form)
+    left_out = Counter(done.left_out)
+    notes = f", left out: {', '.join(f'{reason} {count}' for reason, count in left_out.items())}" if left_out else ""
+    Console().print(f"{done.figures} figures in {escape(str(done.path))}{escape(notes)}", soft_wrap=True)
+
+
+def _this_command() -> str:
+    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

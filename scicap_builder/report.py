@@ -1,0 +1,138 @@
+"""What people read on the terminal: a build's progress and summary, and the records of a data set."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from llava_graph.dataset import read_dataset
+from llava_graph.errors import InputError, did_you_mean
+from llava_graph.record import Dropped, Figure
+from scicap_builder.pipeline import BuildResult, Progress
+
+MENTION_CHARS = 600
+"""How much of a paragraph a panel shows."""
+OCR_LINES = 12
+SHOWN_DROPS = 10
+
+
+class ProgressBar:
+    """Papers, figures and dropped, on stderr, while a build runs. A context manager that is called with each Progress."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("papers"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("figures {task.fields[figures]}  dropped {task.fields[dropped]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[now]}"),
+        )
+        self._bar = Bar(*columns, console=console)
+        self._task = self._bar.add_task("build", total=None, figures=0, dropped=0, now="")
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, at: Progress) -> None:
+        self._bar.update(
+            self._task,
+            total=at.papers,
+            completed=at.papers_done,
+            figures=at.figures,
+            dropped=at.dropped,
+            now=escape(at.now),
+        )
+
+
+def summary(result: BuildResult, again: str) -> RenderableType:
+    """The end of a build: counts, what was dropped and why, and how to go on. `again` is the command to repeat."""
+    counts = result.summary
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    splits = ", ".join(f"{name} {count}" for name, count in counts.splits.items())
+    table.add_row("papers done", str(result.papers_done), f"of {result.papers}")
+    table.add_row("figures read", str(counts.figures), splits)
+    table.add_row("dropped", str(sum(counts.dropped.values())), "")
+    for reason, count in counts.dropped.items():
+        table.add_row("", str(count), escape(reason))
+    if unknown := counts.licences.get("unknown"):
+        table.add_row("licence unknown", str(unknown), "figures: use them, but do not publish their images")
+    parts: list[RenderableType] = [table]
+    parts += _listed("These lines name no paper we can read:", result.bad_lines)
+    parts += _listed("These papers could not be fetched now:", result.later)
+    if result.papers_left or result.interrupted:
+        state = "Stopped" if result.interrupted or result.error else "Not finished"
+        parts.append(Text(f"{state}: {result.papers_left} papers are left. The same command goes on:\n    {again}"))
+    elif counts.figures:
+        parts.append(Text(f"The data set is in {result.out}.  Look at it:  scicap_builder show {result.out}"))
+    return Group(*parts)
+
+
+def _listed(title: str, items: tuple[Dropped, ...]) -> list[RenderableType]:
+    if not items:
+        return []
+    lines = [f"  {item.item}  {item.reason}: {item.detail}" for item in items[:SHOWN_DROPS]]
+    more = [f"  … and {len(items) - SHOWN_DROPS} more"] if len(items) > SHOWN_DROPS else []
+    return [Text("\n".join([title, *lines, *more]), style="yellow")]
+
+
+def chosen(folder: Path, count: int, id_: str | None, split: str | None = None) -> Iterator[Figure]:
+    """The first `count` records, or the one with the id (or all whose id begins with it). Raises InputError, DatasetError."""
+    figures: Iterable[Figure] = read_dataset(folder, split)
+    if id_ is None:
+        yield from islice(figures, count)
+        return
+    known = []
+    found = False
+    for figure in figures:
+        known.append(figure.id)
+        if figure.id == id_ or figure.id.startswith(f"{id_}#"):
+            found = True
+            yield figure
+    if not found:
+        near = did_you_mean(id_, known).split("Known:")[0].strip()
+        raise InputError(f"no record has the id {id_!r}", where=str(folder), next_step=near)
+
+
+def panel(figure: Figure) -> Panel:
+    """One record as a person reads it."""
+    paper = figure.paper
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    place = f"page {paper.page}" if paper.page else "page unknown"
+    sure = f", sure {paper.confidence:.0%}" if paper.confidence is not None else ""
+    facts.add_row("paper", escape(paper.title or paper.id))
+    facts.add_row("where", f"{place}, read from {paper.route or 'unknown'}{sure}")
+    facts.add_row("image", f"{figure.width} x {figure.height} px, {figure.split}")
+    facts.add_row("caption", escape(figure.caption) or "[dim]none[/]")
+    facts.add_row("text in it", escape(_ocr_text(figure)) or "[dim]none[/]")
+    first = figure.first_mention
+    shown = first[:MENTION_CHARS] + ("…" if len(first) > MENTION_CHARS else "")
+    facts.add_row("first mention", escape(shown) or "[dim]no paragraph cites it[/]")
+    facts.add_row("mentions", str(len(figure.mentions)))
+    if figure.licence:
+        facts.add_row("licence", escape(figure.licence))
+    return Panel(facts, title=f"[bold]{escape(figure.label)}[/]  {escape(figure.id)}", title_align="left")
+
+
+def _ocr_text(figure: Figure) -> str:
+    lines = [line.text for line in figure.ocr[:OCR_LINES]]
+    more = len(figure.ocr) - len(lines)
+    return " | ".join(lines) + (f" | … {more} more lines" if more > 0 else "")
