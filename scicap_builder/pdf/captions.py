@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scicap_builder.mentions import Label, parse_label
-from scicap_builder.pdf.layout import Style, bounds
+from scicap_builder.pdf.boxes import bounds, overlap_x
+from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Rect, is_bold
 
@@ -166,16 +167,12 @@ def caption_lines(
         if line.baseline - body[-1].baseline > 3 * max(first.size, line.size):
             break
         if line in heads:
-            if _overlap(line.box, bounds(entry.box for entry in body)) > 0:
+            if overlap_x(line.box, bounds(entry.box for entry in body)) > 0:
                 break
             continue
         if _belongs(body, line, style, label_only=label_end >= len(first.text)):
             body.append(line)
     return tuple(body)
-
-
-def _overlap(a: Rect, b: Rect) -> float:
-    return min(a[2], b[2]) - max(a[0], b[0])
 
 
 def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) -> bool:
@@ -185,7 +182,7 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
         return 0 <= line.box[0] - last.box[2] < 1.0 * last.size and abs(line.size - last.size) < 1
     step = line.baseline - last.baseline
     if len(body) == 1 and label_only:
-        return step < 2.4 * last.size and _overlap(box, line.box) > -2 * last.size and line.box[0] < box[2] + 20
+        return step < 2.4 * last.size and overlap_x(box, line.box) > -2 * last.size and line.box[0] < box[2] + 20
     reference = body[1] if len(body) > 1 and label_only else last
     if abs(line.size - reference.size) > 0.08 * reference.size:
         return False
@@ -195,7 +192,7 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
     usual = min(steps) if steps else max(style.leading * line.size / style.size, 1.1 * line.size)
     if step > (1.25 if steps else 1.3) * usual + 0.5:
         return False
-    if _overlap(box, line.box) < 0.6 * min(line.width, box[2] - box[0]):
+    if overlap_x(box, line.box) < 0.6 * min(line.width, box[2] - box[0]):
         return False
     return not _resumes(body, last, line, first, style)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from scicap_builder.pdf.boxes import bounds
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Rect
 
@@ -152,9 +153,3 @@ def reading_order(blocks: Sequence[Block], cuts: tuple[float, ...]) -> list[Bloc
         return (band, column, block.box[1], block.box[0])
 
     return sorted([*across, *inside], key=place)
-
-
-def bounds(boxes: Iterable[Rect]) -> Rect:
-    """The smallest box around `boxes` (at least one)."""
-    x0, y0, x1, y1 = zip(*boxes, strict=True)
-    return min(x0), min(y0), max(x1), max(y1)

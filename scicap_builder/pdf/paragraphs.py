@@ -1,0 +1,84 @@
+"""Blocks of running text -> paragraphs as they were written, joined over columns, pages and figures. Pure functions."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from scicap_builder.mentions import cited_numbers
+from scicap_builder.pdf.captions import SENTENCE_END, join_lines
+from scicap_builder.pdf.layout import Style
+from scicap_builder.pdf.lines import Line
+
+MIN_LETTERS = 20
+"""A paragraph shorter than this is a heading or a stray label, not a mention."""
+
+
+class Paragraph(NamedTuple):
+    """A paragraph and the lines it was made of."""
+
+    text: str
+    lines: tuple[Line, ...]
+
+
+def read_paragraphs(flow: Sequence[Sequence[Line]], style: Style) -> tuple[Paragraph, ...]:
+    """Paragraphs of running text in reading order, hyphenation mended."""
+    groups: list[list[Line]] = []
+    for block in flow:
+        for place, part in enumerate(_split(block)):
+            if groups and place == 0 and _goes_on(groups[-1], part, style):
+                groups[-1] += part
+            else:
+                groups.append(list(part))
+    words = vocabulary(line for block in flow for line in block)
+    return tuple(Paragraph(join_lines([line.text for line in lines], words), tuple(lines)) for lines in groups)
+
+
+def vocabulary(lines: Iterable[Line]) -> frozenset[str]:
+    """All words within lines (not the cut ones at their ends), lower case: says whether a paper writes a hyphen."""
+    return frozenset(
+        found.lower() for line in lines for found in re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?(?=[^A-Za-z-])", line.text)
+    )
+
+
+def mentions_by_number(paragraphs: Sequence[Paragraph]) -> dict[str, tuple[str, ...]]:
+    """For each figure number the paragraphs that cite it, in reading order."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for paragraph in paragraphs:
+        if sum(letter.isalpha() for letter in paragraph.text) >= MIN_LETTERS:
+            for number in cited_numbers(paragraph.text):
+                found[number].append(paragraph.text)
+    return {number: tuple(texts) for number, texts in found.items()}
+
+
+def _split(block: Sequence[Line]) -> list[list[Line]]:
+    """A block -> its paragraphs: they begin at an indented line, or after a short last line of a sentence."""
+    left = sorted(line.box[0] for line in block)[len(block) // 4]
+    right = max(line.box[2] for line in block)
+    parts: list[list[Line]] = [[block[0]]]
+    for last, line in zip(block, block[1:], strict=False):
+        same_row = abs(line.baseline - last.baseline) < 0.3 * line.size
+        indented = 0.7 * line.size < line.box[0] - left < 4.5 * line.size and last.box[0] - left < 0.5 * line.size
+        ended = SENTENCE_END.search(last.text) and last.box[2] < right - 4 * line.size and not line.text[:1].islower()
+        heading = line.bold != last.bold and (line.font != last.font)
+        if not same_row and (indented or ended or (heading and SENTENCE_END.search(last.text) is None and last.bold)):
+            parts.append([line])
+        else:
+            parts[-1].append(line)
+    return parts
+
+
+def _goes_on(before: Sequence[Line], after: Sequence[Line], style: Style) -> bool:
+    """Whether the paragraph `before` goes on in `after`, the next text in reading order."""
+    last, first = before[-1], after[0]
+    if last.bold != first.bold or abs(last.size - first.size) > 0.6 or abs(first.size - style.size) > 1.6:
+        return False
+    text = last.text.rstrip()
+    if re.search(r"[a-z]-$", text) and first.text[:1].islower():
+        return True
+    if SENTENCE_END.search(text) and not re.search(r"\b(?:[Ff]igs?|[Ee]qs?|[Rr]efs?|al|vs|e\.g|i\.e)\.$", text):
+        return False
+    starts_low = first.text[:1].islower()
+    width = max(line.box[2] for line in before) - min(line.box[0] for line in before)
+    full = last.width > 0.85 * width and len(before) > 1
+    return starts_low or (full and last.font == first.font)

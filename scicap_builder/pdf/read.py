@@ -1,0 +1,174 @@
+"""A PDF -> the figures of a paper with captions, pictures and mentions: the steps of the PDF route, in order."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llava_graph.errors import PaperError
+from llava_graph.record import Dropped
+from scicap_builder.pdf.boxes import bounds
+from scicap_builder.pdf.captions import Caption, find_captions, find_starts
+from scicap_builder.pdf.front import read_abstract, read_title
+from scicap_builder.pdf.layout import Block, Style, blocks_of, gutters, measure, reading_order, running_heads
+from scicap_builder.pdf.lines import Line, read_lines
+from scicap_builder.pdf.page import Page, Rect, shown_box
+from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
+from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
+from scicap_builder.pdf.regions import PageText, Region, drawings_of, find_regions, is_body, repeated_boxes
+from scicap_builder.reading import FoundFigure, PaperReading
+
+PADDING = 2.0
+"""pt of white around a picture, so that anti-aliased edges are not cut."""
+INK_DPI = 50.0
+"""Enough to find the edges of what is drawn to within 1.5 pt."""
+INK_LEVEL = 245
+"""Grey level from which on a pixel is paper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The text of a whole paper, understood but not yet joined to pictures."""
+
+    pages: tuple[Page, ...]
+    texts: tuple[PageText, ...]
+    captions: tuple[Caption, ...]
+    style: Style
+    first_page: tuple[Line, ...]
+    paragraphs: tuple[Paragraph, ...]
+
+
+def read_pdf(path: Path, *, dpi: int = 150, images: bool = True) -> PaperReading:
+    """Title, abstract and figures of a PDF.
+
+    `dpi`: resolution of the pictures; `images=False` leaves them out (no page is rendered then, except where drawings are
+    larger than what they show). A page that cannot be read costs itself: it is in `dropped`. Raises PaperError (`encrypted`,
+    `broken-pdf`, `no-pages`, `too-large`) if the file as a whole cannot be read.
+    """
+    with open_pdf(path) as pdf:
+        pages, dropped = load_all(pdf)
+        layout = lay_out(pages)
+        regions = locate(pdf, layout)
+        figures, lost = deliver(pdf, layout, regions, dpi=dpi, images=images)
+        return PaperReading(
+            title=read_title(layout.first_page, layout.style),
+            abstract=read_abstract(layout.paragraphs),
+            figures=figures,
+            dropped=(*dropped, *lost),
+            pages=len(pdf),
+        )
+
+
+def load_all(pdf: OpenPdf) -> tuple[tuple[Page, ...], tuple[Dropped, ...]]:
+    """All pages that can be read, and those that cannot."""
+    pages, dropped = [], []
+    for number in range(1, len(pdf) + 1):
+        try:
+            pages.append(pdf.page(number))
+        except PaperError as error:
+            dropped.append(Dropped(item=f"page {number}", reason=error.reason, detail=error.what))
+    return tuple(pages), tuple(dropped)
+
+
+def lay_out(pages: Sequence[Page]) -> Layout:
+    """Words -> lines -> captions -> blocks in reading order."""
+    every = [read_lines(page) for page in pages]
+    heads = running_heads([(page.height, lines) for page, lines in zip(pages, every, strict=True)])
+    kept = [[line for line in lines if line not in heads] for lines in every]
+    style = measure(line for lines in kept for line in lines)
+    captions = find_captions(kept, find_starts(kept, style), style)
+    repeated = repeated_boxes(pages)
+    texts: list[PageText] = []
+    flow: list[tuple[Line, ...]] = []
+    for page, lines in zip(pages, kept, strict=True):
+        text, order = _page_text(page, lines, [c for c in captions if c.page == page.number], style, repeated)
+        texts.append(text)
+        flow += [block.lines for block in order]
+    paragraphs = read_paragraphs(flow, style)
+    return Layout(tuple(pages), tuple(texts), captions, style, tuple(kept[0]) if kept else (), paragraphs)
+
+
+def _page_text(
+    page: Page, lines: Sequence[Line], captions: Sequence[Caption], style: Style, repeated: frozenset[tuple[int, ...]]
+) -> tuple[PageText, list[Block]]:
+    drawings = drawings_of(page, repeated)
+    in_captions = {line for caption in captions for line in caption.lines}
+    cuts = gutters([line for line in lines if line not in in_captions], page.width, style)
+    blocks = blocks_of([line for line in lines if line not in in_captions], style)
+    body = [block for block in blocks if is_body(block, style, drawings)]
+    loose = [line.box for block in blocks if block not in body for line in block.lines]
+    loose += [word.box for word in page.words if word.angle != 0]
+    edges = bounds(block.box for block in body) if body else (0.0, 0.0, page.width, page.height)
+    stops = [edges[0], *cuts, edges[2]]
+    columns = tuple((a, edges[1], b, edges[3]) for a, b in zip(stops, stops[1:], strict=False))
+    text = PageText(page, tuple(body), tuple(loose), tuple(captions), columns, drawings)
+    return text, reading_order(body, cuts)
+
+
+def locate(pdf: OpenPdf, layout: Layout) -> dict[str, Region]:
+    """The region of each figure, by number; what is usual in the paper is learnt from the sure ones first."""
+    habit: Counter[str] = Counter()
+    for text in layout.texts:
+        habit.update(region.side for region in find_regions(text, Counter()).values() if region.confidence > 0.9)
+    found: dict[str, Region] = {}
+    for text in layout.texts:
+        if any(caption.number for caption in text.captions):
+            found |= find_regions(text, habit, lambda box, page=text.page: ink_box(pdf, page, box))
+    return found
+
+
+def ink_box(pdf: OpenPdf, page: Page, box: Rect) -> Rect | None:
+    """The part of `box` that is not blank paper, or None."""
+    box = (max(0.0, box[0]), max(0.0, box[1]), min(page.width, box[2]), min(page.height, box[3]))
+    if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+        return None
+    image = pdf.render(page, box, INK_DPI).convert("L").point(lambda level: 255 * (level < INK_LEVEL))
+    inked = image.getbbox()
+    if inked is None:
+        return None
+    across, down = (box[2] - box[0]) / image.width, (box[3] - box[1]) / image.height
+    return (
+        box[0] + inked[0] * across,
+        box[1] + inked[1] * down,
+        box[0] + inked[2] * across,
+        box[1] + inked[3] * down,
+    )
+
+
+def deliver(
+    pdf: OpenPdf, layout: Layout, regions: dict[str, Region], *, dpi: int, images: bool
+) -> tuple[tuple[FoundFigure, ...], tuple[Dropped, ...]]:
+    """Figures with mentions and pictures; a caption without a picture is dropped with its reason."""
+    mentions = mentions_by_number(layout.paragraphs)
+    by_number = {page.number: page for page in layout.pages}
+    figures, lost = [], []
+    for caption in layout.captions:
+        if not caption.number:
+            continue
+        figure = FoundFigure(
+            number=caption.number,
+            label=caption.label,
+            caption=caption.text,
+            page=caption.page,
+            mentions=mentions.get(caption.number, ()),
+            route="pdf",
+        )
+        region, page = regions.get(caption.number), by_number[caption.page]
+        if region is None:
+            lost.append(Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}"))
+            continue
+        figure = replace(figure, box=shown_box(_padded(region.box, caption, page), page), confidence=region.confidence)
+        if images:
+            figure = replace(figure, image=pdf.crop(page, _padded(region.box, caption, page), dpi))
+        figures.append(figure)
+    return tuple(figures), tuple(lost)
+
+
+def _padded(box: Rect, caption: Caption, page: Page) -> Rect:
+    """A little white around the picture, but never the caption."""
+    x0, y0, x1, y1 = box[0] - PADDING, box[1] - PADDING, box[2] + PADDING, box[3] + PADDING
+    if box[3] <= caption.box[1] + 1:
+        y1 = min(y1, caption.box[1])
+    elif box[1] >= caption.box[3] - 1:
+        y0 = max(y0, caption.box[3])
+    return max(0.0, x0), max(0.0, y0), min(page.width, x1), min(page.height, y1)

@@ -1,0 +1,313 @@
+"""Captions, drawings and text of a page -> where each figure's picture stands. Pure functions.
+
+For each caption the free room above, below and beside it is taken up to the next running text, caption or table; what is
+drawn there (and the small text around it) is the picture. The sides are chosen for all captions of a page together.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scicap_builder.pdf.boxes import area, bounds, center, clusters, holds, meet, near, overlap_x, overlap_y, share_inside
+from scicap_builder.pdf.captions import Caption
+from scicap_builder.pdf.layout import Block, Style
+from scicap_builder.pdf.page import Graphic, Page, Rect
+
+CLUSTER_GAP = 5.0
+"""pt between drawn things that make one drawing."""
+TEXT_REACH = 14.0
+"""pt from a drawing within which small text belongs to it: axis labels, sub-captions."""
+RULE = 2.5
+"""pt; a drawing thinner than this is a rule (of a table, above footnotes), never a figure of its own."""
+MIN_SIDE = 12.0
+"""pt; smaller regions are symbols."""
+MIN_PICTURE = 900.0
+"""pt² (30 x 30) of drawings that a picture should have."""
+MAX_COMBINATIONS = 3000
+"""Choices of sides tried for one page; a page of seven captions with three sides each has 2,187."""
+
+Ink = Callable[[Rect], Rect | None]
+"""A box -> the box of what is inked in it, or None when it is blank."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What is known about a page before its regions are looked for."""
+
+    page: Page
+    body: tuple[Block, ...]
+    """Running text, headings, references, footnotes."""
+    loose: tuple[Rect, ...]
+    """Other text: inside figures and tables."""
+    captions: tuple[Caption, ...]
+    columns: tuple[Rect, ...]
+    """The columns of running text, left to right."""
+    drawings: tuple[Rect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where a picture stands; `confidence` 0..1."""
+
+    box: Rect
+    side: str
+    """ "above", "below", "left" or "right" of its caption."""
+    confidence: float
+
+
+def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
+    """Drawings that stand on the same spot of several pages: logos, header rules, watermarks."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    for page in pages:
+        seen.update({_spot(graphic.box) for graphic in page.graphics})
+    return frozenset(spot for spot, count in seen.items() if count >= max(3, len(pages) // 4))
+
+
+def _spot(box: Rect) -> tuple[int, ...]:
+    return tuple(round(value / 2) for value in box)
+
+
+def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]]) -> tuple[Rect, ...]:
+    """The boxes of the drawn things of a page in groups; rules, backgrounds and repeated ornaments are left out."""
+    frame = (0.0, 0.0, page.width, page.height)
+    boxes = []
+    for graphic in page.graphics:
+        box = meet(graphic.box, frame)
+        if _spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
+            continue
+        boxes.append(box)
+    groups = clusters(boxes, CLUSTER_GAP)
+    return tuple(group for group in groups if min(group[2] - group[0], group[3] - group[1]) > RULE)
+
+
+def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
+    covers = box[2] - box[0] > 0.93 * page.width and box[3] - box[1] > 0.93 * page.height
+    if covers and graphic.kind != "image":
+        return True
+    edge = box[3] < 0.09 * page.height or box[1] > 0.93 * page.height
+    return edge and box[3] - box[1] < 5
+
+
+def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
+    """Whether a block is running text: lines of sentence length in the usual size, or long paragraphs of any size."""
+    lines, count = block.lines, len(block.lines)
+    words = sum(len(line.words) for line in lines) / count
+    letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
+    if letters < 0.55:
+        return False
+    width = block.box[2] - block.box[0]
+    usual = abs(lines[0].size - style.size) < 0.6
+    inside = any(share_inside(block.box, drawing) > 0.8 and area(drawing) < 0.7 * 792 * 612 for drawing in drawings)
+    if inside:
+        return bool(usual and count >= 4 and words >= 7 and lines[0].font == style.font)
+    if usual and lines[0].font == style.font and (words >= 5 or width > 0.6 * style.line_width):
+        return True
+    if count >= 3 and width > 0.7 * style.line_width and words >= 6:
+        return True
+    if count >= 2 and width > 0.9 * style.line_width and words >= 7:
+        return True
+    return _is_heading(block, style)
+
+
+def _is_heading(block: Block, style: Style) -> bool:
+    """Bold or large words of a heading, which stand alone and say no number of an axis."""
+    line = block.lines[0]
+    large = line.size > style.size + 1.5 and len(block.text) > 8
+    numbered = line.bold and line.text[:1].isdigit() and len(line.words) > 1 and line.size >= style.size - 0.3
+    return len(block.lines) <= 3 and (large or numbered)
+
+
+def table_boxes(text: PageText) -> list[Rect]:
+    """Roughly where the tables of a page stand: below (or above) their captions, down to the next running text."""
+    found = []
+    rules = [g.box for g in text.page.graphics if g.box[3] - g.box[1] < RULE and g.box[2] - g.box[0] > 50]
+    for caption in text.captions:
+        if caption.number:
+            continue
+        best: list[Rect] = []
+        for side in ("below", "above"):
+            room = _room(caption, side, text, [])
+            inside = [rule for rule in rules if overlap_x(rule, room) > 20 and room[1] - 4 < rule[1] < room[3] + 4]
+            if len(inside) > len(best) and len(inside) >= 2:
+                best = inside
+        if best:
+            found.append(bounds([*best, caption.box]))
+    return found
+
+
+def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) -> dict[str, Region]:
+    """The region of each figure caption of a page, by number. `habit`: sides counted on the pages before."""
+    captions = [caption for caption in text.captions if caption.number]
+    if not captions:
+        return {}
+    tables = table_boxes(text)
+    options = [_options(caption, text, tables, habit, ink) for caption in captions]
+    best, best_score = None, float("-inf")
+    for choice in itertools.islice(itertools.product(*options), MAX_COMBINATIONS):
+        score = sum(option[0] for option in choice)
+        taken = [option[1].box for option in choice if option[1]]
+        for a, b in itertools.combinations(taken, 2):
+            score -= 3 * area(meet(a, b)) / max(1.0, min(area(a), area(b)))
+        if score > best_score:
+            best, best_score = choice, score
+    return {c.number: option[1] for c, option in zip(captions, best or (), strict=False) if option[1]}
+
+
+_Option = tuple[float, Region | None]
+
+
+def _options(caption: Caption, text: PageText, tables: Sequence[Rect], habit: Counter[str], ink: Ink | None) -> list[_Option]:
+    """The regions that a caption could have, scored; the last is none at all or the fallback."""
+    found: list[_Option] = []
+    for side in ("above", "below", "left", "right"):
+        room = _room(caption, side, text, tables)
+        if min(room[2] - room[0], room[3] - room[1]) < MIN_SIDE:
+            continue
+        region = _content(caption, side, room, text, ink)
+        if region:
+            found.append((_score(region, caption, text, habit), region))
+    found.append((-0.5, _fallback(caption, text, tables, ink) if not found else None))
+    return found
+
+
+def _score(region: Region, caption: Caption, text: PageText, habit: Counter[str]) -> float:
+    drawn = sum(area(meet(drawing, region.box)) for drawing in text.drawings)
+    score = min(1.0, drawn / (0.05 * text.page.width * text.page.height)) + (0.3 if drawn > MIN_PICTURE else 0)
+    total = habit.total()
+    share = habit[region.side] / total if total else 0.0
+    score += {"above": 0.25, "below": 0.1}.get(region.side, -0.2) + 0.6 * share
+    gap = max(-overlap_y(region.box, caption.box), -overlap_x(region.box, caption.box), 0.0)
+    return score - gap / 60
+
+
+def _column_range(caption: Caption, text: PageText) -> tuple[float, float]:
+    """The x range that a caption may use: its column, or all columns that it touches."""
+    touched = [c for c in text.columns if overlap_x(c, caption.box) > 8]
+    if not touched:
+        return 0.0, text.page.width
+    left, right = min(c[0] for c in touched), max(c[2] for c in touched)
+    if len(touched) == len(text.columns):
+        return 0.0, text.page.width
+    if touched[0] is text.columns[0]:
+        left = 0.0
+    if touched[-1] is text.columns[-1]:
+        right = text.page.width
+    return left - 4, right + 4
+
+
+def _obstacles(caption: Caption, text: PageText, tables: Sequence[Rect]) -> list[Rect]:
+    others = [other.box for other in text.captions if other is not caption]
+    return [*(block.box for block in text.body), *others, *tables]
+
+
+def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -> Rect:
+    """The free box on one side of a caption, between running text, other captions, tables and the edges of the page."""
+    obstacles = _obstacles(caption, text, tables)
+    left, right = _column_range(caption, text)
+    for other in text.captions:
+        if other is caption or not other.number or overlap_y(other.box, caption.box) <= 0:
+            continue
+        if 0 > overlap_x(other.box, caption.box) and other.box[0] >= left - 1 and other.box[2] <= right + 1:
+            middle = (min(other.box[2], caption.box[2]) + max(other.box[0], caption.box[0])) / 2
+            left, right = (middle, right) if other.box[0] < caption.box[0] else (left, middle)
+    if side in ("left", "right"):
+        return _room_beside(caption, side, (left, right), obstacles, text)
+    room = _room_upright(caption, side, (left, right), obstacles, text)
+    wide = [d for d in text.drawings if overlap_x(d, room) > 0 and overlap_y(d, room) > 0.8 * (d[3] - d[1]) and _crosses(d, room)]
+    if wide and len(text.columns) > 1:
+        union = bounds(wide)
+        wider = _room_upright(caption, side, (min(left, union[0]), max(right, union[2])), obstacles, text)
+        if all(overlap_y(d, wider) > 0.8 * (d[3] - d[1]) for d in wide):
+            return wider
+    return room
+
+
+def _crosses(drawing: Rect, room: Rect) -> bool:
+    return (drawing[0] < room[0] - 5 or drawing[2] > room[2] + 5) and area(drawing) > MIN_PICTURE
+
+
+def _room_upright(
+    caption: Caption, side: str, span: tuple[float, float], obstacles: Sequence[Rect], text: PageText
+) -> Rect:
+    left, right = span
+    strip = (left, 0.0, right, text.page.height)
+    hindering = [box for box in obstacles if overlap_x(box, strip) > 6]
+    if side == "above":
+        top = max((box[3] for box in hindering if center(box)[1] < caption.box[1]), default=0.0)
+        return left, top, right, caption.box[1]
+    bottom = min((box[1] for box in hindering if center(box)[1] > caption.box[3]), default=text.page.height)
+    return left, caption.box[3], right, bottom
+
+
+def _room_beside(
+    caption: Caption, side: str, span: tuple[float, float], obstacles: Sequence[Rect], text: PageText
+) -> Rect:
+    left, right = (span[0], caption.box[0]) if side == "left" else (caption.box[2], span[1])
+    strip = (left, 0.0, right, text.page.height)
+    hindering = [box for box in obstacles if overlap_x(box, strip) > 6]
+    middle = center(caption.box)[1]
+    top = max((box[3] for box in hindering if center(box)[1] < middle), default=0.0)
+    bottom = min((box[1] for box in hindering if center(box)[1] > middle), default=text.page.height)
+    return left, top, right, bottom
+
+
+def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink | None) -> Region | None:
+    """The drawings in `room` and the small text around them, or None."""
+    drawn = [d for d in text.drawings if share_inside(d, room) > 0.7]
+    spilling = [d for d in text.drawings if d not in drawn and area(meet(d, room)) > 0.3 * area(room)]
+    confidence = 0.95
+    if spilling and ink and (inked := ink(room)):
+        # a drawing's box may be larger than what it shows: trust the ink
+        drawn.append(inked)
+        confidence = 0.7
+    if not drawn or sum(area(d) for d in drawn) < MIN_PICTURE:
+        return _text_picture(caption, side, room, text) if side in ("above", "below") else None
+    if side in ("left", "right") and overlap_y(bounds(drawn), caption.box) < 0.5 * (caption.box[3] - caption.box[1]):
+        return None
+    box = _with_text(bounds(drawn), [t for t in text.loose if holds(room, t)])
+    box = meet(box, room) if side in ("left", "right") else (box[0], max(box[1], room[1]), box[2], min(box[3], room[3]))
+    return Region(box, side, confidence)
+
+
+def _with_text(box: Rect, loose: Sequence[Rect]) -> Rect:
+    """`box` grown over the text that stands within reach of it, again and again."""
+    rest = list(loose)
+    grown = True
+    while grown:
+        grown = False
+        for piece in list(rest):
+            if near(piece, box, TEXT_REACH):
+                rest.remove(piece)
+                bigger = bounds((box, piece))
+                grown = grown or bigger != box
+                box = bigger
+    return box
+
+
+def _text_picture(caption: Caption, side: str, room: Rect, text: PageText) -> Region | None:
+    """A figure made of text alone (code, a layout of files): the loose text next to the caption."""
+    pieces = sorted((t for t in text.loose if holds(room, t)), key=lambda t: t[1], reverse=side == "above")
+    chain: list[Rect] = []
+    edge = caption.box
+    for piece in pieces:
+        if -overlap_y(piece, edge) > 30:
+            break
+        chain.append(piece)
+        edge = bounds((*chain, piece))
+    if not chain or area(bounds(chain)) < MIN_PICTURE:
+        return None
+    return Region(bounds(chain), side, 0.4)
+
+
+def _fallback(caption: Caption, text: PageText, tables: Sequence[Rect], ink: Ink | None) -> Region | None:
+    """Rather than nothing: the larger room above or below the caption, shrunk to its ink."""
+    rooms = [_room(caption, side, text, tables) for side in ("above", "below")]
+    rooms = [room for room in rooms if room[3] - room[1] > 3 * MIN_SIDE]
+    for room in sorted(rooms, key=area, reverse=True):
+        inked = ink(room) if ink else room
+        if inked and min(inked[2] - inked[0], inked[3] - inked[1]) > MIN_SIDE:
+            return Region(inked, "above" if room[3] <= caption.box[1] + 1 else "below", 0.2)
+    return None
+
+
