@@ -1,0 +1,213 @@
+"""Train a LLaVA model on figures: `torchrun --nproc_per_node 1 train/train_mem.py --model_name_or_path … --data_path …`.
+
+In: a checkpoint, a data set of ours or a LLaVA JSON. Out: a checkpoint that plain transformers opens, and the run's plan.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llava_graph.errors import CheckpointError, DatasetError, InputError, LlavaGraphError
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from llava_graph.model import LoadedModel
+    from train.arguments import Command
+    from train.batches import Encoder, TrainingSet
+    from train.samples import Samples
+
+USAGE = """\
+Train a LLaVA model on figures.
+
+  torchrun --nproc_per_node 1 train/train_mem.py \\
+      --model_name_or_path CHECKPOINT --data_path DATASET --output_dir OUT
+  llava-graph-train --config train/recipes/packaged.yaml --output_dir OUT
+
+--data_path is a folder that scicap_builder wrote, or a LLaVA conversation JSON (with --image_folder).
+All of transformers' TrainingArguments are flags as well.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command: our errors are one line on stderr and exit status 2."""
+    from llava_graph.command import complain
+
+    try:
+        train(sys.argv[1:] if argv is None else argv)
+    except LlavaGraphError as error:
+        complain(str(error))
+        sys.exit(2)
+
+
+def train(argv: Sequence[str]) -> None:
+    """The whole run: parse, load, freeze, check the data, plan, train, save."""
+    from train.arguments import parse_command
+    from train.stages import freeze
+
+    if not argv:
+        raise InputError("nothing to train", next_step="See --help")
+    if set(argv) & {"-h", "--help"}:
+        say(USAGE)
+    command = parse_command(argv)
+    quiet_libraries()
+    loaded = load_to_train(command)
+    freeze(loaded.model, command.model.stage)
+    samples, dataset = open_data(command, loaded, command.data.train_split)
+    resume = find_checkpoint(command)
+    write_plan(command, loaded, samples, dataset, resume)
+    trainer = build_trainer(command, loaded, dataset)
+    trainer.train(resume_from_checkpoint=resume)
+    save(command, trainer, loaded)
+
+
+def load_to_train(command: Command) -> LoadedModel:
+    """The checkpoint in float32 (optimizers need it; --bf16 computes in bfloat16), with the asked chat template."""
+    from dataclasses import replace
+
+    from llava_graph.chat import load_template
+    from llava_graph.model import load
+
+    loaded = load(command.model.model_name_or_path, device="cpu", dtype="float32")
+    loaded.model.train()
+    loaded.model.config.use_cache = False
+    if command.model.chat_template is None:
+        return loaded
+    template = load_template(command.model.chat_template)
+    loaded.processor.chat_template = template
+    return replace(loaded, template=template)
+
+
+def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Samples, TrainingSet]:
+    """Every sample is looked at once. Raises DatasetError when none is left."""
+    from train.batches import TrainingSet, check_samples
+    from train.samples import open_samples
+
+    data, training = command.data, command.training
+    with training.main_process_first(desc="reading the data"):
+        samples = open_samples(
+            Path(data.data_path),
+            image_folder=Path(data.image_folder) if data.image_folder else None,
+            split=split,
+            options=prompt_options(command),
+            context_dropout=data.context_dropout if split == data.train_split else 0.0,
+            seed=training.seed,
+        )
+    encoder = build_encoder(command, loaded)
+    checked = check_samples(samples, encoder, limit=data.max_samples)
+    if not len(checked.kept):
+        reasons = ", ".join(f"{item.item}: {item.reason}" for item in checked.dropped[:3]) or "it is empty"
+        raise DatasetError(f"no sample of {split!r} can be learnt from ({reasons})", where=data.data_path)
+    return samples, TrainingSet(samples, checked, encoder)
+
+
+def prompt_options(command: Command) -> Any:
+    """Which slots of a figure record the prompt shows."""
+    from llava_graph.prompt import PromptOptions
+    from train.arguments import SLOTS
+
+    shown: dict[str, Any] = {slot: slot in command.data.context for slot in SLOTS}
+    return PromptOptions(**shown, max_context_tokens=command.data.max_context_tokens)
+
+
+def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
+    """Tokenization within the model's context, or the shorter limit that was asked for."""
+    from train.batches import Encoder
+
+    limit = command.data.model_max_length or loaded.context_length
+    if limit > loaded.context_length:
+        raise InputError(f"--model_max_length {limit} is more than the model's {loaded.context_length} tokens")
+    return Encoder(loaded=loaded, template=loaded.template, max_length=limit)
+
+
+def find_checkpoint(command: Command) -> str | None:
+    """Where to go on: the asked checkpoint, else the last one in the output folder (as LLaVA does)."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    asked, out = command.training.resume_from_checkpoint, Path(command.training.output_dir)
+    last = get_last_checkpoint(str(out)) if out.is_dir() else None
+    if asked in (None, "True", "true"):
+        return last
+    if asked in ("False", "false"):
+        return None
+    if not (Path(asked) / "trainer_state.json").is_file():
+        raise CheckpointError("no checkpoint of a run (trainer_state.json is missing)", where=asked)
+    return asked
+
+
+def write_plan(
+    command: Command, loaded: LoadedModel, samples: Samples, dataset: TrainingSet, resume: str | None
+) -> None:
+    """Say and save what will happen."""
+    from train.plan import plan_lines, resolve_plan, save_plan
+
+    plan = resolve_plan(command, loaded, samples, dataset.checked, resume)
+    if command.training.process_index == 0:
+        say("\n".join(plan_lines(plan)))
+        save_plan(plan, dataset.checked, Path(command.training.output_dir))
+
+
+def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> Trainer:
+    """transformers' Trainer with our order of samples and our learning rates."""
+    from train.batches import Collator
+    from train.trainer import FigureTrainer
+
+    evaluated = command.data.eval_split
+    return FigureTrainer(
+        model=loaded.model,
+        args=command.training,
+        train_dataset=dataset,
+        eval_dataset=open_data(command, loaded, evaluated)[1] if evaluated else None,
+        data_collator=Collator(loaded.tokenizer.pad_token_id),
+        processing_class=loaded.processor,
+    )
+
+
+def save(command: Command, trainer: Trainer, loaded: LoadedModel) -> None:
+    """The trained checkpoint in the output folder, in the asked number format; it says what it is."""
+    import torch
+
+    from llava_graph.model.build import save_checkpoint
+
+    trainer.save_state()
+    trainer.accelerator.wait_for_everyone()
+    if command.training.process_index:
+        return
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model.config.use_cache = True
+    model.config.about = {
+        "name": command.model.model_name or loaded.name,
+        "description": command.model.about or f"Fine-tuned from {loaded.name}.",
+        "trained": {
+            "data": Path(command.data.data_path).name,
+            "steps": trainer.state.global_step,
+            "seed": command.training.seed,
+        },
+    }
+    if command.model.save_dtype:
+        model = model.to(getattr(torch, command.model.save_dtype))
+    out = Path(command.training.output_dir)
+    save_checkpoint(model, loaded.processor, out)
+    say(f"saved   {out}")
+
+
+def quiet_libraries() -> None:
+    """Their progress bars over a few files say nothing."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def say(text: str) -> None:
+    """To stdout, at once: the output of a long run is read while it goes on."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
