@@ -12,6 +12,8 @@ from scicap_builder.pdf.page import Rect
 
 EDGE = 0.11
 """Share of the page height at the top and the bottom where running heads and page numbers stand."""
+BODY_SHARE = 0.07
+"""Share of a paper's letters from which on a size and font is one of its text styles; captions stay below in most papers."""
 BLOCK_GAP = 1.45
 """Baseline distance over the usual leading from which on two lines are two blocks."""
 
@@ -23,6 +25,8 @@ class Style:
     size: float
     """pt of the running text."""
     font: str
+    bodies: frozenset[tuple[float, str]]
+    """(size in half pt, font) of running text, references and other long text."""
     leading: float
     """pt from baseline to baseline in running text."""
     line_width: float
@@ -46,14 +50,26 @@ def measure(lines: Iterable[Line]) -> Style:
     fonts: Counter[str] = Counter()
     lines = [line for line in lines if len(line.words) >= 4]
     for line in lines:
-        sizes[round(line.size * 2) / 2] += len(line.text)
+        sizes[half_point(line.size)] += len(line.text)
     size = sizes.most_common(1)[0][0] if sizes else 10.0
     body = [line for line in lines if abs(line.size - size) <= 0.3]
     for line in body:
         fonts[line.font] += len(line.text)
     widths = Counter(round(line.width / 4) * 4.0 for line in body)
     wide = [w for w, n in widths.items() if n >= 0.3 * max(widths.values())] if widths else [300.0]
-    return Style(size, fonts.most_common(1)[0][0] if fonts else "", _leading(body, size), max(wide))
+    return Style(size, fonts.most_common(1)[0][0] if fonts else "", _bodies(lines), _leading(body, size), max(wide))
+
+
+def _bodies(lines: Sequence[Line]) -> frozenset[tuple[float, str]]:
+    letters: Counter[tuple[float, str]] = Counter()
+    for line in lines:
+        letters[half_point(line.size), line.font] += len(line.text)
+    return frozenset(key for key, count in letters.items() if count >= BODY_SHARE * letters.total())
+
+
+def half_point(size: float) -> float:
+    """A font size rounded to half points, the steps in which journals set type."""
+    return round(size * 2) / 2
 
 
 def _leading(lines: Sequence[Line], size: float) -> float:
@@ -83,26 +99,42 @@ def running_heads(pages: Sequence[tuple[float, Sequence[Line]]]) -> frozenset[Li
     return frozenset(found)
 
 
-def gutters(lines: Sequence[Line], width: float, style: Style) -> tuple[float, ...]:
-    """x of the gaps between columns of running text, left to right (none on a page of one column)."""
+def gutters(lines: Sequence[Line], width: float, style: Style, usual: float = 0.0) -> tuple[float, ...]:
+    """x of the gap between two columns of running text; () on a page of one column.
+
+    `usual`: where the paper's other pages have it; taken over when this page has little text and none of it stands across.
+    """
     prose = [line for line in lines if abs(line.size - style.size) < 2.1 and len(line.words) >= 3]
-    if len(prose) < 6:
+    if usual and sum(line.box[0] < usual - 2 and line.box[2] > usual + 2 for line in prose) <= 0.34 * len(prose):
+        near = _best_gap(prose, [usual + step for step in range(-12, 13, 2)], least=0)
+        return (near,) if near else ()
+    if len(prose) < 10:
         return ()
     left, right = min(line.box[0] for line in prose), max(line.box[2] for line in prose)
-    steps = range(int(max(left + 40, 0.12 * width)), int(min(right - 40, 0.88 * width)), 2)
-    best: list[tuple[float, float]] = []
+    steps = [float(x) for x in range(int(max(left + 40, 0.12 * width)), int(min(right - 40, 0.88 * width)), 2)]
+    found = _best_gap(prose, steps, least=5)
+    return (found,) if found else ()
+
+
+def _best_gap(prose: Sequence[Line], steps: Sequence[float], least: int) -> float:
+    """The middle of the x in `steps` that fewest lines cross, with at least `least` lines on either side (0.0: none)."""
+    scores: dict[float, int] = {}
     for x in steps:
         before = sum(line.box[2] <= x + 1 for line in prose)
         after = sum(line.box[0] >= x - 1 for line in prose)
         across = len(prose) - before - after
-        if min(before, after) >= 5 and across <= 0.6 * min(before, after) + 2:
-            best.append((min(before, after) - 2 * across, float(x)))
-    if not best:
-        return ()
-    top = max(score for score, _ in best)
-    near = [x for score, x in best if score == top]
-    first = near[len(near) // 2]
-    return (first,)
+        if min(before, after) >= least and (least == 0 or across <= 0.6 * min(before, after) + 2):
+            scores[x] = min(before, after) - 2 * across
+    best = [x for x, score in scores.items() if score == max(scores.values())]
+    return best[len(best) // 2] if best else 0.0
+
+
+def usual_gutter(pages: Sequence[tuple[float, Sequence[Line]]], style: Style) -> float:
+    """x of the gap between columns on most pages of (width, lines); 0.0 in a paper of one column."""
+    found = [gap for width, lines in pages for gap in gutters(lines, width, style)]
+    if len(found) < 0.34 * len(pages):
+        return 0.0
+    return sorted(found)[len(found) // 2]
 
 
 def blocks_of(lines: Sequence[Line], style: Style) -> list[Block]:

@@ -4,7 +4,7 @@ A line never crosses a column gap: words join when they follow each other in the
 closer than a word space allows.
 """
 
-import re
+import itertools
 import unicodedata
 from collections import defaultdict
 from typing import NamedTuple
@@ -114,7 +114,7 @@ def without_line_numbers(words: list[Word], width: float) -> list[Word]:
     for column in columns.values():
         ordered = sorted(column, key=lambda word: word.baseline)
         values = [int(word.text) for word in ordered]
-        if len(values) >= MARGIN_NUMBERS and all(a < b for a, b in zip(values, values[1:], strict=False)):
+        if len(values) >= MARGIN_NUMBERS and all(a < b for a, b in itertools.pairwise(values)):
             drop.update(word.order for word in ordered)
     return [word for word in words if word.order not in drop]
 

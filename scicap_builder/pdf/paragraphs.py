@@ -1,5 +1,6 @@
 """Blocks of running text -> paragraphs as they were written, joined over columns, pages and figures. Pure functions."""
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ def _split(block: Sequence[Line]) -> list[list[Line]]:
     left = sorted(line.box[0] for line in block)[len(block) // 4]
     right = max(line.box[2] for line in block)
     parts: list[list[Line]] = [[block[0]]]
-    for last, line in zip(block, block[1:], strict=False):
+    for last, line in itertools.pairwise(block):
         same_row = abs(line.baseline - last.baseline) < 0.3 * line.size
         indented = 0.7 * line.size < line.box[0] - left < 4.5 * line.size and last.box[0] - left < 0.5 * line.size
         ended = SENTENCE_END.search(last.text) and last.box[2] < right - 4 * line.size and not line.text[:1].islower()

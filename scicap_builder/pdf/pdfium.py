@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pypdfium2
-import pypdfium2.raw as raw
+from pypdfium2 import raw
 
 from llava_graph.errors import PaperError
+from scicap_builder.pdf.boxes import bounds, meet
 from scicap_builder.pdf.page import Graphic, Page, Rect, Word, turn_box
 
 MAX_FILE_BYTES = 300_000_000
@@ -26,6 +27,12 @@ MAX_CHARS = 60_000
 """Per page. A dense page has 8,000 characters; a plot whose points are letters may have more, and none of them is prose."""
 MAX_OBJECTS = 60_000
 """Per page. About 0.1 s of work; the outline of a larger drawing is known long before."""
+MAX_PARTS = 3000
+"""Parts of one included drawing that are looked at to know what it shows; of larger drawings the outer box is taken."""
+MAX_DEPTH = 4
+"""Drawings within drawings that are followed."""
+MAX_CLIP_POINTS = 200
+"""Points of a clip path that are looked at; nearly all are rectangles."""
 MAX_SIDE = 14_400.0
 """pt; the largest page that PDF 1.7 allows (Annex C)."""
 MAX_PIXELS = 40_000_000
@@ -316,19 +323,64 @@ def _graphics(page: Any, frame: _Frame) -> tuple[list[Graphic], bool]:
     """All drawn objects of a page in content order, and whether there are more than MAX_OBJECTS."""
     found: list[Graphic] = []
     count = raw.FPDFPage_CountObjects(page)
-    shape = (ctypes.c_float * 4)()
     for index in range(min(count, MAX_OBJECTS)):
         thing = raw.FPDFPage_GetObject(page, index)
         kind = _KINDS.get(raw.FPDFPageObj_GetType(thing))
-        if kind is None or not _bounds(thing, shape):
+        if kind is None:
             continue
-        box = frame.box(*shape)
-        found.append(Graphic(box, kind))
+        box = _form_bounds(thing, MAX_DEPTH) if kind == "form" else _clipped_bounds(thing, clip=kind != "path")
+        if box is not None:
+            found.append(Graphic(frame.box(*box), kind))
     return found, count > MAX_OBJECTS
 
 
-def _bounds(thing: Any, shape: Any) -> bool:
-    """(left, bottom, right, top) of a page object into `shape`."""
-    size = ctypes.sizeof(ctypes.c_float)
-    at = [ctypes.cast(ctypes.byref(shape, place * size), ctypes.POINTER(ctypes.c_float)) for place in range(4)]
-    return bool(raw.FPDFPageObj_GetBounds(thing, *at))
+def _clipped_bounds(thing: Any, *, clip: bool = True) -> Rect | None:
+    """(left, bottom, right, top) of a page object within its clip path, None if nothing of it shows."""
+    edges = [ctypes.c_float() for _ in range(4)]
+    if not raw.FPDFPageObj_GetBounds(thing, *edges):
+        return None
+    box = (edges[0].value, edges[1].value, edges[2].value, edges[3].value)
+    for path in _clip_paths(thing) if clip else ():
+        box = meet(box, path)
+    return box if box[0] <= box[2] and box[1] <= box[3] else None
+
+
+def _clip_paths(thing: Any) -> Iterator[Rect]:
+    """The bounding boxes of the paths that clip a page object."""
+    clip = raw.FPDFPageObj_GetClipPath(thing)
+    if not clip:
+        return
+    x, y = ctypes.c_float(), ctypes.c_float()
+    for path in range(max(0, raw.FPDFClipPath_CountPaths(clip))):
+        points = []
+        for place in range(min(MAX_CLIP_POINTS, raw.FPDFClipPath_CountPathSegments(clip, path))):
+            segment = raw.FPDFClipPath_GetPathSegment(clip, path, place)
+            if segment and raw.FPDFPathSegment_GetPoint(segment, x, y):
+                points.append((x.value, y.value))
+        if points:
+            xs, ys = zip(*points, strict=True)
+            yield min(xs), min(ys), max(xs), max(ys)
+
+
+def _form_bounds(form: Any, depth: int) -> Rect | None:
+    """The box of an included drawing: of what its parts show within their clip paths, in the coordinates around it."""
+    outer = _clipped_bounds(form)
+    count = raw.FPDFFormObj_CountObjects(form)
+    matrix = raw.FS_MATRIX()
+    if outer is None or depth == 0 or not 0 < count <= MAX_PARTS or not raw.FPDFPageObj_GetMatrix(form, matrix):
+        return outer
+    boxes = []
+    for index in range(count):
+        part = raw.FPDFFormObj_GetObject(form, index)
+        inner = raw.FPDFPageObj_GetType(part) == raw.FPDF_PAGEOBJ_FORM
+        box = _form_bounds(part, depth - 1) if inner else _clipped_bounds(part)
+        if box is not None:
+            boxes.append(box)
+    return meet(outer, _transformed(bounds(boxes), matrix)) if boxes else None
+
+
+def _transformed(box: Rect, matrix: Any) -> Rect:
+    corners = [(x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
+    xs = [matrix.a * x + matrix.c * y + matrix.e for x, y in corners]
+    ys = [matrix.b * x + matrix.d * y + matrix.f for x, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)

@@ -1,8 +1,10 @@
 """A PDF -> the figures of a paper with captions, pictures and mentions: the steps of the PDF route, in order."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from llava_graph.errors import PaperError
@@ -10,7 +12,7 @@ from llava_graph.record import Dropped
 from scicap_builder.pdf.boxes import bounds
 from scicap_builder.pdf.captions import Caption, find_captions, find_starts
 from scicap_builder.pdf.front import read_abstract, read_title
-from scicap_builder.pdf.layout import Block, Style, blocks_of, gutters, measure, reading_order, running_heads
+from scicap_builder.pdf.layout import Block, Style, blocks_of, gutters, measure, reading_order, running_heads, usual_gutter
 from scicap_builder.pdf.lines import Line, read_lines
 from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
@@ -78,31 +80,47 @@ def lay_out(pages: Sequence[Page]) -> Layout:
     style = measure(line for lines in kept for line in lines)
     captions = find_captions(kept, find_starts(kept, style), style)
     repeated = repeated_boxes(pages)
+    gutter = usual_gutter([(page.width, lines) for page, lines in zip(pages, kept, strict=True)], style)
     texts: list[PageText] = []
     flow: list[tuple[Line, ...]] = []
     for page, lines in zip(pages, kept, strict=True):
-        text, order = _page_text(page, lines, [c for c in captions if c.page == page.number], style, repeated)
-        texts.append(text)
+        mine = [caption for caption in captions if caption.page == page.number]
+        text, order = _page_text(page, lines, mine, style, gutters(lines, page.width, style, gutter), repeated)
+        texts.append(replace(text, live=_live(page, heads)))
         flow += [block.lines for block in order]
     paragraphs = read_paragraphs(flow, style)
     return Layout(tuple(pages), tuple(texts), captions, style, tuple(kept[0]) if kept else (), paragraphs)
 
 
 def _page_text(
-    page: Page, lines: Sequence[Line], captions: Sequence[Caption], style: Style, repeated: frozenset[tuple[int, ...]]
+    page: Page,
+    lines: Sequence[Line],
+    captions: Sequence[Caption],
+    style: Style,
+    cuts: tuple[float, ...],
+    repeated: frozenset[tuple[int, ...]],
 ) -> tuple[PageText, list[Block]]:
+    """One page's text in its parts, and its running text in reading order."""
     drawings = drawings_of(page, repeated)
     in_captions = {line for caption in captions for line in caption.lines}
-    cuts = gutters([line for line in lines if line not in in_captions], page.width, style)
     blocks = blocks_of([line for line in lines if line not in in_captions], style)
     body = [block for block in blocks if is_body(block, style, drawings)]
     loose = [line.box for block in blocks if block not in body for line in block.lines]
     loose += [word.box for word in page.words if word.angle != 0]
-    edges = bounds(block.box for block in body) if body else (0.0, 0.0, page.width, page.height)
-    stops = [edges[0], *cuts, edges[2]]
-    columns = tuple((a, edges[1], b, edges[3]) for a, b in zip(stops, stops[1:], strict=False))
-    text = PageText(page, tuple(body), tuple(loose), tuple(captions), columns, drawings)
+    edges = bounds([block.box for block in body] + [caption.box for caption in captions] or [(0.0, 0.0, page.width, 0.0)])
+    stops = [edges[0], *(cut for cut in cuts if edges[0] < cut < edges[2]), edges[2]]
+    columns = tuple(pairwise(stops)) if len(stops) > 2 else ((0.0, page.width),)
+    whole = (0.0, 0.0, page.width, page.height)
+    text = PageText(page, tuple(body), tuple(loose), tuple(captions), columns, whole, drawings)
     return text, reading_order(body, cuts)
+
+
+def _live(page: Page, heads: frozenset[Line]) -> Rect:
+    """The page between its running heads."""
+    mine = [line.box for line in heads if line.page == page.number]
+    top = max((box[3] for box in mine if box[3] < 0.5 * page.height), default=0.0)
+    bottom = min((box[1] for box in mine if box[1] > 0.5 * page.height), default=page.height)
+    return 0.0, top, page.width, bottom
 
 
 def locate(pdf: OpenPdf, layout: Layout) -> dict[str, Region]:

@@ -5,13 +5,25 @@ drawn there (and the small text around it) is the picture. The sides are chosen 
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scicap_builder.pdf.boxes import area, bounds, center, clusters, holds, meet, near, overlap_x, overlap_y, share_inside
+from scicap_builder.pdf.boxes import (
+    area,
+    bounds,
+    center,
+    clusters,
+    holds,
+    meet,
+    near,
+    overlap_x,
+    overlap_y,
+    share_inside,
+)
 from scicap_builder.pdf.captions import Caption
-from scicap_builder.pdf.layout import Block, Style
+from scicap_builder.pdf.layout import Block, Style, half_point
 from scicap_builder.pdf.page import Graphic, Page, Rect
 
 CLUSTER_GAP = 5.0
@@ -41,8 +53,10 @@ class PageText:
     loose: tuple[Rect, ...]
     """Other text: inside figures and tables."""
     captions: tuple[Caption, ...]
-    columns: tuple[Rect, ...]
-    """The columns of running text, left to right."""
+    columns: tuple[tuple[float, float], ...]
+    """(left, right) of the columns of running text, left to right."""
+    live: Rect
+    """The page without its running heads."""
     drawings: tuple[Rect, ...]
 
 
@@ -77,8 +91,12 @@ def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]]) -> tuple[Rect,
         if _spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
             continue
         boxes.append(box)
-    groups = clusters(boxes, CLUSTER_GAP)
-    return tuple(group for group in groups if min(group[2] - group[0], group[3] - group[1]) > RULE)
+    return tuple(group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group))
+
+
+def _is_rule(box: Rect) -> bool:
+    thin, long = sorted((box[2] - box[0], box[3] - box[1]))
+    return thin < RULE or (thin < 7 and long > 15 * thin)
 
 
 def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
@@ -90,36 +108,32 @@ def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
 
 
 def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
-    """Whether a block is running text: lines of sentence length in the usual size, or long paragraphs of any size."""
+    """Whether a block is running text: lines of sentence length in a usual size, or long paragraphs of any size."""
     lines, count = block.lines, len(block.lines)
     words = sum(len(line.words) for line in lines) / count
     letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
     if letters < 0.55:
         return False
     width = block.box[2] - block.box[0]
-    usual = abs(lines[0].size - style.size) < 0.6
-    inside = any(share_inside(block.box, drawing) > 0.8 and area(drawing) < 0.7 * 792 * 612 for drawing in drawings)
-    if inside:
-        return bool(usual and count >= 4 and words >= 7 and lines[0].font == style.font)
-    if usual and lines[0].font == style.font and (words >= 5 or width > 0.6 * style.line_width):
+    usual = any((half_point(line.size), line.font) in style.bodies for line in lines)
+    if any(share_inside(block.box, drawing) > 0.8 for drawing in drawings):
+        return bool(usual and count >= 4 and words >= 7)
+    if usual and (words >= 5 or width > 0.6 * style.line_width):
         return True
-    if count >= 3 and width > 0.7 * style.line_width and words >= 6:
-        return True
-    if count >= 2 and width > 0.9 * style.line_width and words >= 7:
-        return True
-    return _is_heading(block, style)
+    long = width > 0.7 * style.line_width and words >= 6
+    return (count >= 3 and long) or (count >= 2 and long and width > 0.9 * style.line_width) or _is_heading(block, style)
 
 
 def _is_heading(block: Block, style: Style) -> bool:
-    """Bold or large words of a heading, which stand alone and say no number of an axis."""
+    """Bold or large words that stand alone and begin like a heading, not like the number of an axis."""
     line = block.lines[0]
     large = line.size > style.size + 1.5 and len(block.text) > 8
-    numbered = line.bold and line.text[:1].isdigit() and len(line.words) > 1 and line.size >= style.size - 0.3
-    return len(block.lines) <= 3 and (large or numbered)
+    numbered = re.match(r"(?:[A-Z]|\d+|[IVX]+)(?:\.\d+)*\.?\s+[A-Z]", block.text) and line.size >= style.size - 0.3
+    return len(block.lines) <= 3 and bool(large or (numbered and line.bold))
 
 
 def table_boxes(text: PageText) -> list[Rect]:
-    """Roughly where the tables of a page stand: below (or above) their captions, down to the next running text."""
+    """Roughly where the tables of a page stand: the rules of one width that follow below (or above) their captions."""
     found = []
     rules = [g.box for g in text.page.graphics if g.box[3] - g.box[1] < RULE and g.box[2] - g.box[0] > 50]
     for caption in text.captions:
@@ -127,13 +141,22 @@ def table_boxes(text: PageText) -> list[Rect]:
             continue
         best: list[Rect] = []
         for side in ("below", "above"):
-            room = _room(caption, side, text, [])
-            inside = [rule for rule in rules if overlap_x(rule, room) > 20 and room[1] - 4 < rule[1] < room[3] + 4]
-            if len(inside) > len(best) and len(inside) >= 2:
-                best = inside
+            chain = _table_rules(_room(caption, side, text, []), side, rules)
+            if len(chain) > max(1, len(best)):
+                best = chain
         if best:
             found.append(bounds([*best, caption.box]))
     return found
+
+
+def _table_rules(room: Rect, side: str, rules: Sequence[Rect]) -> list[Rect]:
+    """The rules in `room` that are as wide as the one next to the caption."""
+    inside = [rule for rule in rules if overlap_x(rule, room) > 20 and room[1] - 4 < rule[1] < room[3] + 4]
+    inside.sort(key=lambda rule: rule[1], reverse=side == "above")
+    if not inside:
+        return []
+    left, right = inside[0][0], inside[0][2]
+    return [rule for rule in inside if abs(rule[0] - left) < 4 and abs(rule[2] - right) < 4]
 
 
 def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) -> dict[str, Region]:
@@ -183,10 +206,10 @@ def _score(region: Region, caption: Caption, text: PageText, habit: Counter[str]
 
 def _column_range(caption: Caption, text: PageText) -> tuple[float, float]:
     """The x range that a caption may use: its column, or all columns that it touches."""
-    touched = [c for c in text.columns if overlap_x(c, caption.box) > 8]
+    touched = [c for c in text.columns if min(c[1], caption.box[2]) - max(c[0], caption.box[0]) > 8]
     if not touched:
         return 0.0, text.page.width
-    left, right = min(c[0] for c in touched), max(c[2] for c in touched)
+    left, right = min(c[0] for c in touched), max(c[1] for c in touched)
     if len(touched) == len(text.columns):
         return 0.0, text.page.width
     if touched[0] is text.columns[0]:
@@ -208,7 +231,7 @@ def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -
     for other in text.captions:
         if other is caption or not other.number or overlap_y(other.box, caption.box) <= 0:
             continue
-        if 0 > overlap_x(other.box, caption.box) and other.box[0] >= left - 1 and other.box[2] <= right + 1:
+        if overlap_x(other.box, caption.box) < 0 and other.box[0] >= left - 1 and other.box[2] <= right + 1:
             middle = (min(other.box[2], caption.box[2]) + max(other.box[0], caption.box[0])) / 2
             left, right = (middle, right) if other.box[0] < caption.box[0] else (left, middle)
     if side in ("left", "right"):
@@ -234,9 +257,9 @@ def _room_upright(
     strip = (left, 0.0, right, text.page.height)
     hindering = [box for box in obstacles if overlap_x(box, strip) > 6]
     if side == "above":
-        top = max((box[3] for box in hindering if center(box)[1] < caption.box[1]), default=0.0)
+        top = max((box[3] for box in hindering if center(box)[1] < caption.box[1]), default=text.live[1])
         return left, top, right, caption.box[1]
-    bottom = min((box[1] for box in hindering if center(box)[1] > caption.box[3]), default=text.page.height)
+    bottom = min((box[1] for box in hindering if center(box)[1] > caption.box[3]), default=text.live[3])
     return left, caption.box[3], right, bottom
 
 
@@ -247,8 +270,8 @@ def _room_beside(
     strip = (left, 0.0, right, text.page.height)
     hindering = [box for box in obstacles if overlap_x(box, strip) > 6]
     middle = center(caption.box)[1]
-    top = max((box[3] for box in hindering if center(box)[1] < middle), default=0.0)
-    bottom = min((box[1] for box in hindering if center(box)[1] > middle), default=text.page.height)
+    top = max((box[3] for box in hindering if center(box)[1] < middle), default=text.live[1])
+    bottom = min((box[1] for box in hindering if center(box)[1] > middle), default=text.live[3])
     return left, top, right, bottom
 
 
