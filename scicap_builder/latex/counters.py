@@ -1,0 +1,122 @@
+"""LaTeX counters without LaTeX: stepping, resetting with a parent, and printing by the paper's own \\thefigure."""
+
+import re
+from dataclasses import dataclass, field
+
+CHAPTERED = re.compile(
+    r"\\(?:documentclass|LoadClass)\s*(?:\[[^\]]*\])?\s*\{[^}]*(?:book|report|memoir|scrreprt|thesis|Thesis|svmono)[^}]*\}"
+)
+"""Classes that number figures by chapter."""
+ROMAN_SECTIONS = re.compile(r"\\(?:documentclass|LoadClass)\s*(?:\[[^\]]*\])?\s*\{[^}]*(?:IEEEtran|revtex)[^}]*\}")
+"""Classes that number sections I, II, III."""
+SECTIONS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
+_FORMAT = re.compile(
+    r"\\(?P<style>arabic|alph|Alph|roman|Roman|value|number|fnsymbol)\s*\*?\s*\{(?P<counter>[A-Za-z*]+)\}"
+    r"|\\(?:number|the)?\\value\s*\{(?P<value>[A-Za-z*]+)\}"
+    r"|\\@(?P<inner>arabic|alph|Alph|roman|Roman)\s*\\c@(?P<register>[A-Za-z]+)"
+    r"|\\the(?P<the>[A-Za-z]+)"
+)
+MAX_DEPTH = 5
+"""\\thefigure that prints \\thesection that prints …; deeper is a loop."""
+
+
+@dataclass
+class Counters:
+    """The counters of one paper as they stand at one place of its text."""
+
+    values: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=lambda: {"figure": "Figure", "table": "Table"})
+    """What a caption of this kind is called."""
+    chaptered: bool = False
+
+    @classmethod
+    def of_class(cls, preamble: str) -> "Counters":
+        """Counters as the document's class sets them up."""
+        counters = cls(chaptered=bool(CHAPTERED.search(preamble)))
+        counters.formats = {
+            "section": r"\arabic{section}",
+            "subsection": r"\thesection.\arabic{subsection}",
+            "subsubsection": r"\thesubsection.\arabic{subsubsection}",
+        }
+        counters.parents = {"subsection": "section", "subsubsection": "subsection"}
+        if counters.chaptered:
+            counters.formats["section"] = r"\thechapter.\arabic{section}"
+            for name in ("figure", "table", "equation", "section"):
+                counters.parents[name] = "chapter"
+                counters.formats[name] = rf"\thechapter.\arabic{{{name}}}"
+        elif ROMAN_SECTIONS.search(preamble):
+            counters.formats |= {"section": r"\Roman{section}", "subsection": r"\thesection-\Alph{subsection}"}
+        return counters
+
+    def step(self, name: str) -> str:
+        """Add one, reset what hangs below; returns what is printed."""
+        self.values[name] = self.values.get(name, 0) + 1
+        self._reset_below(name, 0)
+        return self.printed(name)
+
+    def _reset_below(self, name: str, depth: int) -> None:
+        for child, parent in self.parents.items():
+            if parent == name and child != name and depth < MAX_DEPTH:
+                self.values[child] = 0
+                self._reset_below(child, depth + 1)
+
+    def set(self, name: str, value: int) -> None:
+        """\\setcounter"""
+        self.values[name] = value
+
+    def within(self, child: str, parent: str, *, keep_format: bool = False) -> None:
+        """\\numberwithin and \\counterwithin."""
+        self.parents[child] = parent
+        if not keep_format:
+            self.formats[child] = rf"\the{parent}.\arabic{{{child}}}"
+
+    def begin_appendix(self) -> None:
+        """\\appendix: sections (or chapters) start again as A, B, C."""
+        top = "chapter" if self.chaptered else "section"
+        self.values[top] = 0
+        self._reset_below(top, 0)
+        self.formats[top] = rf"\Alph{{{top}}}"
+        if top == "section" and self.formats.get("subsection", "").startswith(r"\thesection-"):
+            self.formats["subsection"] = r"\thesection.\arabic{subsection}"
+
+    def printed(self, name: str, depth: int = 0) -> str:
+        """\\thename as text."""
+        if depth > MAX_DEPTH:
+            return ""
+        text = self.formats.get(name, rf"\arabic{{{name}}}")
+        if self.chaptered and text.startswith(r"\thechapter.") and not self.values.get("chapter"):
+            text = text[len(r"\thechapter.") :]
+        text = _FORMAT.sub(lambda match: self._one(match, depth), text)
+        return re.sub(r"[{}~$]|\\[A-Za-z@]+\s?|\\.|\s+", "", text)
+
+    def _one(self, match: re.Match[str], depth: int) -> str:
+        if match["the"]:
+            return self.printed(match["the"], depth + 1)
+        name = match["counter"] or match["value"] or match["register"]
+        style = match["style"] or match["inner"] or "arabic"
+        return as_style(self.values.get(name, 0), style)
+
+
+def as_style(value: int, style: str) -> str:
+    """A number as \\arabic, \\alph, \\Alph, \\roman or \\Roman print it."""
+    if style in ("alph", "Alph"):
+        letter = chr(ord("a") + value - 1) if 1 <= value <= 26 else str(value)
+        return letter if style == "alph" else letter.upper()
+    if style in ("roman", "Roman"):
+        numeral = _roman(value)
+        return numeral if style == "roman" else numeral.upper()
+    return str(value)
+
+
+def _roman(value: int) -> str:
+    if not 0 < value < 4000:
+        return str(value)
+    signs = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"))
+    signs += ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+    text = ""
+    for worth, sign in signs:
+        text += sign * (value // worth)
+        value %= worth
+    return text

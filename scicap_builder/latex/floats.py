@@ -1,0 +1,109 @@
+"""What a walk over the text finds: floats, their captions, and the names of the environments that hold them."""
+
+from dataclasses import dataclass, field
+
+FIGURES = frozenset(
+    [
+        "figure",
+        "wrapfigure",
+        "SCfigure",
+        "sidewaysfigure",
+        "teaserfigure",
+        "floatingfigure",
+        "marginfigure",
+        "figurehere",
+        "rotfigure",
+        "fullfigure",
+        "largefigure",
+        "widefigure",
+        "suppfigure",
+        "figwindow",
+        "smartdiagram",
+        "mdframedfigure",
+        "cutout",
+        "marginfig",
+        "wrapfig",
+    ]
+)
+TABLES = frozenset(
+    [
+        "table",
+        "wraptable",
+        "SCtable",
+        "sidewaystable",
+        "longtable",
+        "margintable",
+        "supertabular",
+        "xltabular",
+        "deluxetable",
+        "longtabu",
+        "ThreePartTable",
+        "floatingtable",
+        "talltblr",
+        "longtblr",
+        "suptable",
+    ]
+)
+OTHER_FLOATS = {
+    "algorithm": "Algorithm", "algorithm2e": "Algorithm", "listing": "Listing", "scheme": "Scheme", "chart": "Chart", "graph": "Graph",
+    "program": "Program", "boxfloat": "Box", "video": "Video", "floatalgo": "Algorithm", "code": "Listing",
+}  # fmt: skip
+SUB_ENVIRONMENTS = frozenset(["subfigure", "subtable", "subfigures", "subfloat", "subcaptionblock", "subcaptiongroup"])
+SUB_COMMANDS = frozenset(["subfigure", "subfloat", "subcaptionbox", "subcaption", "subtable", "subfig"])
+PANELS = frozenset(
+    ["minipage", "center", "centering", "flushleft", "flushright", "tabular", "subcaptionblock", "floatrow"]
+)
+"""Environments within a float that can hold one picture and its own caption."""
+
+
+@dataclass
+class Caption:
+    """One caption as it stands in the text."""
+
+    kind: str
+    """ "figure", "table", …"""
+    source: str
+    start: int
+    end: int
+    number: str = ""
+    """As printed; empty for \\caption* and for captions of panels."""
+    name: str = ""
+    """ "Figure", or what the paper calls it."""
+    panel_start: int = -1
+    """Where the innermost minipage around it starts; -1 when it stands in the float itself."""
+    panel_end: int = -1
+    labels: list[str] = field(default_factory=list)
+    panel_labels: list[tuple[str, str]] = field(default_factory=list)
+    """(label, letter) of sub-figures."""
+    continued: bool = False
+
+
+@dataclass
+class Float:
+    """One floating environment, or a \\captionof outside of any."""
+
+    kind: str
+    environment: str
+    start: int
+    end: int = -1
+    captions: list[Caption] = field(default_factory=list)
+    waiting_labels: list[str] = field(default_factory=list)
+    """Labels before the first caption."""
+    waiting_panels: list[tuple[str, str]] = field(default_factory=list)
+    panels: int = 0
+    continued: bool = False
+
+    @property
+    def numbered(self) -> list[Caption]:
+        """Captions that carry a number of their own."""
+        return [caption for caption in self.captions if caption.number and not caption.continued]
+
+
+def float_kind(environment: str) -> str:
+    """ "figure", "table" or another kind of float; empty when the environment is none."""
+    bare = environment.rstrip("*")
+    if bare in FIGURES:
+        return "figure"
+    if bare in TABLES:
+        return "table"
+    return bare if bare in OTHER_FLOATS else ""

@@ -1,0 +1,264 @@
+"""Tokens of inline maths -> one readable line of Unicode: "χ^2 ≤ 10^-3", "(a+b)/c", "√x", "x_{i,j}"."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from scicap_builder.latex.reader import GroupReader
+from scicap_builder.latex.symbols import LETTERS_BLACKBOARD, MATH_ACCENTS, UNITS, symbol_table
+from scicap_builder.latex.tokens import is_control_word
+
+MAX_DEPTH = 25
+"""Fractions within fractions; deeper ones are left out."""
+Inner = Callable[[list[str]], str]
+"""Reads text within maths (\\text{…})."""
+
+_TEXT = {
+    "text",
+    "mathrm",
+    "textrm",
+    "textit",
+    "textbf",
+    "mbox",
+    "hbox",
+    "operatorname",
+    "textsf",
+    "texttt",
+    "textnormal",
+    "textsc",
+}
+_TEXT |= {
+    "mathsf",
+    "mathtt",
+    "mathit",
+    "rm",
+    "textup",
+    "emph",
+    "textmd",
+    "operatornamewithlimits",
+    "DeclareMathOperator",
+}
+_SAME = {
+    "mathbf",
+    "mathcal",
+    "mathscr",
+    "mathfrak",
+    "boldsymbol",
+    "bm",
+    "pmb",
+    "bold",
+    "underline",
+    "underbrace",
+    "overbrace",
+}
+_SAME |= {
+    "ensuremath",
+    "displaystyle",
+    "boxed",
+    "mathop",
+    "mathrel",
+    "mathbin",
+    "mathord",
+    "mathopen",
+    "mathclose",
+    "substack",
+}
+_SAME |= {"cancel", "smash", "mathstrut", "hphantom", "vcenter", "operatorname*", "bar*"}
+_FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "textfrac"}
+_SIZES = re.compile(r"^(?:left|right|middle|[bB]igg?[lrm]?|[bB]igg?)$")
+_SKIPPED = {
+    "label": 1,
+    "tag": 1,
+    "vspace": 1,
+    "hspace": 1,
+    "color": 1,
+    "vphantom": 1,
+    "phantom": 1,
+    "begin": 1,
+    "end": 1,
+    "kern": 0,
+}
+_SPACES = {",", ";", ":", " ", ">", "quad", "qquad", "thinspace", "enspace", "space", "~"}
+_RELATIONS = frozenset("=<>≤≥≈∼≃≅≡≠∝→←↔⇒⇐⇔↦∈∉⊂⊆⊃⊇≪≫±∓×≲≳≔≜⟶⟵⊕⊗∪∩∧∨⩽⩾↑↓")
+_APPENDED = frozenset("′″‴*†‡°")
+_FUNCTIONS = {
+    "log",
+    "ln",
+    "exp",
+    "sin",
+    "cos",
+    "tan",
+    "min",
+    "max",
+    "arg",
+    "lim",
+    "sup",
+    "inf",
+    "det",
+    "dim",
+    "ker",
+    "Pr",
+    "tanh",
+}
+_FUNCTIONS |= {
+    "sinh",
+    "cosh",
+    "argmin",
+    "argmax",
+    "deg",
+    "gcd",
+    "lg",
+    "cot",
+    "sec",
+    "csc",
+    "arcsin",
+    "arccos",
+    "arctan",
+}
+
+
+def math_text(tokens: list[str], inner: Inner, depth: int = 0) -> str:
+    """One line for the maths in `tokens`."""
+    if depth > MAX_DEPTH:
+        return ""
+    reader = GroupReader(list(tokens))
+    parts: list[str] = []
+    while reader:
+        piece = _atom(reader, inner, depth)
+        if piece:
+            parts.append(piece)
+    return _space_out(parts)
+
+
+def _space_out(parts: list[str]) -> str:
+    """Put blanks around relations and after function names."""
+    text = ""
+    for part in parts:
+        if part in _RELATIONS:
+            text = text.rstrip() + (f" {part} " if text.strip() else part)
+        elif text and part[0].isalnum() and re.search(r"(?:^|[^A-Za-z\\])(?:" + "|".join(_FUNCTIONS) + r")$", text):
+            text += " " + part
+        else:
+            text += part
+    return re.sub(r"\s+", " ", text)
+
+
+def _atom(reader: GroupReader, inner: Inner, depth: int) -> str:
+    token = reader.next()
+    if token == "{":
+        return math_text(reader.rest_of_group(), inner, depth + 1)
+    if token in "_^":
+        return _script(token, _argument(reader, inner, depth))
+    if token.isspace():
+        return ""
+    if token in "}$#":
+        return ""
+    if token in "&~":
+        return " "
+    if token[0] == "\\" and len(token) > 1:
+        return _command(token, reader, inner, depth)
+    return _letters(token)
+
+
+def _letters(token: str) -> str:
+    """A run of characters: signs become typographic, relations get blanks."""
+    token = re.sub(r"'+", lambda primes: "′″‴"[min(len(primes.group()), 3) - 1], token)
+    token = token.replace("`", "‘").replace("-", "-").replace(",", ", ")
+    return re.sub(r"([=<>])", r" \1 ", token) if len(token) > 1 else token
+
+
+def _argument(reader: GroupReader, inner: Inner, depth: int) -> str:
+    """The argument of a command or script: a group, or one atom with its own arguments."""
+    reader.skip_blanks()
+    token = reader.peek()
+    if token[:1] == "\\" and len(token) > 1:
+        return _atom(reader, inner, depth + 1) if depth < MAX_DEPTH else ""
+    return math_text(reader.argument(), inner, depth + 1)
+
+
+def _script(sign: str, text: str) -> str:
+    """`^` or `_` and its argument: bare when that is one word or number, braced when it is more."""
+    text = text.strip().replace("∘", "°").replace("∗", "*").replace(", ", ",")
+    if not text or text == "°" or (sign == "^" and set(text) <= _APPENDED):
+        return text
+    if re.fullmatch(r"[-+−±]?[\w.*′]+|[-+*]", text) or len(text) == 1:
+        return sign + text
+    return f"{sign}{{{text}}}"
+
+
+def _command(token: str, reader: GroupReader, inner: Inner, depth: int) -> str:
+    name = token[1:]
+    if not is_control_word(token):
+        return _control_symbol(name)
+    if name in ("frac", *_FRACTIONS):
+        above, below = (_argument(reader, inner, depth).strip() for _ in range(2))
+        return f"{_wrapped(above)}/{_wrapped(below)}"
+    if name == "sqrt":
+        degree = reader.option()
+        root = {"3": "∛", "4": "∜"}.get("".join(degree or []), "√")
+        return root + _wrapped(_argument(reader, inner, depth).strip())
+    if _SIZES.match(name):
+        reader.skip_blanks()
+        if reader.peek()[:1] == ".":
+            reader.argument()
+        return ""
+    return _named(name, reader, inner, depth)
+
+
+def _named(name: str, reader: GroupReader, inner: Inner, depth: int) -> str:
+    if name in _TEXT:
+        reader.star()
+        reader.skip_blanks()
+        return inner(reader.argument()) if reader.peek() == "{" or name != "rm" else ""
+    if name in _SAME:
+        reader.star()
+        return "" if name == "displaystyle" else _argument(reader, inner, depth)
+    if name in MATH_ACCENTS:
+        base = _argument(reader, inner, depth)
+        return unicodedata.normalize("NFC", base + MATH_ACCENTS[name]) if len(base) == 1 else base
+    if name in ("mathbb", "mathds", "mathbbm", "Bbb"):
+        return "".join(LETTERS_BLACKBOARD.get(letter, letter) for letter in _argument(reader, inner, depth))
+    if name in _SKIPPED:
+        for _ in range(_SKIPPED[name]):
+            reader.argument()
+        return " "
+    if name in _SPACES:
+        return " "
+    if name in (
+        "ref",
+        "eqref",
+        "cite",
+        "citep",
+        "citet",
+        "footnote",
+        "autoref",
+        "cref",
+        "textcolor",
+        "SI",
+        "num",
+        "si",
+        "qty",
+        "url",
+    ):
+        reader.back(f"\\{name}")
+        return inner(reader.command_with_groups())
+    if name == "not":
+        return unicodedata.normalize("NFC", _argument(reader, inner, depth) + "\u0338")
+    if name in ("xrightarrow", "xleftarrow"):
+        reader.option()
+        _argument(reader, inner, depth)
+        return "→" if name == "xrightarrow" else "←"
+    return symbol_table().get(name, UNITS.get(name, "")).strip(" ")
+
+
+def _control_symbol(name: str) -> str:
+    if name == "\\" or name in _SPACES:
+        return " "
+    if name == "|":
+        return "‖"
+    return name if name in "{}%&$#_" else ""
+
+
+def _wrapped(text: str) -> str:
+    """In brackets unless it is one word, number or bracketed already."""
+    return text if re.fullmatch(r"[-+]?[\w.′^]+|\([^()]*\)", text) else f"({text})"

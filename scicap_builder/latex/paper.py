@@ -1,0 +1,224 @@
+"""One expanded TeX text -> title, abstract and numbered figures with captions, citing paragraphs and the pictures they include.
+
+Pure: text in, frozen values out.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from llava_graph.record import Dropped
+from scicap_builder.latex.floats import Caption, Float
+from scicap_builder.latex.frontmatter import abstract_source, title_source
+from scicap_builder.latex.graphics import Graphic, find_graphics
+from scicap_builder.latex.paragraphs import split_paragraphs
+from scicap_builder.latex.prose import Prose, tidy, to_prose
+from scicap_builder.latex.references import References, Target
+from scicap_builder.latex.structure import Structure, find_structure
+from scicap_builder.mentions import cited_numbers
+
+_MAY_CITE = re.compile(r"\\[A-Za-z]*ref(?:range)?\b|[Ff][Ii][Gg]|\\hyperref")
+_CAPTION_HEAD = re.compile(
+    r"^\s*(?:\\(?:small|footnotesize|scriptsize|normalsize|bf|it|em|sf|rm|bfseries|centering|raggedright)\b\s*)+"
+)
+_GRAPHICSPATH = re.compile(r"\\graphicspath\s*\{((?:\s*\{[^{}]*\}\s*)+)\}")
+_LOOK_BACK = 3000
+"""How far before a \\captionof outside of any float its pictures are looked for, in characters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFigure:
+    """One numbered figure as the source has it."""
+
+    number: str
+    label: str
+    caption: str
+    mentions: tuple[str, ...] = ()
+    graphics: tuple[Graphic, ...] = ()
+    drawn: bool = False
+    """Whether TeX itself draws (part of) it: then its files alone are not the figure."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourcePaper:
+    """One paper as its source has it."""
+
+    title: str
+    abstract: str
+    figures: tuple[SourceFigure, ...]
+    dropped: tuple[Dropped, ...]
+    picture_folders: tuple[str, ...]
+    """From \\graphicspath."""
+
+
+@dataclass
+class _Seen:
+    """A figure while it is put together."""
+
+    captions: list[tuple[Float, Caption]]
+
+    @property
+    def first(self) -> Caption:
+        return self.captions[0][1]
+
+
+def read_paper(text: str) -> SourcePaper:
+    """Read an expanded paper (see `expand`)."""
+    preamble, body = _halves(text)
+    structure = find_structure(body, preamble)
+    seen = _figures_of(structure)
+    references = References(structure.targets | _other_targets(structure) | _figure_targets(seen))
+    mentions = _mentions(body, structure, seen, references)
+    figures = tuple(_finish(body, figure, found, references) for figure, found in zip(seen, mentions, strict=True))
+    return SourcePaper(
+        title=to_prose(re.sub(r"\\\\|\\newline", " ", title_source(preamble, body)), references).text,
+        abstract=_abstract(preamble, body, references),
+        figures=figures,
+        dropped=_unnumbered(body, structure),
+        picture_folders=_picture_folders(text),
+    )
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """(preamble, body); a text without \\begin{document} is all body."""
+    preamble, begin, body = text.partition(r"\begin{document}")
+    if not begin:
+        preamble, body = "", text
+    return preamble, body.split(r"\end{document}")[0]
+
+
+def _figures_of(structure: Structure) -> list[_Seen]:
+    """Numbered figures in order of appearance; a continued float joins the figure that it continues."""
+    seen: list[_Seen] = []
+    for found in structure.floats:
+        for caption in found.captions:
+            if caption.kind != "figure" or not caption.number:
+                continue
+            earlier = next((figure for figure in reversed(seen) if figure.first.number == caption.number), None)
+            if caption.continued and earlier:
+                earlier.captions.append((found, caption))
+            else:
+                seen.append(_Seen([(found, caption)]))
+    return seen
+
+
+def _figure_targets(seen: list[_Seen]) -> dict[str, Target]:
+    """Labels of figures and panels; of a label given twice the last one counts, as in LaTeX."""
+    targets: dict[str, Target] = {}
+    for index, figure in enumerate(seen):
+        for _, caption in figure.captions:
+            name, number = figure.first.name, figure.first.number
+            targets |= {key.strip(): Target(name, number, index) for key in caption.labels}
+            targets |= {key: Target(name, number + letter, index, letter) for key, letter in caption.panel_labels}
+    return targets
+
+
+def _other_targets(structure: Structure) -> dict[str, Target]:
+    """Labels of tables, algorithms and other floats."""
+    captions = [
+        caption
+        for found in structure.floats
+        for caption in found.captions
+        if caption.kind != "figure" and caption.number
+    ]
+    return {
+        key.strip(): Target(caption.name, caption.number + letter)
+        for caption in captions
+        for key, letter in [*((key, "") for key in caption.labels), *caption.panel_labels]
+    }
+
+
+def _mentions(body: str, structure: Structure, seen: list[_Seen], references: References) -> list[tuple[str, ...]]:
+    """For each figure the paragraphs that cite it, in reading order."""
+    spans = [(found.start, found.end) for found in structure.floats if found.end > found.start]
+    paragraphs = [to_prose(source, references) for source in split_paragraphs(body, spans) if _MAY_CITE.search(source)]
+    cited = [_figures_by_label(paragraph, references) for paragraph in paragraphs]
+    labelled = set().union(*cited) if cited else set()
+    found: list[list[str]] = [[] for _ in seen]
+    for paragraph, by_label in zip(paragraphs, cited, strict=True):
+        for index in sorted(by_label | _figures_by_number(paragraph, by_label, labelled, seen)):
+            if paragraph.text and paragraph.text not in found[index]:
+                found[index].append(paragraph.text)
+    return [tuple(texts) for texts in found]
+
+
+def _figures_by_label(paragraph: Prose, references: References) -> set[int]:
+    targets = (references.find(key) for key in paragraph.keys)
+    return {target.figure for target in targets if target is not None and target.figure is not None}
+
+
+def _figures_by_number(paragraph: Prose, by_label: set[int], labelled: set[int], seen: list[_Seen]) -> set[int]:
+    """Figures that a paragraph cites by a number in its text ("Fig. 3", the middle of "Figs. 2–5").
+
+    A figure that the paper cites by label elsewhere counts only within a range of this paragraph: a typed number beside labels
+    is most often a figure of another paper.
+    """
+    numbers = Counter(figure.first.number for figure in seen)
+    indices = {figure.first.number: index for index, figure in enumerate(seen) if numbers[figure.first.number] == 1}
+    typed = {indices[number] for number in cited_numbers(paragraph.text) if number in indices}
+    between = range(min(by_label), max(by_label)) if len(by_label) > 1 else range(0)
+    return {index for index in typed if index not in labelled or index in between}
+
+
+def _finish(body: str, figure: _Seen, mentions: tuple[str, ...], references: References) -> SourceFigure:
+    graphics: list[Graphic] = []
+    drawn = False
+    for found, caption in figure.captions:
+        region = _region(body, found, caption)
+        more, more_drawn = find_graphics(region)
+        last_row = graphics[-1].row + 1 if graphics else 0
+        graphics += [replace(graphic, row=graphic.row + last_row) for graphic in more]
+        drawn = drawn or more_drawn
+    caption = figure.first
+    return SourceFigure(
+        number=caption.number,
+        label=f"{caption.name} {caption.number}",
+        caption=_caption_text(caption.source, references),
+        mentions=mentions,
+        graphics=tuple(graphics),
+        drawn=drawn,
+    )
+
+
+def _caption_text(source: str, references: References) -> str:
+    source = re.sub(r"\n[ \t]*\n|\\par\b", " ", _CAPTION_HEAD.sub("", source))
+    return to_prose(source, references).text
+
+
+def _region(body: str, found: Float, caption: Caption) -> str:
+    """The part of the source whose pictures belong to this caption."""
+    if found.environment in ("captionof", "figcaption", "caption", "fcaption"):
+        start = caption.panel_start if caption.panel_start >= 0 else max(0, body.rfind("\n\n", 0, caption.start))
+        return body[max(start, caption.start - _LOOK_BACK) : caption.end]
+    numbered = found.numbered
+    if len(numbered) < 2:
+        return body[found.start : found.end]
+    if caption.panel_start >= 0 and sum(other.panel_start == caption.panel_start for other in numbered) == 1:
+        return body[caption.panel_start : caption.panel_end if caption.panel_end > 0 else found.end]
+    position = numbered.index(caption) if caption in numbered else 0
+    before = body[found.start : numbered[0].start]
+    if find_graphics(before)[0]:
+        return body[numbered[position - 1].end if position else found.start : caption.start]
+    return body[caption.end : numbered[position + 1].start if position + 1 < len(numbered) else found.end]
+
+
+def _abstract(preamble: str, body: str, references: References) -> str:
+    source = abstract_source(preamble, body)
+    pieces = split_paragraphs(source, ()) if source else []
+    return tidy(" ".join(to_prose(piece, references).text for piece in pieces))
+
+
+def _unnumbered(body: str, structure: Structure) -> tuple[Dropped, ...]:
+    """Figure floats that have pictures and no number: nothing can cite them."""
+    return tuple(
+        Dropped(item="unnumbered figure", reason="no-number", detail=found.environment)
+        for found in structure.floats
+        if found.kind == "figure"
+        and not any(caption.number for caption in found.captions)
+        and find_graphics(body[found.start : found.end])[0]
+    )
+
+
+def _picture_folders(text: str) -> tuple[str, ...]:
+    groups = [group for match in _GRAPHICSPATH.findall(text) for group in re.findall(r"\{([^{}]*)\}", match)]
+    return tuple(dict.fromkeys(group.strip() for group in groups))
