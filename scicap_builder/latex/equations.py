@@ -39,13 +39,16 @@ def number_equations(text: str, start: int, environment: str, counters: Counters
     starred = environment.endswith("*") or environment in ("math", "displaymath")
     bare = environment.rstrip("*")
     rows = [body] if bare in _ONE_NUMBER else re.split(r"\\\\", _INNER.sub(_only_labels, body))
+    waiting: list[str] = []
     for row in rows:
         tag = re.search(r"\\tag\*?\s*\{([^{}]*)\}", row)
         silent = starred or r"\nonumber" in row or r"\notag" in row
+        waiting += _LABEL.findall(row)  # a row without number hands its label on, as eqnarray does
         if not row.strip() or (silent and not tag):
             continue
         number = re.sub(r"[$\\{}]", "", tag[1]) if tag else counters.step("equation")
-        targets |= {key.strip(): Target("Equation", number) for key in _LABEL.findall(row)}
+        targets |= {key.strip(): Target("Equation", number) for key in waiting}
+        waiting = []
     return end + len(rf"\end{{{environment}}}"), targets
 
 

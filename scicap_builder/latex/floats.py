@@ -75,7 +75,6 @@ class Caption:
     labels: list[str] = field(default_factory=list)
     panel_labels: list[tuple[str, str]] = field(default_factory=list)
     """(label, letter) of sub-figures."""
-    continued: bool = False
 
 
 @dataclass
@@ -92,11 +91,12 @@ class Float:
     waiting_panels: list[tuple[str, str]] = field(default_factory=list)
     panels: int = 0
     continued: bool = False
+    """Whether \\ContinuedFloat stands in it: it continues the float before."""
 
     @property
     def numbered(self) -> list[Caption]:
-        """Captions that carry a number of their own."""
-        return [caption for caption in self.captions if caption.number and not caption.continued]
+        """Captions that carry a number."""
+        return [caption for caption in self.captions if caption.number]
 
 
 def float_kind(environment: str) -> str:

@@ -25,11 +25,16 @@ _ABSTRACT_HEAD = re.compile(
 )
 _THANKS = re.compile(r"\\(?:thanks|footnote|tnoteref|fnref|corref|inst)\s*(?:\[[^\]]*\])?\s*\{")
 FRONT_CHARS = 20_000
+"""How far the front matter reaches at most: long author lists."""
+TITLE_CHARS = 2000
 """Where a title that stands outside \\title is looked for."""
 
 
 def title_source(preamble: str, body: str) -> str:
     """What stands in \\title, or the first thing set in a large type; empty when there is none."""
+    large = _large_title(body)
+    if large and r"\maketitle" not in body:
+        return large
     for text in (body[: 4 * FRONT_CHARS], preamble):
         pairs = brace_pairs(text)
         for match in reversed(list(_TITLES.finditer(text))):
@@ -37,12 +42,15 @@ def title_source(preamble: str, body: str) -> str:
             group = group_at(text, option[1] if option else match.end(), pairs)
             if group and group[0].strip():
                 return group[0]
-    front = body[:FRONT_CHARS]
+    return large
+
+
+def _large_title(body: str) -> str:
+    """The first thing set in a large type at the head of the body."""
+    front = body[:TITLE_CHARS]
     match = _LARGE.search(front)
-    if match is None:
-        return ""
-    group = group_at(front, match.start(), brace_pairs(front))
-    return group[0] if group and len(group[0]) < 1000 else ""
+    group = group_at(front, match.start(), brace_pairs(front)) if match else None
+    return group[0] if group and r"\section" not in front[: match.start() if match else 0] else ""
 
 
 def abstract_source(preamble: str, body: str) -> str:

@@ -59,7 +59,7 @@ class _Seen:
 
     @property
     def first(self) -> Caption:
-        return self.captions[0][1]
+        return self.captions[0][1]  # all of them belong to one figure, the first gives number and text
 
 
 def read_paper(text: str) -> SourcePaper:
@@ -74,7 +74,7 @@ def read_paper(text: str) -> SourcePaper:
         title=to_prose(re.sub(r"\\\\|\\newline", " ", title_source(preamble, body)), references).text,
         abstract=_abstract(preamble, body, references),
         figures=figures,
-        dropped=_unnumbered(body, structure),
+        dropped=_unnumbered(body, structure, seen),
         picture_folders=_picture_folders(text),
     )
 
@@ -90,15 +90,19 @@ def _halves(text: str) -> tuple[str, str]:
 def _figures_of(structure: Structure) -> list[_Seen]:
     """Numbered figures in order of appearance; a continued float joins the figure that it continues."""
     seen: list[_Seen] = []
+    without_caption: list[Float] = []
     for found in structure.floats:
-        for caption in found.captions:
-            if caption.kind != "figure" or not caption.number:
-                continue
-            earlier = next((figure for figure in reversed(seen) if figure.first.number == caption.number), None)
-            if caption.continued and earlier:
-                earlier.captions.append((found, caption))
-            else:
-                seen.append(_Seen([(found, caption)]))
+        captions = [caption for caption in found.numbered if caption.kind == "figure"]
+        if not captions:
+            without_caption += [found] if found.kind == "figure" else []
+            continue
+        if found.continued and not without_caption and seen:
+            seen[-1].captions += [(found, caption) for caption in captions]
+        else:
+            earlier = without_caption if found.continued else []
+            seen.append(_Seen([*((part, captions[0]) for part in earlier), (found, captions[0])]))
+            seen += [_Seen([(found, caption)]) for caption in captions[1:]]
+        without_caption = []
     return seen
 
 
@@ -131,12 +135,13 @@ def _other_targets(structure: Structure) -> dict[str, Target]:
 def _mentions(body: str, structure: Structure, seen: list[_Seen], references: References) -> list[tuple[str, ...]]:
     """For each figure the paragraphs that cite it, in reading order."""
     spans = [(found.start, found.end) for found in structure.floats if found.end > found.start]
-    paragraphs = [to_prose(source, references) for source in split_paragraphs(body, spans) if _MAY_CITE.search(source)]
+    sources = [source for source in split_paragraphs(body, spans) if _MAY_CITE.search(source)]
+    paragraphs = [to_prose(source, references) for source in sources]
     cited = [_figures_by_label(paragraph, references) for paragraph in paragraphs]
     labelled = set().union(*cited) if cited else set()
     found: list[list[str]] = [[] for _ in seen]
-    for paragraph, by_label in zip(paragraphs, cited, strict=True):
-        for index in sorted(by_label | _figures_by_number(paragraph, by_label, labelled, seen)):
+    for source, paragraph, by_label in zip(sources, paragraphs, cited, strict=True):
+        for index in sorted(by_label | _figures_by_number(source, paragraph, by_label, labelled, seen)):
             if paragraph.text and paragraph.text not in found[index]:
                 found[index].append(paragraph.text)
     return [tuple(texts) for texts in found]
@@ -147,17 +152,20 @@ def _figures_by_label(paragraph: Prose, references: References) -> set[int]:
     return {target.figure for target in targets if target is not None and target.figure is not None}
 
 
-def _figures_by_number(paragraph: Prose, by_label: set[int], labelled: set[int], seen: list[_Seen]) -> set[int]:
-    """Figures that a paragraph cites by a number in its text ("Fig. 3", the middle of "Figs. 2–5").
+def _figures_by_number(source: str, paragraph: Prose, by_label: set[int], labelled: set[int], seen: list[_Seen]) -> set[int]:
+    """Figures that a paragraph cites by a number: typed ("Fig. 3"), or within a range of labels ("Figs. 2–5").
 
-    A figure that the paper cites by label elsewhere counts only within a range of this paragraph: a typed number beside labels
-    is most often a figure of another paper.
+    Where a paper cites a figure by its label, the same number typed elsewhere is most often a figure of another paper.
     """
-    numbers = Counter(figure.first.number for figure in seen)
-    indices = {figure.first.number: index for index, figure in enumerate(seen) if numbers[figure.first.number] == 1}
-    typed = {indices[number] for number in cited_numbers(paragraph.text) if number in indices}
+    count = Counter(figure.first.number for figure in seen)
+    indices = {figure.first.number: index for index, figure in enumerate(seen) if count[figure.first.number] == 1}
+    numbers = {indices[number] for number in cited_numbers(paragraph.text) if number in indices} - by_label
+    if not numbers:
+        return set()
     between = range(min(by_label), max(by_label)) if len(by_label) > 1 else range(0)
-    return {index for index in typed if index not in labelled or index in between}
+    without_labels = to_prose(source).text if paragraph.keys else paragraph.text
+    typed = {indices[number] for number in cited_numbers(without_labels) if number in indices}
+    return {index for index in numbers if index in between or (index in typed and index not in labelled)}
 
 
 def _finish(body: str, figure: _Seen, mentions: tuple[str, ...], references: References) -> SourceFigure:
@@ -191,11 +199,11 @@ def _region(body: str, found: Float, caption: Caption) -> str:
         start = caption.panel_start if caption.panel_start >= 0 else max(0, body.rfind("\n\n", 0, caption.start))
         return body[max(start, caption.start - _LOOK_BACK) : caption.end]
     numbered = found.numbered
-    if len(numbered) < 2:
+    if len(numbered) < 2 or caption not in numbered:
         return body[found.start : found.end]
     if caption.panel_start >= 0 and sum(other.panel_start == caption.panel_start for other in numbered) == 1:
         return body[caption.panel_start : caption.panel_end if caption.panel_end > 0 else found.end]
-    position = numbered.index(caption) if caption in numbered else 0
+    position = numbered.index(caption)
     before = body[found.start : numbered[0].start]
     if find_graphics(before)[0]:
         return body[numbered[position - 1].end if position else found.start : caption.start]
@@ -208,13 +216,13 @@ def _abstract(preamble: str, body: str, references: References) -> str:
     return tidy(" ".join(to_prose(piece, references).text for piece in pieces))
 
 
-def _unnumbered(body: str, structure: Structure) -> tuple[Dropped, ...]:
+def _unnumbered(body: str, structure: Structure, seen: list[_Seen]) -> tuple[Dropped, ...]:
     """Figure floats that have pictures and no number: nothing can cite them."""
+    used = {id(found) for figure in seen for found, _ in figure.captions}
     return tuple(
         Dropped(item="unnumbered figure", reason="no-number", detail=found.environment)
         for found in structure.floats
-        if found.kind == "figure"
-        and not any(caption.number for caption in found.captions)
+        if found.kind == "figure" and not found.numbered and id(found) not in used
         and find_graphics(body[found.start : found.end])[0]
     )
 

@@ -218,11 +218,11 @@ class _Walk:
         return group[1]
 
     def _add_caption(self, holder: Float, kind: str, group: tuple[str, int], match: re.Match[str]) -> None:
-        caption = Caption(kind, group[0], match.start(), group[1], continued=holder.continued)
+        caption = Caption(kind, group[0], match.start(), group[1])
         caption.name = self.counters.names.get(kind) or OTHER_FLOATS.get(kind, kind.capitalize())
         if not match["star"]:
-            caption.number = self.counters.printed(kind) if holder.continued else self.counters.step(kind)
-        holder.continued = False
+            continues = holder.continued and not holder.captions
+            caption.number = self.counters.printed(kind) if continues else self.counters.step(kind)
         panel = next(
             (s for s in reversed(self.scopes) if s.environment.rstrip("*") in PANELS and s.start > holder.start), None
         )
