@@ -85,18 +85,42 @@ def _leading(lines: Sequence[Line], size: float) -> float:
 
 
 def running_heads(pages: Sequence[tuple[float, Sequence[Line]]]) -> frozenset[Line]:
-    """Headers, footers and page numbers: text near the edge of the page (height, lines) that other pages repeat."""
-    seen: dict[tuple[str, int], list[Line]] = defaultdict(list)
+    """Headers, footers and page numbers of pages (height, lines): rows at the very edge of the page that other pages repeat."""
+    seen: dict[tuple[str, int], set[int]] = defaultdict(set)
     for height, lines in pages:
         for line in lines:
-            if line.box[3] < EDGE * height or line.box[1] > (1 - EDGE) * height:
-                seen[re.sub(r"\d+|\b[ivxl]+\b", "#", line.text), round(line.baseline / 6)].append(line)
+            if not EDGE * height <= line.baseline <= (1 - EDGE) * height:
+                seen[_pattern(line)].add(line.page)
+    enough = 2 if len(pages) < 8 else 3
+    repeated = {pattern for pattern, where in seen.items() if len(where) >= enough}
     found: set[Line] = set()
-    for (text, _), lines in seen.items():
-        enough = 2 if len(pages) < 8 else 3
-        if len({line.page for line in lines}) >= enough or re.fullmatch(r"[-–—\s]*#[-–—\s]*", text):
-            found.update(lines)
+    for height, lines in pages:
+        ordered = sorted(lines, key=lambda line: line.baseline)
+        found |= _head_rows([line for line in ordered if line.baseline < EDGE * height], repeated)
+        found |= _head_rows([line for line in reversed(ordered) if line.baseline > (1 - EDGE) * height], repeated)
     return frozenset(found)
+
+
+def _pattern(line: Line) -> tuple[str, int]:
+    """The text with its numbers blanked out, and where it stands."""
+    return re.sub(r"\d+|\b[ivxl]+\b", "#", line.text), round(line.baseline / 6)
+
+
+def _head_rows(lines: Sequence[Line], repeated: set[tuple[str, int]]) -> set[Line]:
+    """From the edge of the page inwards, row by row, as long as a row holds a repeated text or is a page number."""
+    found: set[Line] = set()
+    rows: list[list[Line]] = []
+    for line in lines:
+        if rows and abs(rows[-1][0].baseline - line.baseline) < 3:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    for place, row in enumerate(rows):
+        number = place == 0 and len(row) == 1 and re.fullmatch(r"[-–—\s]*#[-–—\s]*", _pattern(row[0])[0])
+        if not number and not any(_pattern(line) in repeated for line in row):
+            break
+        found.update(row)
+    return found
 
 
 def gutters(lines: Sequence[Line], width: float, style: Style, usual: float = 0.0) -> tuple[float, ...]:

@@ -174,23 +174,43 @@ def _baseline_of(box: Rect, size: float, angle: int) -> float:
 
 
 class _Style:
-    """Font, size and direction of one text object."""
+    """Font, size and direction of one text object, and whether it shows."""
 
-    __slots__ = ("angle", "font", "size")
+    __slots__ = ("angle", "font", "hidden", "size", "source")
 
-    def __init__(self, font: str, size: float, angle: int) -> None:
-        self.font, self.size, self.angle = font, size, angle
+    def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool) -> None:
+        self.source, self.font, self.size, self.angle, self.hidden = source, font, size, angle, hidden
 
 
-def _style(text: Any, index: int, rotation: int, fonts: dict[int, str]) -> _Style:
+_NO_STYLE = _Style(0, "", 0.0, 0, hidden=False)
+
+
+def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: _Style) -> _Style:
+    """The style of a character; `last` itself if it comes from the same text object."""
+    thing = raw.FPDFText_GetTextObject(text, index)
+    source = ctypes.addressof(thing.contents) if thing else 0
+    if source and source == last.source:
+        return last
     matrix = raw.FS_MATRIX()
     size = raw.FPDFText_GetFontSize(text, index)
+    turned = float(-rotation)
     if raw.FPDFText_GetMatrix(text, index, matrix):
         size *= math.hypot(matrix.c, matrix.d)
-        turned = math.degrees(math.atan2(matrix.b, matrix.a)) - rotation
-    else:
-        turned = -rotation
-    return _Style(_font_name(raw.FPDFText_GetTextObject(text, index), fonts), abs(size), round(turned / 90) * 90 % 360)
+        turned += math.degrees(math.atan2(matrix.b, matrix.a))
+    angle = round(turned / 90) * 90 % 360
+    return _Style(source, _font_name(thing, fonts), abs(size), angle, hidden=bool(thing) and _is_hidden(thing))
+
+
+def _is_hidden(thing: Any) -> bool:
+    """Whether a clip path hides an object: figures that are cut out of whole pages bring the text of those pages along."""
+    clips = list(_clip_paths(thing))
+    if not clips:
+        return False
+    box = _clipped_bounds(thing, clip=False)
+    if box is None:
+        return False
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(not (c[0] - 1 <= x <= c[2] + 1 and c[1] - 1 <= y <= c[3] + 1) for c in clips)
 
 
 def _font_name(text_object: Any, fonts: dict[int, str]) -> str:
@@ -212,7 +232,7 @@ def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word],
     builder = _WordBuilder(frame)
     rect = raw.FS_RECTF()
     get_box, get_unicode = raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetUnicode
-    style = _Style("", 0.0, 0)
+    style = _NO_STYLE
     height = -1.0
     fresh = True
     for index in range(min(total, MAX_CHARS)):
@@ -225,9 +245,11 @@ def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word],
             continue
         get_box(text, index, rect)
         if fresh or abs(rect.top - rect.bottom - height) > 0.01:
-            style = _style(text, index, frame.rotation, fonts)
+            style = _style(text, index, frame.rotation, fonts, style)
             height = rect.top - rect.bottom
             fresh = False
+        if style.hidden:
+            continue
         if 0xD800 <= code < 0xE000:
             code = _astral(code, get_unicode(text, index + 1)) if code < 0xDC00 and index + 1 < total else 0
             if not code:
@@ -249,7 +271,7 @@ class _WordBuilder:
         self._words: list[Word] = []
         self._letters: list[str] = []
         self._box = [0.0, 0.0, 0.0, 0.0]
-        self._style = _Style("", 0.0, 0)
+        self._style = _NO_STYLE
         self._glued = False
         self._spaced = True
 
