@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llava_graph.errors import InputError
+from llava_graph.dataset import is_dataset, read_dataset
+from llava_graph.errors import InputError, SampleRefused
+from llava_graph.prompt import PromptOptions, build_sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -63,14 +65,31 @@ def train_tokenizer(
     )
 
 
-def read_texts(files: Iterable[Path]) -> Iterator[str]:
-    """The non-empty lines of UTF-8 text files. Raises InputError that names the file."""
-    for file in files:
+def read_texts(sources: Iterable[Path]) -> Iterator[str]:
+    """The non-empty lines of UTF-8 text files, and the conversations of data sets of ours (their training split).
+
+    Raises InputError that names the source.
+    """
+    for source in sources:
+        if is_dataset(source):
+            yield from _conversations(source)
+            continue
         try:
-            text = file.read_text(encoding="utf-8")
+            text = source.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot be read as UTF-8 text ({error})", where=str(file)) from error
+            raise InputError(f"cannot be read as UTF-8 text ({error})", where=str(source)) from error
         yield from (line for line in text.splitlines() if line.strip())
+
+
+def _conversations(folder: Path) -> Iterator[str]:
+    """What a model reads and writes about each figure: the prompt's text and the answers."""
+    for figure in read_dataset(folder, "train"):
+        try:
+            messages = build_sample(figure, PromptOptions(table=False))
+        except SampleRefused:
+            continue  # a figure without a target still is a figure; only its text is not needed here
+        for message in messages:
+            yield from (part["text"] for part in message["content"] if part["type"] == "text")
 
 
 class _Counted:
