@@ -1,0 +1,49 @@
+"""Controller, worker and web page in one process: what `llava-graph-serve all` and `make demo` start."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from llava_graph.errors import ServeError
+from llava_graph.explain import Explainer
+from serve.controller import create_controller
+from serve.engine import ExplainerEngine
+from serve.heartbeat import Heartbeat
+from serve.registry import Registry
+from serve.servers import Server, address_of, bind
+from serve.web import create_web
+from serve.worker import WorkerOptions, create_worker
+
+HEART_BEAT_INTERVAL_S = 5.0
+"""Everything is one process: a dead worker is noticed soon."""
+REGISTER_TIMEOUT_S = 30.0
+
+
+def start_all(
+    host: str, port: int, model_path: Path | None, device: str | None, options: WorkerOptions
+) -> list[Server]:
+    """Start the three and return them, the page last, when the model is registered.
+
+    Controller and worker listen on this machine only, on free ports. The page's port is taken first, so that a busy one
+    is known before a model is loaded. Raises InputError (busy port), CheckpointError, ServeError.
+    """
+    with ExitStack() as undo:
+        page_socket = undo.enter_context(bind(host, port))
+        registry = Registry(expire_after=3 * HEART_BEAT_INTERVAL_S)
+        controller = undo.enter_context(Server(create_controller(registry), bind("127.0.0.1", 0), "controller"))
+        worker_socket = bind("127.0.0.1", 0)
+        beat = Heartbeat(controller.url, address_of(worker_socket), interval=HEART_BEAT_INTERVAL_S, retry=0.2)
+        engine = ExplainerEngine(Explainer(model_path, device=device))
+        worker = undo.enter_context(Server(create_worker(engine, options, heartbeat=beat), worker_socket, "worker"))
+        page = undo.enter_context(Server(create_web(controller.url), page_socket, "web page"))
+        _wait_for_model(registry)
+        undo.pop_all()
+    return [controller, worker, page]
+
+
+def _wait_for_model(registry: Registry) -> None:
+    deadline = time.monotonic() + REGISTER_TIMEOUT_S
+    while not registry.models():
+        if time.monotonic() > deadline:
+            raise ServeError("the worker did not register at the controller", next_step="Its log says why")
+        time.sleep(0.02)

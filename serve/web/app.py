@@ -1,0 +1,103 @@
+"""The page as an ASGI app: gradio under our headers, with bounded uploads and queue, and nothing from anywhere else."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import httpx
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llava_graph.errors import MissingExtra
+from serve.client import ModelClient
+
+CONTENT_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # gradio's own page starts with inline scripts and styles and compiles templates.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+"""Nothing is loaded from or sent to another server, whatever an answer contains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions:
+    """How the page behaves."""
+
+    model_list_mode: Literal["once", "reload"] = "reload"
+    """ "once": the models are those of the first visit; "reload": looked up on every visit."""
+    concurrency_count: int = 16
+    """Answers at once for all visitors together (LLaVA's default)."""
+    max_queue: int = 64
+    """Visitors who may wait; the next one is told that the page is full."""
+    max_file_size: str = "32mb"
+    """Of one upload."""
+
+
+class ContentPolicy:
+    """ASGI middleware: the security headers of every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers on the way out."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = CONTENT_POLICY
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def create_web(
+    controller_url: str, options: WebOptions = WebOptions(), *, transport: httpx.AsyncBaseTransport | None = None
+) -> FastAPI:
+    """The page as an ASGI app that asks the controller at `controller_url`. Raises MissingExtra without gradio."""
+    gradio = _gradio()
+    from serve.web.page import build_page, theme
+
+    page = build_page(ModelClient(controller_url, transport=transport), options)
+    page.queue(max_size=options.max_queue, api_open=False)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(ContentPolicy)
+    return gradio.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=theme(),
+        css_paths=Path(__file__).with_name("page.css"),
+        footer_links=["settings"],
+        max_file_size=options.max_file_size,
+        show_error=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+    )
+
+
+def _gradio() -> ModuleType:
+    # gradio reads these when it is imported: no usage statistics, no look at the newest version.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    try:
+        import gradio
+    except ImportError as error:
+        raise MissingExtra("gradio", "serve", needed_for="the web page") from error
+    return gradio

@@ -1,0 +1,175 @@
+"""The page's layout. In: a client that reaches the models. Out: gradio Blocks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.themes.utils.fonts import LocalFont
+
+from llava_graph.examples import ExampleFigure, example_figures
+from llava_graph.images import open_image
+from serve.client import ModelClient, Sampling
+from serve.web.app import WebOptions
+from serve.web.session import Session
+from serve.web.wiring import Parts, wire_chat, wire_figure, wire_models
+
+TITLE = "LLaVA-Graph"
+HEADER = f"""<div class="brand"><h1>{TITLE}</h1><p>Explains figures from scientific papers.</p></div>"""
+EMPTY_CHAT = (
+    "**Choose a figure, add its caption, press Explain.**\n\nThen ask on: the figure stays in the conversation."
+)
+PRIVACY = (
+    "Figures and questions go to the model above and are not kept: uploads are deleted after an hour. "
+    "A model can be wrong; check what it says against the figure."
+)
+UPLOADS_KEPT_S = 3600
+
+
+def theme() -> gr.themes.Base:
+    """Quiet colours, gradio's own local fonts, no web fonts."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_md,
+        # Weight 700, because the 600 that gradio ships lacks letters.
+        font=(LocalFont("IBM Plex Sans", (400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
+        font_mono=(LocalFont("IBM Plex Mono", (400, 700)), "ui-monospace", "monospace"),
+    ).set(
+        body_background_fill="*neutral_50",
+        block_border_width="1px",
+        block_shadow="none",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+    )
+
+
+def build_page(client: ModelClient, options: WebOptions) -> gr.Blocks:
+    """The page. Everything it shows of a visitor lives in that visitor's own state."""
+    with gr.Blocks(
+        title=f"{TITLE}: figures explained",
+        analytics_enabled=False,
+        delete_cache=(UPLOADS_KEPT_S, UPLOADS_KEPT_S),
+        fill_width=True,
+    ) as page:
+        session = gr.State(Session())
+        with gr.Row(elem_id="header"):
+            gr.HTML(HEADER, elem_id="brand", padding=False)
+            model_line = gr.HTML("", elem_id="model-line", padding=False)
+        with gr.Row(elem_id="columns", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_id="left"):
+                left, gallery, examples = _left()
+            with gr.Column(scale=6, min_width=320, elem_id="right"):
+                right = _right()
+        gr.HTML(f"<p>{PRIVACY}</p>", elem_id="privacy", padding=False)
+        parts = Parts(session=session, model_line=model_line, **left, **right)
+        wire_models(page, parts, client, options)
+        wire_figure(parts, gallery, examples)
+        wire_chat(parts, client, options)
+    return page
+
+
+def _left() -> tuple[dict[str, Any], gr.Gallery | None, Sequence[ExampleFigure]]:
+    """The figure and all that is known about it."""
+    with gr.Tabs(elem_id="figure-tabs"):
+        with gr.Tab("Figure"):
+            figure = gr.Image(
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "clipboard"],
+                label="Figure",
+                show_label=False,
+                height=300,
+                buttons=["fullscreen"],
+                elem_id="figure",
+            )
+        with gr.Tab("Text found in it"):
+            overlay = gr.Image(
+                label="Text found in the figure",
+                show_label=False,
+                height=300,
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id="overlay",
+            )
+    gallery, examples = _examples()
+    caption = gr.Textbox(
+        label="Caption",
+        placeholder="Figure 3: Accuracy over training epochs for …",
+        lines=2,
+        max_lines=6,
+        elem_id="caption",
+    )
+    with gr.Row(elem_id="actions"):
+        explain = gr.Button("Explain", variant="primary", interactive=False, elem_id="explain", scale=3, min_width=140)
+        clear = gr.Button("Clear", elem_id="clear", scale=1, min_width=88)
+    with gr.Accordion("Text read from the figure", open=False, elem_id="text-section"):
+        use_text = gr.Checkbox(True, label="Give this text to the model", elem_id="use-text")
+        text = gr.Textbox(
+            label="One line each; correct what was misread",
+            lines=6,
+            max_lines=14,
+            placeholder="The text in the figure appears here.",
+            elem_id="text",
+        )
+    with gr.Accordion("Answer settings", open=False, elem_id="settings"):
+        model = gr.Dropdown([], label="Model", elem_id="model", visible=False)
+        temperature = gr.Slider(0, 1.5, Sampling.temperature, step=0.05, label="Temperature (0: always the likeliest)")
+        top_p = gr.Slider(0.05, 1, Sampling.top_p, step=0.05, label="Top p")
+        length = gr.Slider(16, 2048, Sampling.max_new_tokens, step=16, label="Longest answer (tokens)")
+    names = ("figure", "overlay", "caption", "explain", "clear", "use_text", "text", "model", "sampling")
+    values = (figure, overlay, caption, explain, clear, use_text, text, model, (temperature, top_p, length))
+    return dict(zip(names, values, strict=True)), gallery, examples
+
+
+def _examples() -> tuple[gr.Gallery | None, Sequence[ExampleFigure]]:
+    """Thumbnails of the packaged figures, if the package has any."""
+    try:
+        examples = example_figures()
+    except FileNotFoundError:
+        return None, ()
+    gallery = gr.Gallery(
+        [(open_image(example.path), example.title) for example in examples],
+        label="Or try an example",
+        columns=max(4, len(examples)),
+        rows=1,
+        height=118,
+        object_fit="contain",
+        allow_preview=False,
+        interactive=False,
+        buttons=[],
+        elem_id="examples",
+    )
+    return gallery, examples
+
+
+def _right() -> dict[str, Any]:
+    """The conversation."""
+    banner = gr.HTML("", elem_id="banner", padding=False)
+    chat = gr.Chatbot(
+        label="Conversation",
+        show_label=False,
+        height=520,
+        placeholder=EMPTY_CHAT,
+        buttons=["copy"],
+        layout="bubble",
+        elem_id="chat",
+    )
+    status = gr.HTML("", elem_id="status", padding=False)
+    with gr.Row(elem_id="question-row"):
+        question = gr.Textbox(
+            label="Question",
+            show_label=False,
+            container=False,
+            placeholder="Ask about the figure …",
+            lines=1,
+            max_lines=5,
+            scale=6,
+            elem_id="question",
+        )
+        ask = gr.Button("Ask", variant="primary", interactive=False, scale=1, min_width=88, elem_id="ask")
+        stop = gr.Button("Stop", variant="stop", visible=False, scale=1, min_width=88, elem_id="stop")
+    names = ("banner", "chat", "status", "question", "ask", "stop")
+    return dict(zip(names, (banner, chat, status, question, ask, stop), strict=True))
