@@ -57,29 +57,29 @@ class Conditionals:
         """\\newif\\ifdraft: a flag, at first false."""
         self.flags.setdefault(name[3:], False)
 
-    def handle(self, token: str) -> bool:
+    def handle(self, lexeme: str) -> bool:
         """Whether `token` was part of a conditional; if so, it and what it switches off are gone from the stream."""
-        if token == r"\fi":
+        if lexeme == r"\fi":
             self.open = max(0, self.open - 1)
             return True
-        if token == r"\else":
+        if lexeme == r"\else":
             if self.open:
                 self._skip_to(_FI)
                 self.open -= 1
             return True
-        if token in _TEX_IFS or (token.startswith(r"\if") and token[3:] in self.flags):
-            self._decide_and_skip(token)
+        if lexeme in _TEX_IFS or (lexeme.startswith(r"\if") and lexeme[3:] in self.flags):
+            self._decide_and_skip(lexeme)
             return True
-        flag = re.fullmatch(r"\\(.+?)(true|false)", token)
+        flag = re.fullmatch(r"\\(.+?)(true|false)", lexeme)
         if flag and flag[1] in self.flags:
             self.flags[flag[1]] = flag[2] == "true"
             return True
         return False
 
-    def _decide_and_skip(self, token: str) -> None:
+    def _decide_and_skip(self, lexeme: str) -> None:
         if not self.balanced:
             return
-        if self._test(token) or self._skip_to(_ELSE_OR_FI) == r"\else":
+        if self._test(lexeme) or self._skip_to(_ELSE_OR_FI) == r"\else":
             self.open += 1
 
     def _skip_to(self, ends: frozenset[str]) -> str:
@@ -93,14 +93,14 @@ class Conditionals:
         self.stream.push(markers)
         return end
 
-    def _test(self, token: str) -> bool:
-        if token[3:] in self.flags:
-            return self.flags[token[3:]]
-        if token in _KNOWN:
-            return _KNOWN[token]
-        if token in (r"\ifx", r"\if"):
+    def _test(self, lexeme: str) -> bool:
+        if lexeme[3:] in self.flags:
+            return self.flags[lexeme[3:]]
+        if lexeme in _KNOWN:
+            return _KNOWN[lexeme]
+        if lexeme in (r"\ifx", r"\if"):
             return self._same(*self._two_tokens())
-        if token == r"\ifdefined":
+        if lexeme == r"\ifdefined":
             self.stream.skip_blanks()
             return bool(self.stream) and self._meaning(self.stream.pop()) is not None
         self._drop_numbers()
@@ -110,11 +110,11 @@ class Conditionals:
         pair = []
         for _ in range(2):
             self.stream.skip_blanks()
-            token = self.stream.pop() if self.stream else ""
-            if token and token[0] not in "\\\0" and len(token) > 1:
-                self.stream.push([token[1:]])
-                token = token[0]
-            pair.append(token)
+            lexeme = self.stream.pop() if self.stream else ""
+            if lexeme and lexeme[0] not in "\\\0" and len(lexeme) > 1:
+                self.stream.push([lexeme[1:]])
+                lexeme = lexeme[0]
+            pair.append(lexeme)
         return pair[0], pair[1]
 
     def _same(self, one: str, other: str) -> bool:
@@ -132,8 +132,8 @@ class Conditionals:
 
     def _drop_numbers(self) -> None:
         """The comparison after \\ifnum and \\ifdim: it must not be printed."""
-        for token in self.stream.ahead(12):
-            if is_blank(token) or token[0] == "\0" or (token[0] == "\\" and token not in (r"\value", r"\number")):
+        for lexeme in self.stream.ahead(12):
+            if is_blank(lexeme) or lexeme[0] == "\0" or (lexeme[0] == "\\" and lexeme not in (r"\value", r"\number")):
                 break
             self.stream.pop()
 

@@ -113,7 +113,16 @@ def as_style(value: int, style: str) -> str:
 def _roman(value: int) -> str:
     if not 0 < value < 4000:
         return str(value)
-    signs = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"))
+    signs: tuple[tuple[int, str], ...] = (
+        (1000, "m"),
+        (900, "cm"),
+        (500, "d"),
+        (400, "cd"),
+        (100, "c"),
+        (90, "xc"),
+        (50, "l"),
+        (40, "xl"),
+    )
     signs += ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
     text = ""
     for worth, sign in signs:

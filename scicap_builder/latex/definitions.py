@@ -82,7 +82,7 @@ class Definitions:
         prefix: tuple[str, ...] = ()
         parameters: list[Parameter] = []
         if definer in _DEF:
-            before = []
+            before: list[str] = []
             while stream and stream.ahead(1)[0] not in ("{", "}") and len(before) < 50:
                 before.append(stream.pop())
             prefix, parameters = def_parameters(before)

@@ -71,26 +71,26 @@ class Expander:
             self._step(self.stream.pop())
         return join(self.out)
 
-    def _step(self, token: str) -> None:
-        if token[0] == "\0":
-            self._marker(token)
-        elif token[0] != "\\" or len(token) < 2:
-            self._emit(token)
-        elif self.conditionals.handle(token):
+    def _step(self, lexeme: str) -> None:
+        if lexeme[0] == "\0":
+            self._marker(lexeme)
+        elif lexeme[0] != "\\" or len(lexeme) < 2:
+            self._emit(lexeme)
+        elif self.conditionals.handle(lexeme):
             self.stream.skip_blanks()
-        elif token in self.commands:
-            self.commands[token](token)
-        elif not self.muted and token in self.definitions.macros:
-            self._call(token, self.definitions.macros[token])
+        elif lexeme in self.commands:
+            self.commands[lexeme](lexeme)
+        elif not self.muted and lexeme in self.definitions.macros:
+            self._call(lexeme, self.definitions.macros[lexeme])
         else:
-            self._emit(token)
+            self._emit(lexeme)
 
     def _emit(self, *tokens: str) -> None:
         if not self.muted:
             self.out.extend(tokens)
 
-    def _marker(self, token: str) -> None:
-        kind, _, name = token[1:].partition(":")
+    def _marker(self, lexeme: str) -> None:
+        kind, _, name = lexeme[1:].partition(":")
         if kind == "end-macro":
             self.active[name] -= 1
         elif kind == "end-file":
@@ -120,8 +120,8 @@ class Expander:
         self.active[name] += 1
         self.stream.push([*body, f"\0end-macro:{name}"])
 
-    def _define(self, token: str) -> None:
-        kept = self.definitions.define(token, self.stream, trusted=not self.muted)
+    def _define(self, lexeme: str) -> None:
+        kept = self.definitions.define(lexeme, self.stream, trusted=not self.muted)
         self.out.extend(kept)
 
     def _new_if(self, _: str) -> None:
@@ -135,19 +135,19 @@ class Expander:
         self.stream.push(yes if self.conditionals.decide("".join(test)) else no)
 
     def _xspace(self, _: str) -> None:
-        following = next((token for token in self.stream.ahead(20) if token[0] != "\0"), " ")
+        following = next((lexeme for lexeme in self.stream.ahead(20) if lexeme[0] != "\0"), " ")
         if following[0] not in _XSPACE_STOPS and not following[0].isspace():
             self._emit(" ")
 
-    def _begin(self, token: str) -> None:
+    def _begin(self, lexeme: str) -> None:
         name = self.stream.name_argument()
         environment = self.definitions.environments.get(name)
         if name == "document":
             self._begin_document()
-        elif environment is None or self.muted or self.active[token + name] >= MAX_NESTING:
-            self._emit(token, "{", name, "}")
+        elif environment is None or self.muted or self.active[lexeme + name] >= MAX_NESTING:
+            self._emit(lexeme, "{", name, "}")
         else:
-            self._begin_user_environment(token + name, name, environment)
+            self._begin_user_environment(lexeme + name, name, environment)
 
     def _begin_document(self) -> None:
         if not self.muted and not self.in_document:
@@ -164,7 +164,7 @@ class Expander:
             self.active[key] += 1
             self.stream.push([*body, f"\0end-macro:{key}"])
 
-    def _end(self, token: str) -> None:
+    def _end(self, lexeme: str) -> None:
         name = self.stream.name_argument()
         if self.open_environments and self.open_environments[-1][0] == name:
             self.stream.push(self.open_environments.pop()[1])
@@ -173,11 +173,11 @@ class Expander:
                 self._emit(r"\end", "{", "document", "}")
                 self.stream.clear()
         else:
-            self._emit(token, "{", name, "}")
+            self._emit(lexeme, "{", name, "}")
 
-    def _input(self, token: str) -> None:
+    def _input(self, lexeme: str) -> None:
         name = self.stream.file_argument()
-        if token == r"\InputIfFileExists":
+        if lexeme == r"\InputIfFileExists":
             yes, no = self.stream.argument(), self.stream.argument()
             self.stream.push(yes if self.read(name, (".tex", "")) is not None else no)
         self._insert(name)
@@ -203,13 +203,13 @@ class Expander:
         if self.active["\0file"] or self.muted:
             self.stream.drop_until(("\0end-file", "\0unmute"))
 
-    def _package(self, token: str) -> None:
+    def _package(self, lexeme: str) -> None:
         option = self.stream.option()
         names = join(self.stream.argument())
-        if not self.muted or token == r"\LoadClass":
-            self.out += [token, *(["[", *option, "]"] if option else []), "{", names, "}"]
+        if not self.muted or lexeme == r"\LoadClass":
+            self.out += [lexeme, *(["[", *option, "]"] if option else []), "{", names, "}"]
         for name in names.split(","):
-            text = self.read(name.strip(), (_PACKAGES[token],)) if name.strip() else None
+            text = self.read(name.strip(), (_PACKAGES[lexeme],)) if name.strip() else None
             if text is not None and self.files < MAX_FILES and self.muted < MAX_FILE_NESTING:
                 self.files += 1
                 self.stream.push(["\0mute", *tokenize(strip_comments(text)), "\0unmute"])
@@ -217,8 +217,8 @@ class Expander:
 
 def _body_of(tokens: list[str]) -> list[str]:
     """An included file that is a document of its own: its preamble is read for definitions only, its end tag is dropped."""
-    for position, token in enumerate(tokens):
-        if token == r"\begin" and "".join(tokens[position + 1 : position + 4]) == "{document}":
-            preamble = [token for token in tokens[:position] if not is_blank(token)]
+    for position, lexeme in enumerate(tokens):
+        if lexeme == r"\begin" and "".join(tokens[position + 1 : position + 4]) == "{document}":
+            preamble = [lexeme for lexeme in tokens[:position] if not is_blank(lexeme)]
             return ["\0mute", *preamble, "\0unmute", *tokens[position + 4 :]]
     return tokens

@@ -63,5 +63,5 @@ def abstract_source(preamble: str, body: str) -> str:
             group = group_at(text, command.end(), brace_pairs(text))
             if group and len(group[0]) > 80:
                 return group[0]
-    match = _ABSTRACT_SECTION.search(body) or _ABSTRACT_HEAD.search(body[:FRONT_CHARS])
-    return match[1] if match else ""
+    headed = _ABSTRACT_SECTION.search(body) or _ABSTRACT_HEAD.search(body[:FRONT_CHARS])
+    return headed[1] if headed else ""

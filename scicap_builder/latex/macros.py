@@ -197,7 +197,7 @@ class Macro:
     @property
     def internal(self) -> bool:
         """Whether the body speaks to TeX's own machinery, which is not run here."""
-        return any(token in _INTERNAL or (token[:1] == "\\" and "@" in token) for token in self.body)
+        return any(lexeme in _INTERNAL or (lexeme[:1] == "\\" and "@" in lexeme) for lexeme in self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,16 +243,16 @@ def document_parameters(specification: list[str]) -> list[Parameter]:
     """The argument specification of \\NewDocumentCommand: m, o, O{default}, s; others are taken as m."""
     parameters: list[Parameter] = []
     depth = 0
-    for token in specification:
-        if token == "{":
+    for lexeme in specification:
+        if lexeme == "{":
             depth += 1
-        elif token == "}":
+        elif lexeme == "}":
             depth -= 1
         elif depth and parameters and parameters[-1].kind == "o":
-            parameters[-1] = Parameter("o", (*parameters[-1].default, token))
+            parameters[-1] = Parameter("o", (*parameters[-1].default, lexeme))
         elif not depth:
             parameters += [
-                Parameter({"o": "o", "O": "o", "s": "s"}.get(letter, "m")) for letter in token if letter.isalpha()
+                Parameter({"o": "o", "O": "o", "s": "s"}.get(letter, "m")) for letter in lexeme if letter.isalpha()
             ]
     return parameters[:9]
 
@@ -264,8 +264,8 @@ def fill(body: tuple[str, ...], arguments: list[list[str]]) -> list[str]:
     filled: list[str] = []
     position = 0
     while position < len(body):
-        token = body[position]
-        following = body[position + 1] if token == "#" and position + 1 < len(body) else ""
+        lexeme = body[position]
+        following = body[position + 1] if lexeme == "#" and position + 1 < len(body) else ""
         if following[:1].isdigit():
             index = int(following[0]) - 1
             filled += arguments[index] if 0 <= index < len(arguments) else []
@@ -276,11 +276,11 @@ def fill(body: tuple[str, ...], arguments: list[list[str]]) -> list[str]:
             filled.append("#")
             position += 2
         else:
-            filled.append(token)
+            filled.append(lexeme)
             position += 1
     return filled
 
 
-def is_name(token: str) -> bool:
+def is_name(lexeme: str) -> bool:
     """Whether a token can be defined as a macro."""
-    return is_control_word(token) or (len(token) == 2 and token[0] == "\\")
+    return is_control_word(lexeme) or (len(lexeme) == 2 and lexeme[0] == "\\")

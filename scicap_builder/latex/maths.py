@@ -144,34 +144,34 @@ def _space_out(parts: list[str]) -> str:
 
 
 def _atom(reader: GroupReader, inner: Inner, depth: int) -> str:
-    token = reader.next()
-    if token == "{":
+    lexeme = reader.next()
+    if lexeme == "{":
         return math_text(reader.rest_of_group(), inner, depth + 1)
-    if token in "_^":
-        return _script(token, _argument(reader, inner, depth))
-    if token.isspace():
+    if lexeme in "_^":
+        return _script(lexeme, _argument(reader, inner, depth))
+    if lexeme.isspace():
         return ""
-    if token in "}$#":
+    if lexeme in "}$#":
         return ""
-    if token in "&~":
+    if lexeme in "&~":
         return " "
-    if token[0] == "\\" and len(token) > 1:
-        return _command(token, reader, inner, depth)
-    return _letters(token)
+    if lexeme[0] == "\\" and len(lexeme) > 1:
+        return _command(lexeme, reader, inner, depth)
+    return _letters(lexeme)
 
 
-def _letters(token: str) -> str:
+def _letters(lexeme: str) -> str:
     """A run of characters: signs become typographic, relations get blanks."""
-    token = re.sub(r"'+", lambda primes: "′″‴"[min(len(primes.group()), 3) - 1], token)
-    token = token.replace("`", "‘").replace("-", "-").replace(",", ", ")
-    return re.sub(r"([=<>])", r" \1 ", token) if len(token) > 1 else token
+    lexeme = re.sub(r"'+", lambda primes: "′″‴"[min(len(primes.group()), 3) - 1], lexeme)
+    lexeme = lexeme.replace("`", "‘").replace("-", "-").replace(",", ", ")
+    return re.sub(r"([=<>])", r" \1 ", lexeme) if len(lexeme) > 1 else lexeme
 
 
 def _argument(reader: GroupReader, inner: Inner, depth: int) -> str:
     """The argument of a command or script: a group, or one atom with its own arguments."""
     reader.skip_blanks()
-    token = reader.peek()
-    if token[:1] == "\\" and len(token) > 1:
+    lexeme = reader.peek()
+    if lexeme[:1] == "\\" and len(lexeme) > 1:
         return _atom(reader, inner, depth + 1) if depth < MAX_DEPTH else ""
     return math_text(reader.argument(), inner, depth + 1)
 
@@ -186,9 +186,9 @@ def _script(sign: str, text: str) -> str:
     return f"{sign}{{{text}}}"
 
 
-def _command(token: str, reader: GroupReader, inner: Inner, depth: int) -> str:
-    name = token[1:]
-    if not is_control_word(token):
+def _command(lexeme: str, reader: GroupReader, inner: Inner, depth: int) -> str:
+    name = lexeme[1:]
+    if not is_control_word(lexeme):
         return _control_symbol(name)
     if name in ("frac", *_FRACTIONS):
         above, below = (_argument(reader, inner, depth).strip() for _ in range(2))

@@ -152,7 +152,9 @@ def _figures_by_label(paragraph: Prose, references: References) -> set[int]:
     return {target.figure for target in targets if target is not None and target.figure is not None}
 
 
-def _figures_by_number(source: str, paragraph: Prose, by_label: set[int], labelled: set[int], seen: list[_Seen]) -> set[int]:
+def _figures_by_number(
+    source: str, paragraph: Prose, by_label: set[int], labelled: set[int], seen: list[_Seen]
+) -> set[int]:
     """Figures that a paragraph cites by a number: typed ("Fig. 3"), or within a range of labels ("Figs. 2–5").
 
     Where a paper cites a figure by its label, the same number typed elsewhere is most often a figure of another paper.
@@ -222,7 +224,9 @@ def _unnumbered(body: str, structure: Structure, seen: list[_Seen]) -> tuple[Dro
     return tuple(
         Dropped(item="unnumbered figure", reason="no-number", detail=found.environment)
         for found in structure.floats
-        if found.kind == "figure" and not found.numbered and id(found) not in used
+        if found.kind == "figure"
+        and not found.numbered
+        and id(found) not in used
         and find_graphics(body[found.start : found.end])[0]
     )
 

@@ -78,7 +78,7 @@ class _Writer:
 
     def read(self, tokens: list[str], depth: int) -> str:
         if depth > MAX_DEPTH:
-            return " ".join(token for token in tokens if token[0] not in "\\{}[]$&#^_~")
+            return " ".join(lexeme for lexeme in tokens if lexeme[0] not in "\\{}[]$&#^_~")
         reader = GroupReader(tokens)
         parts: list[str] = []
         while reader:
@@ -86,25 +86,25 @@ class _Writer:
         return "".join(parts)
 
     def _piece(self, reader: GroupReader, depth: int) -> str:
-        token = reader.next()
-        if token == "{":
+        lexeme = reader.next()
+        if lexeme == "{":
             return self.read(reader.rest_of_group(), depth + 1)
-        if token in ("$", r"\(", r"\["):
-            return self._math(token, reader)
-        if token[0] == "\\" and len(token) > 1:
-            return self._command(token, reader, depth)
-        return _plain(token)
+        if lexeme in ("$", r"\(", r"\["):
+            return self._math(lexeme, reader)
+        if lexeme[0] == "\\" and len(lexeme) > 1:
+            return self._command(lexeme, reader, depth)
+        return _plain(lexeme)
 
-    def _math(self, token: str, reader: GroupReader) -> str:
-        closing = {"$": "$", r"\(": r"\)", r"\[": r"\]"}[token]
-        if token == "$" and reader.peek() == "$":
+    def _math(self, lexeme: str, reader: GroupReader) -> str:
+        closing = {"$": "$", r"\(": r"\)", r"\[": r"\]"}[lexeme]
+        if lexeme == "$" and reader.peek() == "$":
             reader.next()
             inside = reader.until("$")
             if reader.peek() == "$":
                 reader.next()
             return f" {EQUATION} " if inside else ""
         inside = reader.until(closing)
-        return f" {EQUATION} " if token == r"\[" else self._inline(inside)
+        return f" {EQUATION} " if lexeme == r"\[" else self._inline(inside)
 
     def _inline(self, tokens: list[str]) -> str:
         """Maths within a line; \\ref in it still counts."""
@@ -113,16 +113,16 @@ class _Writer:
             self.keys += [key for match in REFERENCES.finditer(body) for key in _keys(match["keys"])]
         return math_text(tokens, lambda inner: tidy_inner(self.read(inner, MAX_DEPTH // 2)))
 
-    def _command(self, token: str, reader: GroupReader, depth: int) -> str:
-        if token.startswith(r"\begin") and len(token) > 6 and token[6] in " {":
+    def _command(self, lexeme: str, reader: GroupReader, depth: int) -> str:
+        if lexeme.startswith(r"\begin") and len(lexeme) > 6 and lexeme[6] in " {":
             return " "  # a verbatim stretch is one token
-        if not is_control_word(token):
-            return self._control_symbol(token, reader, depth)
-        name = token[1:]
+        if not is_control_word(lexeme):
+            return self._control_symbol(lexeme, reader, depth)
+        name = lexeme[1:]
         if name in ACCENTS and len(name) == 1:
             return self._accent(name, reader, depth)
-        if name == "verb" or token.startswith((r"\verb", r"\lstinline")):
-            return token
+        if name == "verb" or lexeme.startswith((r"\verb", r"\lstinline")):
+            return lexeme
         special = self._special(name, reader, depth)
         if special is not None:
             return special
@@ -206,8 +206,8 @@ class _Writer:
             return " "
         return None
 
-    def _control_symbol(self, token: str, reader: GroupReader, depth: int) -> str:
-        char = token[1]
+    def _control_symbol(self, lexeme: str, reader: GroupReader, depth: int) -> str:
+        char = lexeme[1]
         if char in ACCENTS:
             return self._accent(char, reader, depth)
         if char == "\\":
@@ -261,22 +261,22 @@ class _Writer:
 
 def _unit(tokens: list[str]) -> str:
     return "".join(
-        UNITS.get(token[1:], "") if token[0] == "\\" else token.replace("~", " ")
-        for token in tokens
-        if token not in "{}"
+        UNITS.get(lexeme[1:], "") if lexeme[0] == "\\" else lexeme.replace("~", " ")
+        for lexeme in tokens
+        if lexeme not in "{}"
     )
 
 
-def _plain(token: str) -> str:
+def _plain(lexeme: str) -> str:
     """Words and single special characters."""
-    if token in "}$^#":
-        return "" if token != "^" else "^"
-    if token in "~&":
+    if lexeme in "}$^#":
+        return "" if lexeme != "^" else "^"
+    if lexeme in "~&":
         return " "
     for source, target in _DASHES:
-        if source in token:
-            token = token.replace(source, target)
-    return token
+        if source in lexeme:
+            lexeme = lexeme.replace(source, target)
+    return lexeme
 
 
 def _keys(text: str) -> list[str]:

@@ -26,9 +26,9 @@ class GroupReader:
         """The next token, left in place; empty at the end."""
         return self._tokens[self._at] if self else ""
 
-    def back(self, token: str) -> None:
+    def back(self, lexeme: str) -> None:
         """Un-read the token just read."""
-        if self._at and self._tokens[self._at - 1] == token:
+        if self._at and self._tokens[self._at - 1] == lexeme:
             self._at -= 1
 
     def skip_blanks(self) -> None:
@@ -47,10 +47,10 @@ class GroupReader:
         """After `{`: the tokens up to its partner, which is taken too; to the end when it is missing."""
         start, depth = self._at, 0
         while self:
-            token = self.next()
-            if token == "{":
+            lexeme = self.next()
+            if lexeme == "{":
                 depth += 1
-            elif token == "}":
+            elif lexeme == "}":
                 if not depth:
                     return self._tokens[start : self._at - 1]
                 depth -= 1
@@ -60,10 +60,10 @@ class GroupReader:
         """The tokens up to `closing` outside of groups, which is taken too."""
         start, depth = self._at, 0
         while self:
-            token = self.next()
-            if token == closing and depth <= 0:
+            lexeme = self.next()
+            if lexeme == closing and depth <= 0:
                 return self._tokens[start : self._at - 1]
-            depth += (token == "{") - (token == "}")
+            depth += (lexeme == "{") - (lexeme == "}")
         return self._tokens[start:]
 
     def argument(self, *, after_option: bool = False) -> list[str]:
@@ -72,14 +72,14 @@ class GroupReader:
             self.option()
         while self and self._tokens[self._at].isspace():
             self._at += 1
-        token = self.peek()
-        if not token or token == "}":
+        lexeme = self.peek()
+        if not lexeme or lexeme == "}":
             return []
-        if token[0] != "\\" and len(token) > 1:
-            self._tokens[self._at] = token[1:]
-            return [token[0]]
+        if lexeme[0] != "\\" and len(lexeme) > 1:
+            self._tokens[self._at] = lexeme[1:]
+            return [lexeme[0]]
         self._at += 1
-        return self.rest_of_group() if token == "{" else [token]
+        return self.rest_of_group() if lexeme == "{" else [lexeme]
 
     def option(self) -> list[str] | None:
         """The next `[…]` without brackets; None, and nothing taken, when there is none."""
@@ -91,10 +91,10 @@ class GroupReader:
         self._at += 1
         first, depth = self._at, 0
         while self:
-            token = self.next()
-            if token == "]" and not depth:
+            lexeme = self.next()
+            if lexeme == "]" and not depth:
                 return self._tokens[first : self._at - 1]
-            depth += (token == "{") - (token == "}")
+            depth += (lexeme == "{") - (lexeme == "}")
         self._at = start
         return None
 

@@ -43,9 +43,9 @@ class TokenStream:
         """Step over white space and markers (an argument may stand behind the end of a macro); returns the markers."""
         held = []
         while self._stack and (self._stack[-1][0] == "\0" or self._stack[-1].isspace()):
-            token = self._stack.pop()
-            if token[0] == "\0":
-                held.append(token)
+            lexeme = self._stack.pop()
+            if lexeme[0] == "\0":
+                held.append(lexeme)
         return held
 
     def argument(self) -> list[str]:
@@ -53,14 +53,14 @@ class TokenStream:
         held = self._hold_markers()
         taken: list[str] = []
         if self._stack and self._stack[-1] != "}":
-            token = self._stack.pop()
-            if token == "{":
+            lexeme = self._stack.pop()
+            if lexeme == "{":
                 taken = self._rest_of_group("{", "}")
-            elif token[0] != "\\" and len(token) > 1:
-                self._stack.append(token[1:])
-                taken = [token[0]]
+            elif lexeme[0] != "\\" and len(lexeme) > 1:
+                self._stack.append(lexeme[1:])
+                taken = [lexeme[0]]
             else:
-                taken = [token]
+                taken = [lexeme]
         self.push(held)
         return taken
 
@@ -71,7 +71,7 @@ class TokenStream:
             position -= 1
         if position < 0 or self._stack[position] != "[":
             return None
-        held = [token for token in reversed(self._stack[position:]) if token[0] == "\0"]
+        held = [lexeme for lexeme in reversed(self._stack[position:]) if lexeme[0] == "\0"]
         del self._stack[position:]
         taken = self._rest_of_group("[", "]")
         self.push(held)
@@ -81,21 +81,21 @@ class TokenStream:
         """Tokens up to the closing partner, which is dropped; when there is none, nothing is taken."""
         taken: list[str] = []
         depth = 0
-        for token in islice(reversed(self._stack), MAX_ARGUMENT_TOKENS):
-            if token == closing and not depth:
+        for lexeme in islice(reversed(self._stack), MAX_ARGUMENT_TOKENS):
+            if lexeme == closing and not depth:
                 del self._stack[-len(taken) - 1 :]
-                self.push([token for token in taken if token[0] == "\0"])
-                return [token for token in taken if token[0] != "\0"]
-            depth += (token == "{") - (token == "}")
-            if depth < 0 or (opening == "[" and is_break(token)):
+                self.push([lexeme for lexeme in taken if lexeme[0] == "\0"])
+                return [lexeme for lexeme in taken if lexeme[0] != "\0"]
+            depth += (lexeme == "{") - (lexeme == "}")
+            if depth < 0 or (opening == "[" and is_break(lexeme)):
                 break
-            taken.append(token)
+            taken.append(lexeme)
         return []
 
     def arguments(self, macro: Macro) -> list[list[str]]:
         """All arguments of a macro, one token list each."""
-        for token in macro.prefix:
-            if self._stack and self._stack[-1] == token:
+        for lexeme in macro.prefix:
+            if self._stack and self._stack[-1] == lexeme:
                 self._stack.pop()
         return [self._parameter(parameter) for parameter in macro.parameters]
 
@@ -123,7 +123,7 @@ class TokenStream:
                 if candidate == wanted:
                     taken = self.ahead(length)
                     del self._stack[len(self._stack) - length - len(wanted) :]
-                    return [token for token in taken if token[0] != "\0"]
+                    return [lexeme for lexeme in taken if lexeme[0] != "\0"]
         return []
 
     def name_argument(self) -> str:
@@ -148,12 +148,12 @@ class TokenStream:
     def find(self, tokens: frozenset[str], opening: frozenset[str], closing: str) -> int | None:
         """How many tokens stand before the first of `tokens` on this level of `opening` … `closing`; None when there is none."""
         depth = 0
-        for distance, token in enumerate(reversed(self._stack)):
-            if not depth and token in tokens:
+        for distance, lexeme in enumerate(reversed(self._stack)):
+            if not depth and lexeme in tokens:
                 return distance
-            if token in opening:
+            if lexeme in opening:
                 depth += 1
-            elif token == closing:
+            elif lexeme == closing:
                 depth -= 1
         return None
 
@@ -161,6 +161,6 @@ class TokenStream:
         """Take `count` tokens away and return the markers among them, which still must be seen."""
         if count <= 0:
             return []
-        markers = [token for token in self.ahead(count) if token[0] == "\0"]
+        markers = [lexeme for lexeme in self.ahead(count) if lexeme[0] == "\0"]
         del self._stack[len(self._stack) - count :]
         return markers

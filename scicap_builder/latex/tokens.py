@@ -44,29 +44,29 @@ def join(tokens: list[str]) -> str:
     """Tokens -> source text in which no control word runs into the letters after it."""
     parts: list[str] = []
     after_word = False
-    for token in tokens:
-        if not token:
+    for lexeme in tokens:
+        if not lexeme:
             continue
-        if after_word and (token[0].isalpha() or token[0] == "@"):
+        if after_word and (lexeme[0].isalpha() or lexeme[0] == "@"):
             parts.append(" ")
-        parts.append(token)
-        after_word = token[0] == "\\" and is_control_word(token)
+        parts.append(lexeme)
+        after_word = lexeme[0] == "\\" and is_control_word(lexeme)
     return "".join(parts)
 
 
-def is_control_word(token: str) -> bool:
+def is_control_word(lexeme: str) -> bool:
     """Whether the token is a backslash and letters, after which TeX swallows blanks."""
-    return bool(_CONTROL_WORD.fullmatch(token))
+    return bool(_CONTROL_WORD.fullmatch(lexeme))
 
 
-def is_blank(token: str) -> bool:
+def is_blank(lexeme: str) -> bool:
     """Whether the token is white space that ends no paragraph."""
-    return token.isspace() and not is_break(token)
+    return lexeme.isspace() and not is_break(lexeme)
 
 
-def is_break(token: str) -> bool:
+def is_break(lexeme: str) -> bool:
     """Whether the token is white space with an empty line in it."""
-    return token.isspace() and token.count("\n") > 1
+    return lexeme.isspace() and lexeme.count("\n") > 1
 
 
 def brace_pairs(source: str) -> dict[int, int]:
