@@ -6,7 +6,7 @@ most like a caption and most like the other captions of the paper.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +16,12 @@ from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Rect, is_bold
 
-TABLE = re.compile(r"^\s*(?:Supplementa\w+\s+)?(?:T\s?A\s?B\s?L\s?E|Table|Box|Scheme|Chart|Algorithm|Listing|Plate)\b[\s\-–.]*(?:[A-Z]\.?)?(?:\d+|[IVX]+)\b", re.I)
+OTHER_FLOAT = re.compile(
+    r"^\s*(?P<label>(?:Supplementa\w+\s+)?(?:T\s?A\s?B\s?L\s?E|Box|Scheme|Chart|Algorithm|Listing|Plate)\b"
+    r"[\s\-–.]*(?P<number>(?:[A-Z]\.?)?(?:\d+|[IVX]+))\b)\s*(?P<separator>[.:|]?)\s*",
+    re.I,
+)
+"""Floats that are no figures; their captions bound the figures."""
 PROSE_AFTER = re.compile(
     r"^(?:,|;|\)|and\b|or\b|to\b|in\b|is\b|are\b|was\b|were\b|shows?\b|showed\b|showing\b|illustrates?\b|presents?\b|depicts?\b|"
     r"gives?\b|displays?\b|demonstrates?\b|reports?\b|compares?\b|plots?\b|provides?\b|describes?\b|summari[sz]es\b|represents?\b|"
@@ -54,7 +59,7 @@ class Caption:
 
 
 def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
-    """The most caption-like line for each figure number of a paper, in order of appearance."""
+    """The most caption-like line for each figure number of a paper, and the captions of its tables, in order of appearance."""
     found: dict[str, list[Start]] = defaultdict(list)
     for lines in pages:
         for index, line in enumerate(lines):
@@ -65,12 +70,21 @@ def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
     for number, starts in found.items():
         found[number] = [start for start in starts if start.line not in listed]
     usual = _usual_forms([start for starts in found.values() for start in starts if start.score >= 2])
-    chosen = []
+    chosen = [start for start in _other_floats(pages, style) if start.score >= 2]
     for starts in filter(None, found.values()):
         best = max(starts, key=lambda start: (start.score + usual.get(_form(start), 0.0), -start.line.page))
         if best.score + usual.get(_form(best), 0.0) >= 2:
             chosen.append(best)
     return sorted(chosen, key=lambda start: (start.line.page, start.line.baseline))
+
+
+def _other_floats(pages: Sequence[Sequence[Line]], style: Style) -> Iterator[Start]:
+    for lines in pages:
+        for index, line in enumerate(lines):
+            match = OTHER_FLOAT.match(line.text)
+            if match:
+                label = Label(match["label"], "", match["separator"], "", match.end())
+                yield _start(line, label, lines[max(0, index - 40) : index], style)
 
 
 def _listed(starts: Sequence[Start]) -> set[Line]:
@@ -127,33 +141,16 @@ def _start(line: Line, label: Label, before: Sequence[Line], style: Style) -> St
     return Start(line, label, bold, score)
 
 
-def find_captions(
-    pages: Sequence[Sequence[Line]], starts: Sequence[Start], style: Style
-) -> tuple[Caption, ...]:
-    """All captions of a paper: of its figures (`starts`) and of its tables."""
-    first_lines = {start.line for start in starts}
+def find_captions(pages: Sequence[Sequence[Line]], starts: Sequence[Start], style: Style) -> tuple[Caption, ...]:
+    """The captions that begin at `starts`, whole, in order of appearance."""
+    by_line = {start.line: start for start in starts}
     captions = []
     for lines in pages:
-        heads = {line for line in lines if line in first_lines or is_table_start(line, style)}
-        for line in lines:
-            if line not in heads:
-                continue
-            start = next((s for s in starts if s.line == line), None)
-            body = caption_lines(line, lines, heads, style, label_end=start.label.end if start else 0)
-            captions.append(_caption(start, body))
+        heads = {line for line in lines if line in by_line}
+        for line in sorted(heads, key=lambda entry: (entry.baseline, entry.box[0])):
+            start = by_line[line]
+            captions.append(_caption(start, caption_lines(line, lines, heads, style, label_end=start.label.end)))
     return tuple(captions)
-
-
-def is_table_start(line: Line, style: Style) -> bool:
-    """Whether a line begins the caption of a table or another float that is no figure."""
-    match = TABLE.match(line.text)
-    if not match:
-        return False
-    rest = line.text[match.end() :]
-    if re.match(r"\s*[.:|]", rest) or not rest.strip():
-        return True
-    odd = is_bold(line.words[0].font) or abs(line.size - style.size) > 0.4
-    return odd and not PROSE_AFTER.match(rest.strip()) and not rest.strip()[:1].islower()
 
 
 def caption_lines(
@@ -207,12 +204,10 @@ def _resumes(body: list[Line], last: Line, line: Line, first: Line, style: Style
     return bool(len(body) > 1 and ended and (indented or line.font != last.font))
 
 
-def _caption(start: Start | None, body: tuple[Line, ...]) -> Caption:
+def _caption(start: Start, body: tuple[Line, ...]) -> Caption:
     text = join_lines([line.text for line in body])
-    box = bounds(line.box for line in body)
-    if start is None:
-        return Caption("", "", body, text, body[0].page, box)
     label = parse_label(text) or start.label
+    box = bounds(line.box for line in body)
     return Caption(start.label.number, start.label.text, body, text[label.end :].strip(), body[0].page, box)
 
 

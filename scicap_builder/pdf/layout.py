@@ -161,20 +161,28 @@ def usual_gutter(pages: Sequence[tuple[float, Sequence[Line]]], style: Style) ->
     return sorted(found)[len(found) // 2]
 
 
-def blocks_of(lines: Sequence[Line], style: Style) -> list[Block]:
-    """Lines -> blocks: chains of lines of one size that follow below each other at the usual distance."""
+def blocks_of(lines: Sequence[Line], style: Style, cuts: tuple[float, ...] = ()) -> list[Block]:
+    """Lines -> blocks: chains of lines of one size that follow below each other at the usual distance.
+
+    Lines of different columns (parted at `cuts`) never make one block.
+    """
     ordered = sorted(lines, key=lambda line: (line.baseline, line.box[0]))
     chains: list[list[Line]] = []
     open_chains: list[list[Line]] = []
     for line in ordered:
         open_chains = [c for c in open_chains if line.baseline - c[-1].baseline < 3.5 * max(line.size, c[-1].size)]
-        host = max((c for c in open_chains if _follows(c, line, style)), key=lambda c: c[-1].baseline, default=None)
+        near = (c for c in open_chains if not _parted(c[-1], line, cuts) and _follows(c, line, style))
+        host = max(near, key=lambda c: c[-1].baseline, default=None)
         if host is None:
             host = []
             chains.append(host)
             open_chains.append(host)
         host.append(line)
     return [Block(tuple(chain), bounds(line.box for line in chain)) for chain in chains]
+
+
+def _parted(a: Line, b: Line, cuts: tuple[float, ...]) -> bool:
+    return any((a.box[2] <= x + 2 and b.box[0] >= x - 2) or (b.box[2] <= x + 2 and a.box[0] >= x - 2) for x in cuts)
 
 
 def _follows(chain: list[Line], line: Line, style: Style) -> bool:

@@ -61,8 +61,9 @@ def _split(block: Sequence[Line]) -> list[list[Line]]:
         same_row = abs(line.baseline - last.baseline) < 0.3 * line.size
         indented = 0.7 * line.size < line.box[0] - left < 4.5 * line.size and last.box[0] - left < 0.5 * line.size
         ended = SENTENCE_END.search(last.text) and last.box[2] < right - 4 * line.size and not line.text[:1].islower()
-        heading = line.bold != last.bold and (line.font != last.font)
-        if not same_row and (indented or ended or (heading and SENTENCE_END.search(last.text) is None and last.bold)):
+        short = last.box[2] < right - 2 * line.size and not SENTENCE_END.search(last.text)
+        heading = line.font != last.font and short and not line.text[:1].islower()
+        if not same_row and (indented or ended or heading):
             parts.append([line])
         else:
             parts[-1].append(line)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
-from scicap_builder.pdf.boxes import bounds
 from scicap_builder.pdf.captions import Caption, find_captions, find_starts
 from scicap_builder.pdf.front import read_abstract, read_title
 from scicap_builder.pdf.layout import Block, Style, blocks_of, gutters, measure, reading_order, running_heads, usual_gutter
@@ -103,13 +102,11 @@ def _page_text(
     """One page's text in its parts, and its running text in reading order."""
     drawings = drawings_of(page, repeated)
     in_captions = {line for caption in captions for line in caption.lines}
-    blocks = blocks_of([line for line in lines if line not in in_captions], style)
+    blocks = blocks_of([line for line in lines if line not in in_captions], style, cuts)
     body = [block for block in blocks if is_body(block, style, drawings)]
     loose = [line.box for block in blocks if block not in body for line in block.lines]
     loose += [word.box for word in page.words if word.angle != 0]
-    edges = bounds([block.box for block in body] + [caption.box for caption in captions] or [(0.0, 0.0, page.width, 0.0)])
-    stops = [edges[0], *(cut for cut in cuts if edges[0] < cut < edges[2]), edges[2]]
-    columns = tuple(pairwise(stops)) if len(stops) > 2 else ((0.0, page.width),)
+    columns = tuple(pairwise((0.0, *cuts, page.width)))
     whole = (0.0, 0.0, page.width, page.height)
     text = PageText(page, tuple(body), tuple(loose), tuple(captions), columns, whole, drawings)
     return text, reading_order(body, cuts)

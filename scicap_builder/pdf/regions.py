@@ -36,6 +36,10 @@ MIN_SIDE = 12.0
 """pt; smaller regions are symbols."""
 MIN_PICTURE = 900.0
 """pt² (30 x 30) of drawings that a picture should have."""
+TABLE_REACH = 22.0
+"""pt between a table and its caption."""
+TABLE_TEXTS = 6
+"""Pieces of text from which on a drawing at a table's caption is the table."""
 MAX_COMBINATIONS = 3000
 """Choices of sides tried for one page; a page of seven captions with three sides each has 2,187."""
 
@@ -144,9 +148,22 @@ def table_boxes(text: PageText) -> list[Rect]:
             chain = _table_rules(_room(caption, side, text, []), side, rules)
             if len(chain) > max(1, len(best)):
                 best = chain
+        best = best or _boxed_table(caption, text)
         if best:
             found.append(bounds([*best, caption.box]))
     return found
+
+
+def _boxed_table(caption: Caption, text: PageText) -> list[Rect]:
+    """A table drawn with filled cells: the drawing full of text that stands at its caption."""
+    full = [
+        (max(-overlap_y(drawing, caption.box), 0.0), drawing)
+        for drawing in text.drawings
+        if overlap_x(drawing, caption.box) > 0.5 * (caption.box[2] - caption.box[0])
+        and sum(holds(drawing, piece) for piece in text.loose) >= TABLE_TEXTS
+    ]
+    gap, drawing = min(full, default=(TABLE_REACH, caption.box))
+    return [drawing] if gap < TABLE_REACH else []
 
 
 def _table_rules(room: Rect, side: str, rules: Sequence[Rect]) -> list[Rect]:
