@@ -20,7 +20,8 @@ _ABSTRACT_SECTION = re.compile(
     re.DOTALL,
 )
 _ABSTRACT_HEAD = re.compile(
-    r"\{?\\(?:bf|bfseries|large|textbf|centerline|noindent|begin\{center\})[^\n]{0,30}?(?:Abstract|ABSTRACT)\b[^\n]{0,20}\n(.*?)\n[ \t]*\n",
+    r"\{?\\(?:bf|bfseries|large|textbf|centerline|noindent|begin\{center\})[^\n]{0,30}?(?:Abstract|ABSTRACT)\b[^\n]{0,20}\n"
+    r"(.*?)\n[ \t]*\n",
     re.DOTALL,
 )
 _THANKS = re.compile(r"\\(?:thanks|footnote|tnoteref|fnref|corref|inst)\s*(?:\[[^\]]*\])?\s*\{")

@@ -11,7 +11,7 @@ MAX_GRAPHICS = 60
 """Pictures in one float; real ones have at most about 50 small ones."""
 _COMMANDS = re.compile(
     VERBATIM
-    + r"|\\(?P<include>includegraphics|includesvg|epsfbox|epsffile|epsfysize|includepdf|adjincludegraphics|plotone)\*?(?![A-Za-z@])"
+    + r"|\\(?P<include>includegraphics|includesvg|epsfbox|epsffile|includepdf|adjincludegraphics|plotone)\*?(?![A-Za-z@])"
     r"|\\(?P<two>plottwo)(?![A-Za-z@])|\\(?P<keyed>epsfig|psfig)\s*\{(?P<keys>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
     r"|\\(?P<aas>fig|leftfig|rightfig|boxedfig)\s*\{(?P<aasfile>[^{}\\]*)\}\s*\{(?P<aaswidth>[^{}]*)\}"
     r"|(?P<row>\\\\|\\newline|\\par\b|\\linebreak|\n[ \t]*\n|\\gridline|\\end\s*\{(?:center|tabular)\})"

@@ -64,6 +64,10 @@ _SAME |= {
     "substack",
 }
 _SAME |= {"cancel", "smash", "mathstrut", "hphantom", "vcenter", "operatorname*", "bar*"}
+_BLACKBOARD = {"mathbb", "mathds", "mathbbm", "Bbb"}
+_ARROWS = {"xrightarrow": "→", "xleftarrow": "←"}
+_WITH_ARGUMENT = _SAME | set(MATH_ACCENTS) | _BLACKBOARD | set(_ARROWS) | {"not"}
+_OF_PROSE = {"cite", "citep", "citet", "footnote", "textcolor", "SI", "num", "si", "qty", "url"}
 _FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "textfrac"}
 _SIZES = re.compile(r"^(?:left|right|middle|[bB]igg?[lrm]?|[bB]igg?)$")
 _SKIPPED = {
@@ -149,21 +153,17 @@ def _atom(reader: GroupReader, inner: Inner, depth: int) -> str:
         return math_text(reader.rest_of_group(), inner, depth + 1)
     if lexeme in "_^":
         return _script(lexeme, _argument(reader, inner, depth))
-    if lexeme.isspace():
-        return ""
-    if lexeme in "}$#":
-        return ""
-    if lexeme in "&~":
-        return " "
     if lexeme[0] == "\\" and len(lexeme) > 1:
         return _command(lexeme, reader, inner, depth)
-    return _letters(lexeme)
+    if lexeme in "&~":
+        return " "
+    return "" if lexeme.isspace() or lexeme in "}$#" else _letters(lexeme)
 
 
 def _letters(lexeme: str) -> str:
     """A run of characters: signs become typographic, relations get blanks."""
     lexeme = re.sub(r"'+", lambda primes: "′″‴"[min(len(primes.group()), 3) - 1], lexeme)
-    lexeme = lexeme.replace("`", "‘").replace("-", "-").replace(",", ", ")
+    lexeme = lexeme.replace("`", "‘").replace(",", ", ")
     return re.sub(r"([=<>])", r" \1 ", lexeme) if len(lexeme) > 1 else lexeme
 
 
@@ -190,7 +190,7 @@ def _command(lexeme: str, reader: GroupReader, inner: Inner, depth: int) -> str:
     name = lexeme[1:]
     if not is_control_word(lexeme):
         return _control_symbol(name)
-    if name in ("frac", *_FRACTIONS):
+    if name in _FRACTIONS:
         above, below = (_argument(reader, inner, depth).strip() for _ in range(2))
         return f"{_wrapped(above)}/{_wrapped(below)}"
     if name == "sqrt":
@@ -210,45 +210,28 @@ def _named(name: str, reader: GroupReader, inner: Inner, depth: int) -> str:
         reader.star()
         reader.skip_blanks()
         return inner(reader.argument()) if reader.peek() == "{" or name != "rm" else ""
-    if name in _SAME:
-        reader.star()
-        return "" if name == "displaystyle" else _argument(reader, inner, depth)
-    if name in MATH_ACCENTS:
-        base = _argument(reader, inner, depth)
-        return unicodedata.normalize("NFC", base + MATH_ACCENTS[name]) if len(base) == 1 else base
-    if name in ("mathbb", "mathds", "mathbbm", "Bbb"):
-        return "".join(LETTERS_BLACKBOARD.get(letter, letter) for letter in _argument(reader, inner, depth))
+    if name in _OF_PROSE or name.endswith("ref"):
+        return inner([f"\\{name}", *reader.groups()])
     if name in _SKIPPED:
         for _ in range(_SKIPPED[name]):
             reader.argument()
         return " "
-    if name in _SPACES:
-        return " "
-    if name in (
-        "ref",
-        "eqref",
-        "cite",
-        "citep",
-        "citet",
-        "footnote",
-        "autoref",
-        "cref",
-        "textcolor",
-        "SI",
-        "num",
-        "si",
-        "qty",
-        "url",
-    ):
-        reader.back(f"\\{name}")
-        return inner(reader.command_with_groups())
-    if name == "not":
-        return unicodedata.normalize("NFC", _argument(reader, inner, depth) + "\u0338")
-    if name in ("xrightarrow", "xleftarrow"):
+    if name in _WITH_ARGUMENT:
+        reader.star()
         reader.option()
-        _argument(reader, inner, depth)
-        return "→" if name == "xrightarrow" else "←"
-    return symbol_table().get(name, UNITS.get(name, "")).strip(" ")
+        return _changed(name, _argument(reader, inner, depth))
+    return " " if name in _SPACES else symbol_table().get(name, UNITS.get(name, "")).strip(" ")
+
+
+def _changed(name: str, base: str) -> str:
+    """A command that sets its argument in another way: accents, blackboard letters, arrows with text above."""
+    if name in MATH_ACCENTS:
+        return unicodedata.normalize("NFC", base + MATH_ACCENTS[name]) if len(base) == 1 else base
+    if name in _BLACKBOARD:
+        return "".join(LETTERS_BLACKBOARD.get(letter, letter) for letter in base)
+    if name == "not":
+        return unicodedata.normalize("NFC", base + "\u0338")
+    return _ARROWS.get(name, base)
 
 
 def _control_symbol(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The picture files of one figure -> one PNG or JPEG, composed in reading order on white. Reads files and may call Ghostscript."""
+"""The picture files of one figure -> one PNG or JPEG, composed in reading order on white. May call Ghostscript."""
 
 import io
 import logging

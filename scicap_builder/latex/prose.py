@@ -6,11 +6,13 @@ understood is left out, its arguments are kept as text.
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from scicap_builder.latex.maths import math_text
 from scicap_builder.latex.reader import GroupReader
-from scicap_builder.latex.references import REFERENCES, References
+from scicap_builder.latex.references import NO_REFERENCES, References
 from scicap_builder.latex.symbols import ACCENTS, CITES, DROPPED, KEPT, UNITS, symbol_table
 from scicap_builder.latex.tokens import is_control_word, join, tokenize
 
@@ -18,20 +20,6 @@ CITE = "[cite]"
 EQUATION = "[eq]"
 MAX_DEPTH = 40
 """Groups within groups; deeper ones are read flat."""
-_FOOTNOTES = {"footnote", "footnotetext", "blfootnote", "tablefootnote"}
-_SKIPS = {
-    "kern",
-    "hskip",
-    "vskip",
-    "parindent",
-    "parskip",
-    "baselineskip",
-    "mkern",
-    "mskip",
-    "raise",
-    "lower",
-    "hangindent",
-}
 _DASHES = (("---", "—"), ("--", "–"), ("``", "“"), ("''", "”"), ("`", "‘"), ("'", "’"))
 _ENVIRONMENT_ARGUMENTS = {
     "minipage": 1,
@@ -54,7 +42,7 @@ class Prose:
     """Labels cited with \\ref and its relatives, in order."""
 
 
-def to_prose(source: str, references: References = References()) -> Prose:
+def to_prose(source: str, references: References = NO_REFERENCES) -> Prose:
     """Read one stretch of expanded TeX; references are resolved by `references`."""
     writer = _Writer(references)
     text = writer.read(tokenize(source), 0)
@@ -90,139 +78,109 @@ class _Writer:
         if lexeme == "{":
             return self.read(reader.rest_of_group(), depth + 1)
         if lexeme in ("$", r"\(", r"\["):
-            return self._math(lexeme, reader)
-        if lexeme[0] == "\\" and len(lexeme) > 1:
-            return self._command(lexeme, reader, depth)
-        return _plain(lexeme)
+            return self._math(lexeme, reader, depth)
+        if lexeme[0] != "\\" or len(lexeme) < 2:
+            return _plain(lexeme)
+        if is_control_word(lexeme):
+            return self._command(lexeme[1:], reader, depth)
+        return _verbatim(lexeme) if len(lexeme) > 2 else self._control_symbol(lexeme[1], reader, depth)
 
-    def _math(self, lexeme: str, reader: GroupReader) -> str:
-        closing = {"$": "$", r"\(": r"\)", r"\[": r"\]"}[lexeme]
-        if lexeme == "$" and reader.peek() == "$":
+    def _math(self, opening: str, reader: GroupReader, depth: int) -> str:
+        closing = {"$": "$", r"\(": r"\)", r"\[": r"\]"}[opening]
+        if opening == "$" and reader.peek() == "$":
             reader.next()
             inside = reader.until("$")
             if reader.peek() == "$":
                 reader.next()
             return f" {EQUATION} " if inside else ""
         inside = reader.until(closing)
-        return f" {EQUATION} " if lexeme == r"\[" else self._inline(inside)
+        return f" {EQUATION} " if opening == r"\[" else self._inline(inside, depth)
 
-    def _inline(self, tokens: list[str]) -> str:
-        """Maths within a line; \\ref in it still counts."""
-        body = join(tokens)
-        if REFERENCES.search(body):
-            self.keys += [key for match in REFERENCES.finditer(body) for key in _keys(match["keys"])]
-        return math_text(tokens, lambda inner: tidy_inner(self.read(inner, MAX_DEPTH // 2)))
+    def _inline(self, tokens: list[str], depth: int) -> str:
+        """Maths within a line; text in it is read by this writer, so that a \\ref in it counts."""
+        return math_text(tokens, lambda inner: re.sub(r"\s+", " ", self.read(inner, depth + MAX_DEPTH // 5)))
 
-    def _command(self, lexeme: str, reader: GroupReader, depth: int) -> str:
-        if lexeme.startswith(r"\begin") and len(lexeme) > 6 and lexeme[6] in " {":
-            return " "  # a verbatim stretch is one token
-        if not is_control_word(lexeme):
-            return self._control_symbol(lexeme, reader, depth)
-        name = lexeme[1:]
-        if name in ACCENTS and len(name) == 1:
-            return self._accent(name, reader, depth)
-        if name == "verb" or lexeme.startswith((r"\verb", r"\lstinline")):
-            return lexeme
-        special = self._special(name, reader, depth)
-        if special is not None:
-            return special
-        symbol = symbol_table().get(name)
-        reader.skip_blanks()
-        if symbol:
-            return symbol
-        if reader.peek() == "[" and not symbol:
-            reader.skip_option_before_group()
-        return ""
-
-    def _special(self, name: str, reader: GroupReader, depth: int) -> str | None:
-        """Commands that do something with their arguments; None when `name` is none of them."""
+    def _command(self, name: str, reader: GroupReader, depth: int) -> str:
         star = reader.star()
-        if self.references.knows(name) or (name.lower().endswith("ref") and self.references.has(reader)):
-            return self._reference(name, reader, depth)
-        if CITES.match(name):
-            return self._cite(reader)
-        if name in ("begin", "end"):
-            return self._environment(name, reader)
-        if name in _FOOTNOTES:
-            reader.option()
-            note = tidy(self.read(reader.argument(), depth + 1))
-            return "" if re.fullmatch(r"\W*(?:https?://|www\.)\S+\W*", note) or not note else f" [{note}]"
-        if name in DROPPED:
-            reader.option()
-            for _ in range(DROPPED[name]):
-                reader.argument()
-            return ""
-        if name in KEPT:
-            count, which = KEPT[name]
-            reader.option()
-            return self.read(
-                [reader.argument(after_option=True) for _ in range(count)][which] if count else [], depth + 1
-            )
+        handler = self._handler(name, reader)
+        if handler is not None:
+            return handler(name, reader, depth + 1)
         if star:
             reader.back("*")
-        return self._text_command(name, reader, depth)
+        reader.skip_blanks()
+        symbol = symbol_table().get(name)
+        if not symbol:
+            reader.skip_option_before_group()
+        return symbol or ""
 
-    def _text_command(self, name: str, reader: GroupReader, depth: int) -> str | None:
-        if name in (
-            "ensuremath",
-            "mathrm",
-            "mathbf",
-            "mathcal",
-            "mathbb",
-            "mathit",
-            "frac",
-            "sqrt",
-            "boldsymbol",
-            "bm",
-            "mathsf",
-        ):
-            reader.back(f"\\{name}") if name != "ensuremath" else None
-            inside = reader.argument() if name == "ensuremath" else reader.command_with_groups()
-            return self._inline(inside)
-        if name in ("url", "path", "nolinkurl"):
-            return "".join(reader.argument())
-        if name in ("num", "ang", "SI", "qty", "si", "unit"):
-            return self._quantity(name, reader, depth)
-        if name in _SKIPS:
-            reader.drop_dimension()
-            return ""
-        if name in ("textsuperscript", "textsubscript"):
-            raised = self.read(reader.argument(), depth + 1)
-            return ("^" if name == "textsuperscript" and raised.isdigit() else "") + raised
-        if name in (
-            "item",
-            "par",
-            "newline",
-            "linebreak",
-            "hfill",
-            "hfil",
-            "break",
-            "smallskip",
-            "medskip",
-            "bigskip",
-            "cr",
-        ):
-            reader.option()
-            return " "
-        return None
+    def _handler(self, name: str, reader: GroupReader) -> Callable[[str, GroupReader, int], str] | None:
+        """What deals with a command that does something with its arguments; None for symbols and unknown commands."""
+        if name in _HANDLERS:
+            return partial(_HANDLERS[name], self)
+        if self.references.knows(name) or (name.lower().endswith("ref") and self.references.has(reader)):
+            return self._reference
+        if CITES.match(name):
+            return self._cite
+        if name in ACCENTS and len(name) == 1:
+            return self._accent
+        if name in DROPPED:
+            return self._drop
+        return self._keep if name in KEPT else None
 
-    def _control_symbol(self, lexeme: str, reader: GroupReader, depth: int) -> str:
-        char = lexeme[1]
+    def _footnote(self, _: str, reader: GroupReader, depth: int) -> str:
+        """In brackets where it stands; one that is only an address is left out."""
+        reader.option()
+        note = tidy(self.read(reader.argument(), depth))
+        return "" if re.fullmatch(r"\W*(?:https?://|www\.)\S+\W*", note) or not note else f" [{note}]"
+
+    def _drop(self, name: str, reader: GroupReader, _: int) -> str:
+        reader.option()
+        for _argument in range(DROPPED[name]):
+            reader.argument()
+        return ""
+
+    def _keep(self, name: str, reader: GroupReader, depth: int) -> str:
+        count, which = KEPT[name]
+        reader.option()
+        arguments = [reader.argument(after_option=True) for _ in range(count)]
+        return self.read(arguments[which], depth)
+
+    def _maths_in_text(self, name: str, reader: GroupReader, depth: int) -> str:
+        if name == "ensuremath":
+            return self._inline(reader.argument(), depth)
+        return self._inline([f"\\{name}", *reader.groups()], depth)
+
+    def _address(self, _name: str, reader: GroupReader, _depth: int) -> str:
+        return "".join(reader.argument())
+
+    def _script(self, name: str, reader: GroupReader, depth: int) -> str:
+        raised = self.read(reader.argument(), depth)
+        return ("^" if name == "textsuperscript" and raised.isdigit() else "") + raised
+
+    def _skip(self, _name: str, reader: GroupReader, _depth: int) -> str:
+        reader.drop_dimension()
+        return ""
+
+    def _break(self, _name: str, reader: GroupReader, _depth: int) -> str:
+        reader.option()
+        return " "
+
+    def _control_symbol(self, char: str, reader: GroupReader, depth: int) -> str:
         if char in ACCENTS:
-            return self._accent(char, reader, depth)
+            return self._accent(char, reader, depth + 1)
         if char == "\\":
             reader.star()
             reader.option()
             return " "
-        if char in " ,;:~\n\t/>":
-            return " " if char != "/" else ""
+        if char in " ,;:~\n\t>":
+            return " "
         return char if char in "%&$#_{}" else ""
 
     def _accent(self, name: str, reader: GroupReader, depth: int) -> str:
-        base = self.read(reader.argument(), depth + 1).replace("ı", "i").replace("ȷ", "j")
+        base = self.read(reader.argument(), depth).replace("ı", "i").replace("ȷ", "j")
         return base[:1] + ACCENTS[name] + base[1:] if base.strip() else base
 
-    def _cite(self, reader: GroupReader) -> str:
+    def _cite(self, _name: str, reader: GroupReader, _depth: int) -> str:
         for _ in range(2):
             reader.option()
         reader.argument()
@@ -233,7 +191,7 @@ class _Writer:
             option = reader.option()
             if option is not None:
                 self.keys += _keys(join(option))
-            return self.read(reader.argument(), depth + 1)
+            return self.read(reader.argument(), depth)
         reader.option()
         keys = _keys(join(reader.argument()))
         if self.references.takes_two(name):
@@ -241,7 +199,7 @@ class _Writer:
         self.keys += keys
         return self.references.text(name, keys)
 
-    def _environment(self, name: str, reader: GroupReader) -> str:
+    def _environment(self, name: str, reader: GroupReader, _depth: int) -> str:
         environment = "".join(reader.argument())
         if name == "begin":
             reader.option()
@@ -251,12 +209,39 @@ class _Writer:
 
     def _quantity(self, name: str, reader: GroupReader, depth: int) -> str:
         reader.option()
-        number = "" if name in ("si", "unit") else self.read(reader.argument(), depth + 1).strip()
+        number = "" if name in ("si", "unit") else self.read(reader.argument(), depth).strip()
         number = re.sub(r"(?<=\d)\s*[eE]\s*(?=[-+]?\d)", " × 10^", number)
         if name == "num":
             return number
         unit = "°" if name == "ang" else _unit(reader.argument(after_option=True))
         return (number + ("" if unit[:1] in "°%" or not number else " ") + unit).strip()
+
+
+_Handler = Callable[[_Writer, str, GroupReader, int], str]
+_HANDLERS: dict[str, _Handler] = {
+    **dict.fromkeys(("begin", "end"), _Writer._environment),
+    **dict.fromkeys(("footnote", "footnotetext", "blfootnote", "tablefootnote"), _Writer._footnote),
+    **dict.fromkeys(
+        ("ensuremath", "mathrm", "mathbf", "mathcal", "mathbb", "mathit", "mathsf", "frac"), _Writer._maths_in_text
+    ),
+    **dict.fromkeys(("sqrt", "boldsymbol", "bm"), _Writer._maths_in_text),
+    **dict.fromkeys(("url", "path", "nolinkurl"), _Writer._address),
+    **dict.fromkeys(("num", "ang", "SI", "qty", "si", "unit"), _Writer._quantity),
+    **dict.fromkeys(
+        ("kern", "hskip", "vskip", "parindent", "parskip", "baselineskip", "raise", "lower"), _Writer._skip
+    ),
+    **dict.fromkeys(("textsuperscript", "textsubscript"), _Writer._script),
+    **dict.fromkeys(
+        ("item", "par", "newline", "linebreak", "hfill", "hfil", "break", "smallskip", "cr"), _Writer._break
+    ),
+    **dict.fromkeys(("medskip", "bigskip"), _Writer._break),
+}
+
+
+def _verbatim(lexeme: str) -> str:
+    """\\verb|text| -> text; a verbatim environment is no running text."""
+    match = re.match(r"\\(?:verb|lstinline)\*?(.)(.*)\1$", lexeme, re.DOTALL)
+    return match[2] if match else " "
 
 
 def _unit(tokens: list[str]) -> str:
@@ -281,8 +266,3 @@ def _plain(lexeme: str) -> str:
 
 def _keys(text: str) -> list[str]:
     return [key.strip() for key in text.split(",") if key.strip()]
-
-
-def tidy_inner(text: str) -> str:
-    """Text within maths: blanks at its ends count."""
-    return re.sub(r"\s+", " ", text)

@@ -111,11 +111,9 @@ class GroupReader:
         self._at = start
         return inside
 
-    def command_with_groups(self) -> list[str]:
-        """A command and all groups that follow it, for maths commands that stand in text."""
+    def groups(self) -> list[str]:
+        """All `{…}` that follow directly, braces included."""
         start = self._at
-        if self:
-            self._at += 1
         while self.peek() == "{":
             self._at += 1
             self.rest_of_group()

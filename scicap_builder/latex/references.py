@@ -1,7 +1,6 @@
 """Labels and what a reader sees in their place: \\ref{fig:a} -> "3", \\cref{fig:a,fig:b} -> "Figures 3 and 4"."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from scicap_builder.latex.reader import GroupReader
@@ -36,12 +35,8 @@ _NAMED = {
     "vCref",
 }
 _RANGES = {"crefrange", "Crefrange", "vrefrange"}
-_OTHERS = {"eqref", "nameref", "hyperref", "nameCref", "namecref", "Nameref"}
+_OTHERS = {"eqref", "nameref", "hyperref", "nameCref", "namecref"}
 _ALL = _NUMBER_ONLY | _NAMED | _RANGES | _OTHERS
-REFERENCES = re.compile(
-    r"\\(?P<name>[A-Za-z]*[rR]ef(?:range)?)(?![A-Za-z])\*?\s*(?:\[[^\[\]]*\]\s*)?\{(?P<keys>[^{}]*)\}"
-)
-"""Any command that ends in "ref" with its labels."""
 UNKNOWN = "??"
 """What LaTeX prints for a label that does not exist."""
 _PLURALS = {"Appendix": "Appendices"}
@@ -86,23 +81,22 @@ class References:
 
     def text(self, name: str, keys: list[str]) -> str:
         """What stands in the printed paper for \\name{keys}."""
-        targets = [self.find(key) for key in keys]
-        known = [target for target in targets if target is not None]
-        if name == "nameref":
-            return ""
-        if name in ("namecref", "nameCref"):
-            return known[0].name if known else ""
-        if not known:
-            return f"({UNKNOWN})" if name == "eqref" else UNKNOWN
-        if name == "eqref":
-            return ", ".join(f"({target.number})" for target in known)
-        if name == "subref":
-            return f"({known[0].panel})" if known[0].panel else known[0].number
+        known = [target for target in map(self.find, keys) if target is not None]
+        if not known or name == "nameref":
+            return {"nameref": "", "eqref": f"({UNKNOWN})"}.get(name, UNKNOWN)
+        if name == "subref" and known[0].panel:
+            return f"({known[0].panel})"
         if name in _RANGES:
             return _named(known[:1], plural=True) + "–" + known[-1].number
+        if name in _SPECIAL:
+            return _SPECIAL[name](known)
         if name in _NUMBER_ONLY or name.lower().endswith(("tabref", "secref")):
             return _enumerate([target.number for target in known])
         return _named(known)
+
+
+NO_REFERENCES = References()
+"""Every label is unknown."""
 
 
 def _named(targets: list[Target], *, plural: bool = False) -> str:
@@ -126,3 +120,10 @@ def _named(targets: list[Target], *, plural: bool = False) -> str:
 def _enumerate(items: list[str]) -> str:
     """ "1", "1 and 2", "1, 2 and 3"."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+_SPECIAL: dict[str, Callable[[list[Target]], str]] = {
+    "namecref": lambda targets: targets[0].name,
+    "nameCref": lambda targets: targets[0].name,
+    "eqref": lambda targets: ", ".join(f"({target.number})" for target in targets),
+}

@@ -20,8 +20,8 @@ PICTURES = (".pdf", ".png", ".jpg", ".jpeg", ".eps", ".ps", ".gif", ".bmp", ".ti
 """In this order a picture without extension is looked for, as pdfTeX does; EPS last, for it needs Ghostscript."""
 _TEX_SUFFIXES = (".tex", ".ltx", ".latex", ".txt", ".tex.txt", "")
 _SECONDARY = re.compile(
-    r"(?:^|[_\-./ ])(?:old|_old|cover|letter|rebuttal|response|reply|supp|supplement\w*|supplementary|appendix|si|diff|poster|slides|"
-    r"talk|backup|copy|template|highlights|title_?page|test|defs?|macros?)(?:[_\-. ]|\d*$)",
+    r"(?:^|[_\-./ ])(?:old|_old|cover|letter|rebuttal|response|reply|supp|supplement\w*|supplementary|appendix|si|diff|poster|"
+    r"slides|talk|backup|copy|template|highlights|title_?page|test|defs?|macros?)(?:[_\-. ]|\d*$)",
     re.I,
 )
 _MAIN_NAMES = re.compile(r"^(?:main|ms|paper|article|manuscript|root|arxiv|draft)(?:[_\-. ].*)?$", re.I)
