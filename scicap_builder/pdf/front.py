@@ -3,37 +3,54 @@
 import re
 from collections.abc import Sequence
 
-from scicap_builder.pdf.captions import join_lines
+from scicap_builder.pdf.captions import SENTENCE_END, join_lines
 from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.paragraphs import Paragraph
 
 ABSTRACT = re.compile(r"^\s*(?:Abstract|ABSTRACT|A\s?B\s?S\s?T\s?R\s?A\s?C\s?T|Summary|SUMMARY)\b\s*[:.—–\-|]*\s*")
 AFTER_ABSTRACT = re.compile(
-    r"^\s*(?:(?:\d+|I)[.:]?\s+)?(?:Introduction|INTRODUCTION|I\s?NTRODUCTION|Background$|Key\s?words?|KEY\s?WORDS|Index Terms|CCS Concepts|Contents|"
+    r"^\s*(?:(?:\d+|I)[.:]?\s+)?(?:Introduction|INTRODUCTION|I\s?NTRODUCTION|Background$|Key\s?-?words?|KEY\s?-?WORDS|"
+    r"Index Terms|CCS Concepts|Contents|Abbreviations|Electronic supplementary|©|"
     r"Subject headings|Citation:|Correspond|\*\s?Correspond|PACS)"
 )
 MAX_ABSTRACT = 4000
 """Characters; the longest abstracts of medical journals stay below."""
+MIN_ABSTRACT = 400
+"""Characters from which on a paragraph can be a whole abstract."""
+INTRODUCTION = re.compile(r"^\s*(?:(?:\d+|I)[.:]?\s*)?I\s?(?:ntroduction|NTRODUCTION)\b")
+STRUCTURED = re.compile(
+    r"^\s*(?:Background|Objectives?|Aims?|Purpose|(?:Materials? and )?Methods?|Results?|Findings?|Conclusions?|Significance|"
+    r"Discussion|Design|Setting|Context)\b",
+    re.I,
+)
 LINE_REACH = 1.9
 """em between two baselines of one title."""
 
 
 def read_title(lines: Sequence[Line], style: Style) -> str:
-    """The largest text of the upper half of the first page (`lines`) that reads like words."""
+    """The largest text of the upper part of the first page (`lines`) that reads like words; else the first bold or capital one."""
     if not lines:
         return ""
     bottom = max(line.box[3] for line in lines)
-    upper = [line for line in lines if line.box[1] < 0.6 * bottom and _wordy(line.text) and line.size > style.size + 1]
-    if not upper:
-        return ""
-    size = max(line.size for line in upper if len(line.words) >= 2 or len(upper) == 1) if any(
-        len(line.words) >= 2 for line in upper
-    ) else max(line.size for line in upper)
-    parts = [line for line in upper if abs(line.size - size) < 0.6]
-    title = [parts[0]]
-    for line in parts[1:]:
-        if line.baseline - title[-1].baseline < LINE_REACH * size:
+    upper = [line for line in lines if line.box[1] < 0.6 * bottom and _wordy(line.text)]
+    large = [line for line in upper if line.size > style.size + 0.8 and len(line.words) >= 2]
+    large = large or [line for line in upper if line.size > style.size + 0.8]
+    if large:
+        size = max(line.size for line in large)
+        return _chain([line for line in upper if abs(line.size - size) < 0.6 and line.size > style.size + 0.8])
+    marked = [line for line in upper if (line.bold or line.text.isupper()) and len(line.words) >= 3]
+    same = [line for line in marked if line.bold == marked[0].bold and abs(line.size - marked[0].size) < 0.6]
+    return _chain(same)
+
+
+def _chain(lines: Sequence[Line]) -> str:
+    """The first lines of `lines` that follow each other without a gap, as a string."""
+    title = list(lines[:1])
+    for line in lines[1:]:
+        if line.baseline - title[-1].baseline > LINE_REACH * line.size:
+            break
+        if line.font == title[0].font or line.size > 13:
             title.append(line)
     return join_lines([line.text for line in title])
 
@@ -42,23 +59,32 @@ def _wordy(text: str) -> bool:
     return sum(letter.isalpha() for letter in text) >= 0.6 * len(text) and len(text) > 5
 
 
-def read_abstract(paragraphs: Sequence[Paragraph]) -> str:
-    """The text after the word "Abstract" on the first two pages, up to keywords or the introduction."""
+def read_abstract(paragraphs: Sequence[Paragraph], style: Style) -> str:
+    """The text after the word "Abstract", up to keywords or the introduction.
+
+    `paragraphs`: all text of the first two pages in reading order, headings included. Journals that print no such word set
+    the abstract in a font of its own before the introduction: then the first long paragraph there.
+    """
     for place, paragraph in enumerate(paragraphs):
-        if paragraph.lines[0].page > 2:
-            break
         match = ABSTRACT.match(paragraph.text)
         if match:
             return _until_end([paragraph.text[match.end() :], *(p.text for p in paragraphs[place + 1 : place + 12])])
+    starts = [place for place, paragraph in enumerate(paragraphs) if INTRODUCTION.match(paragraph.text)]
+    for paragraph in paragraphs[: starts[0] if starts else 12]:
+        own_font = paragraph.lines[0].font != style.font or abs(paragraph.lines[0].size - style.size) > 0.6
+        if MIN_ABSTRACT < len(paragraph.text) < MAX_ABSTRACT and (starts or own_font) and paragraph.lines[0].page == 1:
+            return paragraph.text
     return ""
 
 
 def _until_end(texts: Sequence[str]) -> str:
+    """Paragraphs up to the first that belongs to something else; a structured abstract has several, others have one."""
     kept: list[str] = []
     for text in texts:
-        if AFTER_ABSTRACT.match(text) or sum(map(len, kept)) + len(text) > MAX_ABSTRACT:
+        length = sum(map(len, kept))
+        if AFTER_ABSTRACT.match(text) or length + len(text) > MAX_ABSTRACT:
+            break
+        if length > MIN_ABSTRACT and not STRUCTURED.match(text) and SENTENCE_END.search(kept[-1]):
             break
         kept.append(text)
-        if len(text) > 400 and not re.match(r"^(?:Background|Objective|Aim|Purpose|Method|Result|Finding|Conclusion)", "".join(kept)):
-            break
     return " ".join(part for part in kept if part).strip()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from scicap_builder.mentions import cited_numbers
 from scicap_builder.pdf.captions import SENTENCE_END, join_lines
-from scicap_builder.pdf.layout import Style
+from scicap_builder.pdf.layout import Style, half_point
 from scicap_builder.pdf.lines import Line
 
 MIN_LETTERS = 20
@@ -26,7 +26,7 @@ def read_paragraphs(flow: Sequence[Sequence[Line]], style: Style) -> tuple[Parag
     """Paragraphs of running text in reading order, hyphenation mended."""
     groups: list[list[Line]] = []
     for block in flow:
-        for place, part in enumerate(_split(block)):
+        for place, part in enumerate(_split(block, style)):
             if groups and place == 0 and _goes_on(groups[-1], part, style):
                 groups[-1] += part
             else:
@@ -52,7 +52,7 @@ def mentions_by_number(paragraphs: Sequence[Paragraph]) -> dict[str, tuple[str, 
     return {number: tuple(texts) for number, texts in found.items()}
 
 
-def _split(block: Sequence[Line]) -> list[list[Line]]:
+def _split(block: Sequence[Line], style: Style) -> list[list[Line]]:
     """A block -> its paragraphs: they begin at an indented line, or after a short last line of a sentence."""
     left = sorted(line.box[0] for line in block)[len(block) // 4]
     right = max(line.box[2] for line in block)
@@ -61,13 +61,20 @@ def _split(block: Sequence[Line]) -> list[list[Line]]:
         same_row = abs(line.baseline - last.baseline) < 0.3 * line.size
         indented = 0.7 * line.size < line.box[0] - left < 4.5 * line.size and last.box[0] - left < 0.5 * line.size
         ended = SENTENCE_END.search(last.text) and last.box[2] < right - 4 * line.size and not line.text[:1].islower()
-        short = last.box[2] < right - 2 * line.size and not SENTENCE_END.search(last.text)
-        heading = line.font != last.font and short and not line.text[:1].islower()
+        heading = _is_heading(last, line, style, short=last.box[2] < right - 2 * line.size)
         if not same_row and (indented or ended or heading):
             parts.append([line])
         else:
             parts[-1].append(line)
     return parts
+
+
+def _is_heading(last: Line, line: Line, style: Style, *, short: bool) -> bool:
+    """Whether `last` is a heading right above `line`: another font throughout, and no sentence."""
+    if line.font == last.font or line.text[:1].islower() or SENTENCE_END.search(last.text):
+        return False
+    whole = len({word.font for word in last.words}) == 1 and (half_point(line.size), line.font) in style.bodies
+    return short or (whole and last.text[:1].isupper() and (half_point(last.size), last.font) not in style.bodies)
 
 
 def _goes_on(before: Sequence[Line], after: Sequence[Line], style: Style) -> bool:

@@ -19,6 +19,8 @@ from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.regions import PageText, Region, drawings_of, find_regions, is_body, repeated_boxes
 from scicap_builder.reading import FoundFigure, PaperReading
 
+FRONT_PAGES = 2
+"""Title and abstract stand on these."""
 PADDING = 2.0
 """pt of white around a picture, so that anti-aliased edges are not cut."""
 INK_DPI = 50.0
@@ -36,7 +38,10 @@ class Layout:
     captions: tuple[Caption, ...]
     style: Style
     first_page: tuple[Line, ...]
+    front: tuple[Paragraph, ...]
+    """All text of the first two pages, headings and small print included."""
     paragraphs: tuple[Paragraph, ...]
+    """The running text of the paper."""
 
 
 def read_pdf(path: Path, *, dpi: int = 150, images: bool = True) -> PaperReading:
@@ -53,7 +58,7 @@ def read_pdf(path: Path, *, dpi: int = 150, images: bool = True) -> PaperReading
         figures, lost = deliver(pdf, layout, regions, dpi=dpi, images=images)
         return PaperReading(
             title=read_title(layout.first_page, layout.style),
-            abstract=read_abstract(layout.paragraphs),
+            abstract=read_abstract(layout.front, layout.style),
             figures=figures,
             dropped=(*dropped, *lost),
             pages=len(pdf),
@@ -82,34 +87,41 @@ def lay_out(pages: Sequence[Page]) -> Layout:
     gutter = usual_gutter([(page.width, lines) for page, lines in zip(pages, kept, strict=True)], style)
     texts: list[PageText] = []
     flow: list[tuple[Line, ...]] = []
+    front: list[tuple[Line, ...]] = []
     for page, lines in zip(pages, kept, strict=True):
         mine = [caption for caption in captions if caption.page == page.number]
-        text, order = _page_text(page, lines, mine, style, gutters(lines, page.width, style, gutter), repeated)
-        texts.append(replace(text, live=_live(page, heads)))
-        flow += [block.lines for block in order]
-    paragraphs = read_paragraphs(flow, style)
-    return Layout(tuple(pages), tuple(texts), captions, style, tuple(kept[0]) if kept else (), paragraphs)
+        cuts = gutters(lines, page.width, style, gutter)
+        in_captions = {line for caption in mine for line in caption.lines}
+        blocks = reading_order(blocks_of([line for line in lines if line not in in_captions], style, cuts), cuts)
+        texts.append(_page_text(page, blocks, mine, style, cuts, drawings_of(page, repeated), _live(page, heads)))
+        flow += [block.lines for block in blocks if block in texts[-1].body]
+        front += [block.lines for block in blocks if page.number <= FRONT_PAGES]
+    return Layout(
+        pages=tuple(pages),
+        texts=tuple(texts),
+        captions=captions,
+        style=style,
+        first_page=tuple(kept[0]) if kept else (),
+        front=read_paragraphs(front, style),
+        paragraphs=read_paragraphs(flow, style),
+    )
 
 
 def _page_text(
     page: Page,
-    lines: Sequence[Line],
+    blocks: Sequence[Block],
     captions: Sequence[Caption],
     style: Style,
     cuts: tuple[float, ...],
-    repeated: frozenset[tuple[int, ...]],
-) -> tuple[PageText, list[Block]]:
-    """One page's text in its parts, and its running text in reading order."""
-    drawings = drawings_of(page, repeated)
-    in_captions = {line for caption in captions for line in caption.lines}
-    blocks = blocks_of([line for line in lines if line not in in_captions], style, cuts)
-    body = [block for block in blocks if is_body(block, style, drawings)]
+    drawings: tuple[Rect, ...],
+    live: Rect,
+) -> PageText:
+    """One page's text in its parts."""
+    body = tuple(block for block in blocks if is_body(block, style, drawings))
     loose = [line.box for block in blocks if block not in body for line in block.lines]
     loose += [word.box for word in page.words if word.angle != 0]
     columns = tuple(pairwise((0.0, *cuts, page.width)))
-    whole = (0.0, 0.0, page.width, page.height)
-    text = PageText(page, tuple(body), tuple(loose), tuple(captions), columns, whole, drawings)
-    return text, reading_order(body, cuts)
+    return PageText(page, body, tuple(loose), tuple(captions), columns, live, drawings)
 
 
 def _live(page: Page, heads: frozenset[Line]) -> Rect:
