@@ -21,6 +21,7 @@ from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import ProgressBar, chosen, panel, summary
 
+DEFAULT_OUT = Path("figures")
 CONTACT_VARIABLE = "SCICAP_BUILDER_CONTACT"
 
 app = typer.Typer(
@@ -37,7 +38,7 @@ def build(
         str,
         typer.Option(help="A file with an arXiv id or a path a line; or a folder of papers; or one paper or id."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the build goes on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the build goes on.")] = DEFAULT_OUT,
     route: Annotated[str, typer.Option(help=f"What is read: {', '.join(ROUTES)}.")] = DEFAULT_READING.route,
     workers: Annotated[int, typer.Option(min=1, help="Papers read at once, each in a process.")] = 1,
     dpi: Annotated[int, typer.Option(help="Pixels per inch of figures drawn from vectors.")] = DEFAULT_READING.dpi,
@@ -58,8 +59,8 @@ def build(
 ) -> None:
     """Build a data set of figures from papers. Killed or stopped, the same command goes on where it was.
 
-    A line is an arXiv id in any form (1706.03762, hep-th/9901001v2, arXiv:…, an abs/pdf/html address), or the path of a
-    PDF, an e-print (tar.gz, gz, .tex), or a folder of these. Blank lines and # comments are allowed.
+    A line is an arXiv id in any form (1706.03762, hep-th/9901001v2, arXiv:…, an abs/pdf/html address) \
+    or the path of a PDF, an e-print (tar.gz, gz, .tex), or a folder of these. Blank lines and # comments are allowed.
 
     Examples:
 

@@ -77,13 +77,13 @@ def to_llava_json(folder: Path, out: Path, prompt: PromptOptions) -> Exported:
 
 
 def to_imagefolder(folder: Path, out: Path, _: PromptOptions) -> Exported:
-    """`SPLIT/metadata.jsonl` beside its pictures, as `datasets.load_dataset("imagefolder", data_dir=out)` reads it."""
+    """`SPLIT/metadata.jsonl` (see `flat`) beside its pictures, as `load_dataset("imagefolder", data_dir=out)` reads it."""
     total = 0
     for split in SPLITS:
         lines = []
         for figure in read_dataset(folder, split):
             name = _write_image(figure, out / split)
-            lines.append(_line({"file_name": name, **without_pixels(figure)}))
+            lines.append(_line({"file_name": name, **flat(figure)}))
         if lines:
             with _whole(out / split / "metadata.jsonl") as file:
                 file.writelines(lines)
@@ -103,6 +103,16 @@ def without_pixels(figure: Figure) -> dict[str, Any]:
     row = figure.to_row()
     del row["image"]
     return row
+
+
+def flat(figure: Figure) -> dict[str, str | int]:
+    """The record as texts and numbers, lists as JSON text: `datasets` guesses types file by file and refuses folders whose
+    files differ, as they would wherever a list is empty or a page unknown (0 here)."""
+    row, paper = without_pixels(figure), figure.paper
+    scalars = {name: value for name, value in row.items() if isinstance(value, str | int)}
+    lists = {name: json.dumps(row[name], ensure_ascii=False) for name in ("mentions", "ocr", "turns", "table")}
+    about = {"paper_id": paper.id, "title": paper.title, "abstract": paper.abstract, "page": paper.page or 0}
+    return {**scalars, **about, "first_mention": figure.first_mention, **lists}
 
 
 def conversation(messages: list[Message]) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """From what a person lists (a file of lines, a folder, a path, an id) to papers to read and lines that were left out."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -231,7 +232,7 @@ def _path(text: Path | str) -> Path:
 
 
 def _looks_like_path(text: str) -> bool:
-    return text.startswith((".", "/", "~")) or bool(_kind(Path(text)) and "arxiv.org" not in text)
+    return text.startswith((".", "/", "~")) or bool(re.search(r"\.[A-Za-z]\w*$", text) and "arxiv" not in text.lower())
 
 
 def _settle(found: Iterable[PaperRef | Dropped]) -> PaperList:

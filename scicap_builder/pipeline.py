@@ -39,8 +39,8 @@ class BuildOptions:
 
     read: ReadOptions = DEFAULT_READING
     workers: int = 1
-    paper_timeout_s: float = 300.0
-    """s for one paper. The slowest of 91 real ones took under 60 s with OCR on one core."""
+    paper_timeout_s: float = 900.0
+    """s for one paper. Routes take seconds, OCR about 1-3 s a figure on one core; a hundred figures do occur."""
     papers_per_shard: int = 32
     """What is lost of a killed build is at most so much reading; downloads are kept in the cache."""
     max_shard_bytes: int = 256 * 2**20

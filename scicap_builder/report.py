@@ -25,7 +25,7 @@ SHOWN_DROPS = 10
 
 
 class ProgressBar:
-    """Papers, figures and dropped, on stderr, while a build runs. A context manager that is called with each Progress."""
+    """Papers, figures and dropped while a build runs. A context manager that is called with each Progress; the first shows it."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -41,13 +41,14 @@ class ProgressBar:
         self._task = self._bar.add_task("build", total=None, figures=0, dropped=0, now="")
 
     def __enter__(self) -> "ProgressBar":
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def __call__(self, at: Progress) -> None:
+        self._bar.start()
         self._bar.update(
             self._task,
             total=at.papers,
