@@ -57,6 +57,12 @@ class DataArguments:
     context_dropout: float = field(
         default=0.0, metadata={"help": "Chance that a slot of the context is left out, drawn anew each epoch (0..1)."}
     )
+    text_only: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the figures out: a cheap first stage, in which a new language model learns to use its context."
+        },
+    )
     max_context_tokens: int = field(default=512, metadata={"help": "Budget of the context in tokens."})
     model_max_length: int | None = field(
         default=None, metadata={"help": "Longest sample in tokens, images included. Default: the model's context."}
@@ -126,6 +132,7 @@ def parse_command(argv: Sequence[str]) -> Command:
     given = split_flags(argv)
     recipe = read_recipe(Path(_single("config", given.pop("config")))) if "config" in given else {}
     flags, notes = translate({**recipe, **given})
+    notes += _settle_device(flags)
     parser = _Parser((ModelArguments, DataArguments, TrainArguments), prog="train_mem.py", allow_abbrev=False)
     known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
     for name in flags:
@@ -221,6 +228,17 @@ def _check(model: ModelArguments, data: DataArguments) -> None:
             raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))
     if not 0 <= data.context_dropout < 1:
         raise InputError(f"--context_dropout must be in 0..1, got {data.context_dropout}")
+
+
+def _settle_device(flags: Flags) -> list[str]:
+    """Without a GPU, say so to transformers, which would refuse bfloat16 and pin memory for a device that is not there."""
+    import torch
+
+    if torch.accelerator.is_available() or "use_cpu" in flags:
+        return []
+    flags["use_cpu"] = ["True"]
+    flags.setdefault("dataloader_pin_memory", ["False"])
+    return ["no GPU is here: trains on the CPU"]
 
 
 def _single(name: str, values: list[str]) -> str:

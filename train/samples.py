@@ -75,6 +75,34 @@ def open_samples(
     )
 
 
+class TextSamples:
+    """The conversations of other samples without their images."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @property
+    def repairs(self) -> dict[str, int]:
+        """kind -> count"""
+        return self._samples.repairs
+
+    def name(self, index: int) -> str:
+        """As without us."""
+        return self._samples.name(index)
+
+    def get(self, index: int, epoch: int | None) -> Sample:
+        """The sample with every image part taken out."""
+        sample = self._samples.get(index, epoch)
+        messages = [
+            {**message, "content": [part for part in message["content"] if part["type"] != "image"]}
+            for message in sample.messages
+        ]
+        return Sample(messages, None, sample.name)
+
+
 class FigureSamples:
     """Figure records, memory-mapped, so that a data set larger than memory is read at random."""
 

@@ -84,7 +84,7 @@ def load_to_train(command: Command) -> LoadedModel:
 def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Samples, TrainingSet]:
     """Every sample is looked at once. Raises DatasetError when none is left."""
     from train.batches import TrainingSet, check_samples
-    from train.samples import open_samples
+    from train.samples import TextSamples, open_samples
 
     data, training = command.data, command.training
     with training.main_process_first(desc="reading the data"):
@@ -96,6 +96,8 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
             context_dropout=data.context_dropout if split == data.train_split else 0.0,
             seed=training.seed,
         )
+        if data.text_only:
+            samples = TextSamples(samples)
     encoder = build_encoder(command, loaded)
     checked = check_samples(samples, encoder, limit=data.max_samples)
     if not len(checked.kept):
