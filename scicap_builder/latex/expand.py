@@ -12,10 +12,12 @@ from scicap_builder.latex.macros import Environment, Macro, fill
 from scicap_builder.latex.stream import TokenStream
 from scicap_builder.latex.tokens import is_blank, is_control_word, join, strip_comments, tokenize
 
-MAX_EXPANSIONS = 200_000
-"""Macro calls in one paper: the heaviest real ones stay under 30,000."""
-MAX_EXPANDED_CHARS = 30_000_000
-"""What all replacements together may write: 100 times a long paper."""
+MAX_EXPANSIONS = 100_000
+"""Macro calls in one paper: real ones make some thousands."""
+MAX_EXPANDED_CHARS = 3_000_000
+"""What all replacements together may write: ten times a long paper."""
+MAX_INCLUDED_CHARS = 10_000_000
+"""What all included files together may hold: plot data given as TeX reaches some MB."""
 MAX_NESTING = 12
 """How often a macro may stand within itself (through its arguments: \\rev{… \\rev{…}}); deeper is a loop."""
 MAX_FILES = 1000
@@ -28,7 +30,8 @@ Read = Callable[[str, tuple[str, ...]], str | None]
 _INPUTS = {r"\input", r"\include", r"\subfile", r"\InputIfFileExists", r"\@input", r"\loadgeometry", r"\subfileinclude"}
 _IMPORTS = {r"\import", r"\subimport", r"\includefrom", r"\subincludefrom", r"\inputfrom"}
 _PACKAGES = {r"\usepackage": ".sty", r"\RequirePackage": ".sty", r"\documentclass": ".cls", r"\LoadClass": ".cls"}
-_XSPACE_STOPS = frozenset(".,:;!?'\")}]/-~&\\")
+_XSPACE_STOPS = frozenset(".,:;!?'\"){}]/-~&")
+_XSPACE_COMMANDS = frozenset((r"\ ", r"\/", r"\,", r"\\", r"\footnote", r"\footnotemark", r"\space", r"\xspace"))
 
 
 def expand(source: str, read: Read) -> str:
@@ -50,6 +53,7 @@ class Expander:
         self.open_environments: list[tuple[str, list[str]]] = []
         self.expansions = 0
         self.expanded_chars = 0
+        self.included_chars = 0
         self.files = 0
         self.in_document = False
         self.commands: dict[str, Callable[[str], None]] = {
@@ -136,7 +140,7 @@ class Expander:
 
     def _xspace(self, _: str) -> None:
         following = next((lexeme for lexeme in self.stream.ahead(20) if lexeme[0] != "\0"), " ")
-        if following[0] not in _XSPACE_STOPS and not following[0].isspace():
+        if following[0] not in _XSPACE_STOPS and following not in _XSPACE_COMMANDS and not following[0].isspace():
             self._emit(" ")
 
     def _begin(self, lexeme: str) -> None:
@@ -193,8 +197,8 @@ class Expander:
         if text is None:
             return
         self.files += 1
-        self.expanded_chars += len(text)
-        if self.expanded_chars >= MAX_EXPANDED_CHARS:
+        self.included_chars += len(text)
+        if self.included_chars >= MAX_INCLUDED_CHARS:
             return
         self.active["\0file"] += 1
         self.stream.push([*_body_of(tokenize(strip_comments(text))), "\0end-file"])

@@ -46,7 +46,8 @@ TABLES = frozenset(
 )
 OTHER_FLOATS = {
     "algorithm": "Algorithm", "algorithm2e": "Algorithm", "listing": "Listing", "scheme": "Scheme",
-    "chart": "Chart", "graph": "Graph", "program": "Program", "boxfloat": "Box", "video": "Video", "floatalgo": "Algorithm", "code": "Listing",
+    "chart": "Chart", "graph": "Graph", "program": "Program", "boxfloat": "Box", "video": "Video",
+    "floatalgo": "Algorithm", "code": "Listing",
 }  # fmt: skip
 SUB_ENVIRONMENTS = frozenset(["subfigure", "subtable", "subfigures", "subfloat", "subcaptionblock", "subcaptiongroup"])
 SUB_COMMANDS = frozenset(["subfigure", "subfloat", "subcaptionbox", "subcaption", "subtable", "subfig"])

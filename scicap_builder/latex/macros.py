@@ -231,12 +231,17 @@ def def_parameters(tokens: list[str]) -> tuple[tuple[str, ...], list[Parameter]]
     while position < len(tokens):
         if tokens[position] == "#" and position + 1 < len(tokens) and tokens[position + 1][:1].isdigit():
             rest = tokens[position + 1][1:]
-            groups.append([rest] if rest else [])
+            groups.append(list(rest))
             position += 2
             continue
-        (groups[-1] if groups else prefix).append(tokens[position])
+        (groups[-1] if groups else prefix).extend(characters(tokens[position]))
         position += 1
     return tuple(prefix), [Parameter("d", until=tuple(group)) if group else Parameter() for group in groups[:9]]
+
+
+def characters(token: str) -> list[str]:
+    """A word as single characters, as TeX matches delimiters; commands and white space stay whole."""
+    return [token] if token[0] in "\\\0" or token.isspace() else list(token)
 
 
 def document_parameters(specification: list[str]) -> list[Parameter]:

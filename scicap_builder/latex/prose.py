@@ -52,7 +52,7 @@ def to_prose(source: str, references: References = NO_REFERENCES) -> Prose:
 def tidy(text: str) -> str:
     """One line, single blanks, none before punctuation or within brackets, composed accents."""
     text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text)).strip()
-    text = re.sub(r" +([,.;:!?)\]])", r"\1", text)
+    text = re.sub(r" +([,.;:!)\]]|\?(?!\?))", r"\1", text)
     text = re.sub(r"([(\[]) +", r"\1", text)
     text = re.sub(r"\(\s*\)", "", text)
     text = re.sub(r"(?:\[cite\][,;]?\s*){2,}", lambda run: CITE + (" " if run.group()[-1].isspace() else ""), text)

@@ -2,11 +2,15 @@
 
 from itertools import islice
 
-from scicap_builder.latex.macros import Macro, Parameter
+from scicap_builder.latex.macros import Macro, Parameter, characters
 from scicap_builder.latex.tokens import is_blank, is_break, join
 
 MAX_ARGUMENT_TOKENS = 100_000
 """An argument longer than this has lost its closing brace: a whole paper has about 50,000 tokens."""
+
+MAX_DELIMITED_TOKENS = 200
+"""How far ahead the delimiter of a \\def parameter is looked for."""
+MAX_DELIMITED_CHARS = 1000
 
 
 class TokenStream:
@@ -94,10 +98,18 @@ class TokenStream:
 
     def arguments(self, macro: Macro) -> list[list[str]]:
         """All arguments of a macro, one token list each."""
+        if macro.prefix or any(parameter.kind == "d" for parameter in macro.parameters):
+            self._split_words(MAX_DELIMITED_TOKENS)
         for lexeme in macro.prefix:
             if self._stack and self._stack[-1] == lexeme:
                 self._stack.pop()
         return [self._parameter(parameter) for parameter in macro.parameters]
+
+    def _split_words(self, count: int) -> None:
+        """Turn the next `count` tokens into single characters, so that a delimiter within a word is found."""
+        words = self.ahead(count)
+        del self._stack[len(self._stack) - len(words) :]
+        self.push([character for word in words for character in characters(word)])
 
     def _parameter(self, parameter: Parameter) -> list[str]:
         if parameter.kind == "o":
@@ -116,7 +128,7 @@ class TokenStream:
     def _delimited(self, until: tuple[str, ...]) -> list[str]:
         """Tokens up to the delimiter, which is dropped; without it, nothing."""
         wanted = list(until)
-        limit = min(len(self._stack), 2000)
+        limit = min(len(self._stack), MAX_DELIMITED_CHARS)
         for length in range(limit):
             if self._stack[-1 - length] == wanted[0]:
                 candidate = list(islice(reversed(self._stack), length, length + len(wanted)))

@@ -87,13 +87,13 @@ def is_known(name: str) -> bool:
 UNITS = {
     "percent": "%", "degree": "°", "celsius": "°C", "degreeCelsius": "°C", "micro": "µ", "milli": "m", "kilo": "k", "mega": "M",
     "giga": "G", "nano": "n", "pico": "p", "centi": "c", "meter": "m", "metre": "m", "second": "s", "gram": "g", "hertz": "Hz",
-    "volt": "V", "ampere": "A", "watt": "W", "kelvin": "K", "mole": "mol", "pascal": "Pa", "joule": "J", "newton": "N", 
+    "volt": "V", "ampere": "A", "watt": "W", "kelvin": "K", "mole": "mol", "pascal": "Pa", "joule": "J", "newton": "N",
     "ohm": "Ω",
     "tesla": "T", "electronvolt": "eV", "byte": "B", "bit": "bit", "hour": "h", "minute": "min", "day": "d", "litre": "L",
     "liter": "L", "angstrom": "Å", "decibel": "dB", "tera": "T", "femto": "f", "per": "/", "squared": "^2", "cubed": "^3",
-    "um": "µm", "nm": "nm", "mm": "mm", "cm": "cm", "km": "km", "ms": "ms", "us": "µs", "ns": "ns", "kg": "kg", "mg": "mg", 
+    "um": "µm", "nm": "nm", "mm": "mm", "cm": "cm", "km": "km", "ms": "ms", "us": "µs", "ns": "ns", "kg": "kg", "mg": "mg",
     "GHz": "GHz",
-    "MHz": "MHz", "kHz": "kHz", "Hz": "Hz", "eV": "eV", "keV": "keV", "MeV": "MeV", "GeV": "GeV", "TeV": "TeV", 
+    "MHz": "MHz", "kHz": "kHz", "Hz": "Hz", "eV": "eV", "keV": "keV", "MeV": "MeV", "GeV": "GeV", "TeV": "TeV",
     "m": "m", "s": "s",
 }  # fmt: skip
 """siunitx: what its unit commands print."""
