@@ -45,6 +45,8 @@ _INLINE = frozenset(
     ]
 )
 """Environments within which and around which a paragraph goes on."""
+_GONE = "{}"
+"""In place of what is cut out: a blank would make an empty line, which would end the paragraph around it."""
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -62,14 +64,14 @@ def _without(body: str, spans: Iterable[tuple[int, int]]) -> str:
         if start > position:
             parts.append(body[position:start])
         position = max(position, end)
-    return " ".join([*parts, body[position:]])
+    return _GONE.join([*parts, body[position:]])
 
 
 def _block(match: re.Match[str]) -> str:
     if match["bar"]:
         return match.group()
     if match["dropped"] or match["verbatim"]:
-        return " "
+        return _GONE
     return " [eq] "
 
 

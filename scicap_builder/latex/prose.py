@@ -55,7 +55,7 @@ def tidy(text: str) -> str:
     text = re.sub(r" +([,.;:!)\]]|\?(?!\?))", r"\1", text)
     text = re.sub(r"([(\[]) +", r"\1", text)
     text = re.sub(r"\(\s*\)", "", text)
-    text = re.sub(r"(?:\[cite\][,;]?\s*){2,}", lambda run: CITE + (" " if run.group()[-1].isspace() else ""), text)
+    text = re.sub(r"\[cite\](?:,?\s*\[cite\])+", CITE, text)
     return re.sub(r" {2,}", " ", text).strip()
 
 

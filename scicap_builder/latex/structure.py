@@ -117,7 +117,7 @@ class _Walk:
         elif match["format"]:
             group = group_at(self.text, match.end(), self.pairs)
             if group and match["format"].endswith("name"):
-                self.counters.names[match["format"][:-4]] = re.sub(r"\\[A-Za-z]+\s*|[{}~]", " ", group[0]).strip(" .:")
+                self.counters.names[match["format"][:-4]] = re.sub(r"\\[A-Za-z]+\s*|[{}~]", " ", group[0]).strip(" :")
             elif group:
                 self.counters.formats[match["format"][3:]] = group[0]
         elif match["theorem"] is not None:
