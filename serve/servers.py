@@ -73,9 +73,13 @@ class Server:
                 raise ServeError(f"the {self.name} did not start", next_step="Its log says why")
             time.sleep(0.01)
 
+    def end(self) -> None:
+        """Ask it to end; `stop` also waits."""
+        self._uvicorn.should_exit = True
+
     def stop(self) -> None:
         """End it and wait for that."""
-        self._uvicorn.should_exit = True
+        self.end()
         self._thread.join(STOP_TIMEOUT_S + 2)
 
     @property
@@ -88,7 +92,7 @@ class Server:
 
 
 def wait_for_signal(servers: Sequence[Server]) -> None:
-    """Until Ctrl-C or SIGTERM; then every server stops, the last one first. Call it in the main thread."""
+    """Until Ctrl-C or SIGTERM; then every server stops. Call it in the main thread."""
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -97,5 +101,7 @@ def wait_for_signal(servers: Sequence[Server]) -> None:
             if ended := [server.name for server in servers if not server.running]:
                 raise ServeError(f"the {ended[0]} has ended by itself", next_step="Its log says why")
     finally:
+        for server in servers:
+            server.end()
         for server in reversed(servers):
             server.stop()

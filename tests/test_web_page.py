@@ -1,0 +1,324 @@
+"""The page in a headless Chromium, against a real controller and worker with a scripted engine."""
+
+import json
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from llava_graph.images import encode_png
+from serve.servers import Server, bind
+from serve.web import WebOptions, create_web
+from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+LAUNCH = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+ANSWER = [
+    "The",
+    "chart",
+    "shows",
+    "the",
+    "**training",
+    "loss**",
+    "against",
+    "the",
+    "number",
+    "of",
+    "epochs",
+    ";",
+    "<img",
+    "src=x",
+    "onerror=alert(1)>",
+    "p",
+    "<",
+    "0.05",
+    ".",
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=list(LAUNCH))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return ScriptedEngine()
+
+
+@pytest.fixture(scope="module")
+def controller():
+    with running_controller() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(controller):
+    with Server(create_web(controller.url, WebOptions()), bind("127.0.0.1", 0), "web page") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running(controller, engine):
+    with running_worker(engine, controller.url) as server:
+        eventually(lambda: models(controller))
+        yield server
+
+
+@pytest.fixture
+def worker(running, engine):
+    """The one worker, with its engine as good as new."""
+    engine.words, engine.pause, engine.cancelled, engine.fail_with = ANSWER, 0.03, 0, None
+    engine.requests.clear()
+    return running
+
+
+@contextmanager
+def visiting(chromium, site, width=1280, height=800):
+    """A visitor of their own, when the page knows which model there is."""
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.requested = []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.goto(site.url)
+    page.wait_for_selector("#model-line .model")
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def page(chromium, site, worker):
+    with visiting(chromium, site) as page:
+        yield page
+
+
+def figure() -> dict:
+    image = Image.new("RGB", (480, 320), "white")
+    draw = ImageDraw.Draw(image)
+    draw.line((60, 280, 460, 280), fill="black", width=2)
+    draw.line((60, 20, 60, 280), fill="black", width=2)
+    draw.line((60, 260, 460, 60), fill="teal", width=3)
+    draw.text((200, 285), "Epoch", fill="black", font=ImageFont.load_default(22))
+    return upload(encode_png(image))
+
+
+def models(controller) -> list[str]:
+    return httpx.post(controller.url + "/list_models").json()["models"]
+
+
+def upload(data: bytes, name: str = "figure.png", kind: str = "image/png") -> dict:
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def choose(page, file: dict) -> None:
+    page.set_input_files("#figure input[type=file]", file)
+
+
+def choose_and_wait(page) -> None:
+    choose(page, figure())
+    page.wait_for_selector("#explain:not([disabled])")
+
+
+def answers(page) -> list[str]:
+    return page.evaluate("[...document.querySelectorAll('#chat .bot .prose')].map(found => found.innerText.trim())")
+
+
+def answer(page) -> str:
+    return answers(page)[-1] if answers(page) else ""
+
+
+def told(page) -> str:
+    return page.locator("#banner .banner").inner_text()
+
+
+def test_from_a_figure_to_an_explanation_and_a_follow_up_question(page, worker, engine, site):
+    assert "scripted" in page.locator("#model-line").inner_text()
+    assert "there is no model" in page.locator("#model-line").inner_text()
+    assert page.locator("#explain").is_disabled(), "there is nothing to explain yet"
+    choose_and_wait(page)
+    page.fill("#caption textarea", "Figure 2: Loss & <b>more</b>.")
+    page.click("#explain")
+    page.wait_for_selector("#stop", state="visible")
+    lengths = set()
+    while page.locator("#stop").is_visible():
+        lengths.add(len(answer(page)))
+    assert len(lengths) > 3, "the answer grows in front of the reader"
+    assert "training loss against" in answer(page)
+    assert "<img src=x onerror=alert(1)> p < 0.05" in answer(page), "a tag in an answer is text"
+    assert "tokens in" in page.locator("#status").inner_text()
+
+    sent = engine.requests[-1]
+    text = sent.messages[0]["content"][1]["text"]
+    assert "Figure 2: Loss & <b>more</b>." in text
+    assert "Epoch" in text, "the text in the figure was read and given to the model"
+
+    page.fill("#question textarea", "Where is the minimum?")
+    page.keyboard.press("Enter")
+    eventually(lambda: len(engine.requests) == 2)
+    eventually(lambda: page.locator("#question textarea").input_value() == "")
+    page.wait_for_selector("#ask", state="visible")
+    roles = [message["role"] for message in engine.requests[-1].messages]
+    assert roles == ["user", "assistant", "user"]
+    assert engine.requests[-1].messages[-1]["content"][0]["text"] == "Where is the minimum?"
+    assert len(engine.requests[-1].images) == 1
+    assert [url for url in page.requested if not url.startswith((site.url, "data:", "blob:"))] == []
+
+
+def test_stop_stops_the_generation_in_the_worker(page, worker, engine):
+    choose_and_wait(page)
+    engine.words = ("word",) * 5000
+    page.click("#explain")
+    eventually(lambda: "word" in answer(page))
+    page.click("#stop")
+    eventually(lambda: engine.cancelled == 1 and not engine.running)
+    page.wait_for_selector("#stop", state="hidden")
+    assert "Stopped" in page.locator("#status").inner_text()
+    stopped = answer(page)
+    assert stopped.startswith("word word")
+    # The conversation goes on from what was written.
+    engine.words = ("So", "be", "it.")
+    page.fill("#question textarea", "And now?")
+    page.click("#ask")
+    eventually(lambda: answer(page) == "So be it.")
+    assert engine.requests[-1].messages[1]["content"][0]["text"].startswith("word word")
+
+
+def test_a_visitor_who_leaves_stops_the_generation_too(page, worker, engine):
+    choose_and_wait(page)
+    engine.words = ("word",) * 5000
+    page.click("#explain")
+    eventually(lambda: engine.running)
+    page.close()
+    eventually(lambda: engine.cancelled == 1 and not engine.running, 30)
+
+
+def test_when_the_worker_is_gone_the_page_says_so_and_keeps_the_question(chromium, site, controller):
+    with running_worker(ScriptedEngine(words=("So.",), name="mortal"), controller.url) as worker:
+        eventually(lambda: "mortal" in models(controller))
+        with visiting(chromium, site) as page:
+            choose_and_wait(page)
+            page.click("#explain")
+            eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+            worker.stop()
+            page.fill("#question textarea", "Still there?")
+            page.click("#ask")
+            page.wait_for_selector("#banner .banner")
+            assert re.search("no worker serves mortal any more|worker of mortal has gone", told(page), re.IGNORECASE)
+            assert "llava-graph-serve worker" in told(page)
+            assert page.locator("#question textarea").input_value() == "Still there?"
+            assert answer(page) == "So.", "what was answered stays"
+            assert page.locator("#ask").is_enabled()
+
+
+def test_a_worker_that_dies_in_the_middle_leaves_its_words_and_a_reason(page, worker, engine):
+    choose_and_wait(page)
+    engine.words, engine.fail_with, engine.fail_at = ("word",) * 100, RuntimeError("x"), 40
+    page.click("#explain")
+    page.wait_for_selector("#banner .banner")
+    engine.fail_with = None
+    assert "The model failed on this request (RuntimeError)" in told(page)
+    assert answer(page).startswith("word")
+
+
+def test_a_question_that_is_too_long_is_refused_with_its_length(page, worker, engine):
+    choose_and_wait(page)
+    page.fill("#question textarea", "why " * 2500)
+    page.click("#ask")
+    page.wait_for_selector("#banner .banner")
+    assert "has 9999 characters" in told(page)
+    assert not engine.requests
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (upload(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg", "image/svg+xml"), "Not an image we read"),
+        (upload(b"<script>alert(1)</script>", "x.png"), "Not an image we read"),
+        (upload(png(1, 1)), "1 x 1 px"),
+        (upload(png()[:60]), "broken or cut off"),
+    ],
+    ids=["svg", "html", "tiny", "truncated"],
+)
+def test_a_file_that_is_no_figure_is_refused_with_the_reason(page, worker, file, said):
+    choose(page, file)
+    page.wait_for_selector("#banner .banner")
+    assert said in told(page)
+    assert page.locator("#explain").is_disabled()
+    # And the next, good one is taken.
+    choose_and_wait(page)
+    eventually(lambda: not page.locator("#banner .banner").count())
+
+
+def test_the_text_read_from_the_figure_can_be_corrected_and_left_out(page, worker, engine):
+    choose_and_wait(page)
+    page.get_by_role("button", name="Text read from the figure").click()
+    field = page.locator("#text textarea")
+    assert "Epoch" in field.input_value()
+    field.fill("Steps in thousands")
+    page.click("#explain")
+    eventually(lambda: len(engine.requests) == 1)
+    text = engine.requests[-1].messages[0]["content"][1]["text"]
+    assert "Steps in thousands" in text
+    assert "Epoch" not in text
+    page.wait_for_selector("#stop", state="hidden")
+    page.locator("#use-text input").uncheck()
+    page.click("#explain")
+    eventually(lambda: len(engine.requests) == 2)
+    assert "Steps" not in json.dumps(engine.requests[-1].messages)
+
+
+def test_clear_forgets_everything(page, worker, engine):
+    choose_and_wait(page)
+    page.fill("#caption textarea", "A caption")
+    page.click("#explain")
+    eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+    page.click("#clear")
+    eventually(lambda: not answers(page))
+    assert page.locator("#caption textarea").input_value() == ""
+    assert page.locator("#explain").is_disabled()
+    assert page.locator("#figure img").count() == 0
+
+
+def test_without_any_worker_the_page_opens_and_says_what_to_do(chromium):
+    with running_controller() as lonely, Server(create_web(lonely.url), bind("127.0.0.1", 0), "web page") as site:
+        with visiting(chromium, site) as page:
+            assert "No model is running" in told(page)
+        lonely.stop()
+        with visiting(chromium, site) as page:
+            assert f"The controller at {lonely.url} does not answer" in told(page)
+
+
+def test_it_fits_a_phone(chromium, site, worker):
+    with visiting(chromium, site, 390, 844) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing has to be scrolled sideways"
+        tops = [page.locator(part).bounding_box()["y"] for part in ("#figure", "#caption", "#explain", "#chat")]
+        assert tops == sorted(tops), "one column: the figure first, the answer last"
+
+
+def test_the_page_forbids_everything_from_elsewhere(site):
+    headers = httpx.get(site.url).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
