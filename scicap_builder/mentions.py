@@ -97,12 +97,17 @@ def parse_label(line: str) -> Label | None:
         return None
     found = match.groupdict()
     return Label(
-        text=re.sub(r"\s+", " ", match["label"]).strip(),
+        text=_tidy(match["label"], match["word"]),
         number=normal_number(match["number"], found.get("prefix") or ""),
         separator=re.sub(r"\s+", "", match["separator"]),
         panel=found.get("panel") or "",
         end=match.end(),
     )
+
+
+def _tidy(label: str, word: str) -> str:
+    """ "F I G U R E  3" -> "FIGURE 3"."""
+    return re.sub(r"\s+", " ", label.replace(word, re.sub(r"\s", "", word), 1)).strip()
 
 
 def normal_number(number: str, prefix: str = "") -> str:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from scicap_builder.mentions import Label, parse_label
 from scicap_builder.pdf.boxes import bounds, overlap_x
 from scicap_builder.pdf.layout import Style
-from scicap_builder.pdf.lines import Line
+from scicap_builder.pdf.lines import Line, in_rows
 from scicap_builder.pdf.page import Rect, is_bold
 
 OTHER_FLOAT = re.compile(
@@ -158,8 +158,8 @@ def caption_lines(
 ) -> tuple[Line, ...]:
     """`first` and the lines below it that belong to the caption: until the spacing, size or edge changes."""
     body = [first]
-    for line in sorted(lines, key=lambda entry: (entry.baseline, entry.box[0])):
-        if line.baseline <= body[-1].baseline - 1 or line in body:
+    for line in in_rows(lines):
+        if line.baseline < body[-1].baseline - 1 or line in body:
             continue
         if line.baseline - body[-1].baseline > 3 * max(first.size, line.size):
             break
@@ -173,17 +173,19 @@ def caption_lines(
 
 
 def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) -> bool:
-    last, first = body[-1], body[0]
+    """Whether `line` goes on with the caption `body`; scraps such as raised signs say nothing about spacing or size."""
+    last, first = next((entry for entry in reversed(body) if len(entry.text) > 3), body[-1]), body[0]
     box = bounds(entry.box for entry in body)
     if abs(line.baseline - last.baseline) < 0.3 * last.size:
-        return 0 <= line.box[0] - last.box[2] < 1.0 * last.size and abs(line.size - last.size) < 1
+        near = -0.5 * last.size <= line.box[0] - body[-1].box[2] < 1.0 * last.size
+        return near and (abs(line.size - last.size) < 1 or len(line.text) <= 3)
     step = line.baseline - last.baseline
     if len(body) == 1 and label_only:
         return step < 2.4 * last.size and overlap_x(box, line.box) > -2 * last.size and line.box[0] < box[2] + 20
     reference = body[1] if len(body) > 1 and label_only else last
     if abs(line.size - reference.size) > 0.08 * reference.size:
         return False
-    steps = [b.baseline - a.baseline for a, b in pairwise(body) if b.baseline - a.baseline > 2]
+    steps = [b.baseline - a.baseline for a, b in pairwise(body) if b.baseline - a.baseline > 0.6 * first.size]
     if label_only:
         steps = steps[1:]
     usual = min(steps) if steps else max(style.leading * line.size / style.size, 1.1 * line.size)

@@ -7,6 +7,7 @@ closer than a word space allows.
 import itertools
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from scicap_builder.mentions import parse_label
@@ -51,11 +52,22 @@ class Line(NamedTuple):
 
 
 def read_lines(page: Page) -> tuple[Line, ...]:
-    """The upright lines of a page, top to bottom. Margin line numbers and text drawn twice are left out."""
-    words = [w for w in drawn_once(page.words) if w.angle == 0 and _inside(w.box, page) and w.size > 1]
+    """The upright lines of a page, top to bottom. Margin line numbers, white text and text drawn twice are left out."""
+    words = [w for w in drawn_once(page.words) if w.angle == 0 and not w.white and _inside(w.box, page) and w.size > 1]
     runs = _merge_runs(_stream_runs(without_line_numbers(words, page.width)))
     lines = [make_line(run, page.number) for run in runs]
-    return tuple(sorted(lines, key=lambda line: (line.baseline, line.box[0])))
+    return tuple(in_rows(lines))
+
+
+def in_rows(lines: Iterable[Line]) -> list[Line]:
+    """Lines by row from the top, each row from the left; a row's pieces may differ a little in their baselines."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda entry: entry.baseline):
+        if rows and line.baseline - rows[-1][-1].baseline < 0.12 * line.size:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return [line for row in rows for line in sorted(row, key=lambda entry: entry.box[0])]
 
 
 def drawn_once(words: tuple[Word, ...]) -> list[Word]:

@@ -26,6 +26,8 @@ class Word(NamedTuple):
     """No space stands between this word and the one before it (a superscript, a change of font within a word)."""
     order: int
     """Place in the page's content stream."""
+    white: bool = False
+    """Printed in white: unseen on paper (old journals draw captions a second time so), a label on a dark picture."""
 
 
 class Graphic(NamedTuple):

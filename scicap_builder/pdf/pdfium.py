@@ -27,6 +27,8 @@ MAX_CHARS = 60_000
 """Per page. A dense page has 8,000 characters; a plot whose points are letters may have more, and none of them is prose."""
 MAX_OBJECTS = 60_000
 """Per page. About 0.1 s of work; the outline of a larger drawing is known long before."""
+WHITE = 253
+"""Level (0..255) of red, green and blue from which on text is white."""
 MAX_PARTS = 3000
 """Parts of one included drawing that are looked at to know what it shows; of larger drawings the outer box is taken."""
 MAX_DEPTH = 4
@@ -164,25 +166,22 @@ def _upright(
 def _turned(word: Word, turn: int, width: float, height: float) -> Word:
     box = turn_box(word.box, turn, width, height)
     angle = (word.angle - turn) % 360
-    return word._replace(box=box, angle=angle, baseline=_baseline_of(box, word.size, angle))
-
-
-def _baseline_of(box: Rect, size: float, angle: int) -> float:
-    """Baseline from an advance box: fonts reach about 0.2 em below it."""
-    depth = 0.21 * size
-    return {0: box[3] - depth, 90: box[2] - depth, 180: box[1] + depth, 270: box[0] + depth}[angle]
+    line = (word.baseline, word.baseline, word.baseline, word.baseline)
+    x, y, _, _ = turn_box(line, turn, width, height)
+    return word._replace(box=box, angle=angle, baseline=y if angle % 180 == 0 else x)
 
 
 class _Style:
     """Font, size and direction of one text object, and whether it shows."""
 
-    __slots__ = ("angle", "font", "hidden", "size", "source")
+    __slots__ = ("angle", "font", "hidden", "size", "source", "white")
 
-    def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool) -> None:
+    def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool, white: bool) -> None:
         self.source, self.font, self.size, self.angle, self.hidden = source, font, size, angle, hidden
+        self.white = white
 
 
-_NO_STYLE = _Style(0, "", 0.0, 0, hidden=False)
+_NO_STYLE = _Style(0, "", 0.0, 0, hidden=False, white=False)
 
 
 def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: _Style) -> _Style:
@@ -198,12 +197,18 @@ def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: _S
         size *= math.hypot(matrix.c, matrix.d)
         turned += math.degrees(math.atan2(matrix.b, matrix.a))
     angle = round(turned / 90) * 90 % 360
-    return _Style(source, _font_name(thing, fonts), abs(size), angle, hidden=bool(thing) and _is_hidden(thing))
+    font = _font_name(thing, fonts)
+    return _Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
+
+
+def _is_white(text: Any, index: int) -> bool:
+    parts = [ctypes.c_uint() for _ in range(4)]
+    return bool(raw.FPDFText_GetFillColor(text, index, *parts)) and min(part.value for part in parts[:3]) >= WHITE
 
 
 def _is_hidden(thing: Any) -> bool:
     """Whether a clip path hides an object: figures that are cut out of whole pages bring the text of those pages along."""
-    clips = list(_clip_paths(thing))
+    clips = list(_clip_paths(thing)) if thing else []
     if not clips:
         return False
     box = _clipped_bounds(thing, clip=False)
@@ -230,7 +235,7 @@ def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word],
     """All words of a page in content order, and whether the page holds more than MAX_CHARS."""
     total = raw.FPDFText_CountChars(text)
     builder = _WordBuilder(frame)
-    rect = raw.FS_RECTF()
+    rect, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
     get_box, get_unicode = raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetUnicode
     style = _NO_STYLE
     height = -1.0
@@ -254,7 +259,10 @@ def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word],
             code = _astral(code, get_unicode(text, index + 1)) if code < 0xDC00 and index + 1 < total else 0
             if not code:
                 continue
-        builder.add("-" if code in (2, 0xAD) else chr(code), rect.left, rect.bottom, rect.right, rect.top, style)
+        letter = "-" if code in (2, 0xAD) else chr(code)
+        if builder.add(letter, rect.left, rect.bottom, rect.right, rect.top, style):
+            raw.FPDFText_GetCharOrigin(text, index, x, y)
+            builder.origin = (x.value, y.value)
     return builder.done(), total > MAX_CHARS
 
 
@@ -274,11 +282,14 @@ class _WordBuilder:
         self._style = _NO_STYLE
         self._glued = False
         self._spaced = True
+        self.origin = (0.0, 0.0)
+        """Where the baseline of the word begins, in PDF user space."""
 
     def space(self) -> None:
         self._spaced = True
 
-    def add(self, letter: str, x0: float, y0: float, x1: float, y1: float, style: _Style) -> None:
+    def add(self, letter: str, x0: float, y0: float, x1: float, y1: float, style: _Style) -> bool:
+        """Take one character; True if it begins a word, whose `origin` is to be set then."""
         box = self._box
         if self._letters and not self._spaced:
             last = self._style
@@ -288,7 +299,7 @@ class _WordBuilder:
                 self._letters.append(letter)
                 box[0], box[1] = min(box[0], x0), min(box[1], y0)
                 box[2], box[3] = max(box[2], x1), max(box[3], y1)
-                return
+                return False
             self._close()
             self._glued = near
         else:
@@ -298,6 +309,7 @@ class _WordBuilder:
         self._box = [x0, y0, x1, y1]
         self._style = style
         self._spaced = False
+        return True
 
     def _near(self, x0: float, y0: float, x1: float, y1: float, style: _Style) -> bool:
         """Whether a character follows the word at once, on the same line (or raised or lowered against it)."""
@@ -314,17 +326,19 @@ class _WordBuilder:
         # the letters of a ligature all have the box of the ligature
         inside = x0 >= box[0] - 0.1 and x1 <= box[2] + 0.1
         limit = WORD_GAP if style.font == last.font else FONT_CHANGE_GAP
-        return (-0.6 * size < gap < limit * size or inside) and overlap > 0.2 * size
+        # some fonts give a hyphen a box without height
+        return (-0.6 * size < gap < limit * size or inside) and overlap > min(0.2 * size, 0.5 * min(x1 - x0, y1 - y0))
 
     def _close(self) -> None:
         if not self._letters:
             return
         box = self._frame.box(*self._box)
         style = self._style
-        baseline = _baseline_of(box, style.size, style.angle)
+        x, y, _, _ = self._frame.box(*self.origin, *self.origin)
+        baseline = y if style.angle % 180 == 0 else x
         text = "".join(self._letters)
         self._words.append(
-            Word(text, box, style.size, style.font, baseline, style.angle, self._glued, len(self._words))
+            Word(text, box, style.size, style.font, baseline, style.angle, self._glued, len(self._words), style.white)
         )
         self._letters = []
 

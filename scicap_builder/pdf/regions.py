@@ -254,7 +254,7 @@ def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -
     if side in ("left", "right"):
         return _room_beside(caption, side, (left, right), obstacles, text)
     room = _room_upright(caption, side, (left, right), obstacles, text)
-    wide = [d for d in text.drawings if overlap_x(d, room) > 0 and overlap_y(d, room) > 0.8 * (d[3] - d[1]) and _crosses(d, room)]
+    wide = [d for d in text.drawings if overlap_y(d, room) > 0.8 * (d[3] - d[1]) and _crosses(d, room)]
     if wide and len(text.columns) > 1:
         union = bounds(wide)
         wider = _room_upright(caption, side, (min(left, union[0]), max(right, union[2])), obstacles, text)
@@ -264,7 +264,10 @@ def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -
 
 
 def _crosses(drawing: Rect, room: Rect) -> bool:
-    return (drawing[0] < room[0] - 5 or drawing[2] > room[2] + 5) and area(drawing) > MIN_PICTURE
+    """Whether a drawing of some size stands in the room with a good part and reaches out of it."""
+    if area(drawing) < MIN_PICTURE or overlap_x(drawing, room) < 0.25 * (drawing[2] - drawing[0]):
+        return False
+    return drawing[0] < room[0] - 5 or drawing[2] > room[2] + 5
 
 
 def _room_upright(
