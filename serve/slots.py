@@ -6,7 +6,8 @@ whatever becomes of the connection (FastChat loses slots on some disconnects: #2
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing
 from typing import Any, TypeVar
 
 from llava_graph.errors import ServeError
@@ -54,7 +55,7 @@ class Slots:
 _DONE = object()
 
 
-async def stream_from_thread(start: Callable[[threading.Event], Iterator[T]], slots: Slots) -> AsyncGenerator[T]:
+async def stream_from_thread(start: Callable[[threading.Event], Generator[T]], slots: Slots) -> AsyncGenerator[T]:
     """Run `start(stopping)` in a thread under a slot and yield what it yields; when we fall behind, only the newest.
 
     `stopping` is set when this generator ends for whatever reason: the client has gone, or the answer is complete.
@@ -107,7 +108,7 @@ class _Mailbox:
 
 
 def _work(
-    start: Callable[[threading.Event], Iterator[Any]],
+    start: Callable[[threading.Event], Generator[Any]],
     stopping: threading.Event,
     mail: _Mailbox,
     loop: asyncio.AbstractEventLoop,
@@ -122,10 +123,11 @@ def _work(
 
     failure: Exception | None = None
     try:
-        for step in start(stopping):
-            post(mail.put, step)
-            if stopping.is_set():
-                break
+        with closing(start(stopping)) as steps:
+            for step in steps:
+                post(mail.put, step)
+                if stopping.is_set():
+                    break
     except Exception as error:  # noqa: BLE001  (it is raised again in the request that waits for it)
         failure = error
     finally:

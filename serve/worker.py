@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -97,7 +97,7 @@ class Worker:
             )
         return request
 
-    def _generate(self, request: GenerateRequest, stopping: threading.Event) -> Iterator[Step]:
+    def _generate(self, request: GenerateRequest, stopping: threading.Event) -> Generator[Step]:
         """In the thread: images are decoded under the slot too, so that memory is bounded."""
         images = [
             open_image(image_bytes(image, index), where=f"images[{index}]")

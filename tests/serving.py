@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from PIL import Image
 
 from llava_graph.images import encode_png
@@ -19,6 +20,8 @@ from serve.registry import Registry
 from serve.servers import Server, bind
 from serve.worker import WorkerOptions, create_worker
 
+HTTP = httpx.Client(timeout=10, trust_env=False)
+"""One client for all tests: making one reads the certificates, which takes longer than most tests."""
 WORDS = ["The", "curve", "rises", "and", "then", "it", "stays", "flat", "until", "the", "end", "."]
 
 
@@ -56,18 +59,20 @@ class ScriptedEngine:
             self.sizes += [image.size for image in images]
             self.running += 1
             self.most_running = max(self.most_running, self.running)
+        ended = False
         try:
             for count in range(len(self.words) + 1):
                 if self.fail_with and count == self.fail_at:
+                    ended = True
                     raise self.fail_with
                 ended = count == len(self.words)
                 yield Step(" ".join(self.words[:count]), Usage(7, count), "stop" if ended else None)
-                if stopping.wait(self.pause) and not ended:
-                    self.cancelled += 1
+                if stopping.wait(self.pause):
                     return
         finally:
             with self.lock:
                 self.running -= 1
+                self.cancelled += not ended
 
 
 @contextmanager

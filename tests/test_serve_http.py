@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -11,13 +12,13 @@ import pytest
 from llava_graph.errors import InputError
 from serve.protocol import Registration, WorkerStatus
 from serve.registry import Registry
-from tests.serving import ScriptedEngine, b64, eventually, png, running_controller, running_worker
+from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
 
 SENTENCE = "The curve rises and then it stays flat until the end ."
 
 
 def post(url, path, **body):
-    return httpx.post(url + path, json=body, timeout=10)
+    return HTTP.post(url + path, json=body)
 
 
 def chunks(response):
@@ -47,7 +48,7 @@ def test_a_stream_is_cumulative_json_ended_by_nul(worker, engine):
     steps = chunks(post(worker.url, "/worker_generate_stream", model="scripted", prompt="Q:", echo=False))
     texts = [step["text"] for step in steps]
     assert len(texts) > 3
-    assert all(later.startswith(earlier) for earlier, later in zip(texts, texts[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
     assert steps[-1] == {
         "text": SENTENCE,
         "error_code": 0,
@@ -134,9 +135,9 @@ def test_a_bad_request_hears_the_real_reason(worker, body, code, said):
 
 
 def test_no_json_and_too_much_of_it_are_refused(worker, controller):
-    assert httpx.post(worker.url + "/worker_generate_stream", content=b"{").status_code == 400
-    assert httpx.post(worker.url + "/worker_generate_stream", content=b"[" * 100_000).status_code == 400
-    huge = httpx.post(controller.url + "/register_worker", content=b" " * (2 * 2**20))
+    assert HTTP.post(worker.url + "/worker_generate_stream", content=b"{").status_code == 400
+    assert HTTP.post(worker.url + "/worker_generate_stream", content=b"[" * 100_000).status_code == 400
+    huge = HTTP.post(controller.url + "/register_worker", content=b" " * (2 * 2**20))
     assert (huge.status_code, huge.json()["error_code"]) == (400, 40001)
 
 
@@ -175,7 +176,7 @@ def test_no_slot_is_lost_in_a_hundred_aborted_requests(worker, engine):
     engine.words, engine.pause = ("word",) * 1000, 0.005
 
     def abort(number):
-        with httpx.stream("POST", worker.url + "/worker_generate_stream", json={"prompt": "Q"}) as response:
+        with HTTP.stream("POST", worker.url + "/worker_generate_stream", json={"prompt": "Q"}) as response:
             for _ in response.iter_bytes():
                 time.sleep(0.001 * (number % 7))
                 return
@@ -214,7 +215,7 @@ def test_a_worker_registers_and_is_found(controller, engine):
         assert post(controller.url, "/list_language_models").json() == {"models": []}
         assert post(controller.url, "/get_worker_address", model="figures").json() == {"address": worker.url}
         assert post(controller.url, "/get_worker_address", model="other").json() == {"address": ""}
-        assert httpx.get(controller.url + "/test_connection").json() == "success"
+        assert HTTP.get(controller.url + "/test_connection").json() == "success"
         assert post(controller.url, "/worker_get_status").json()["model_names"] == ["figures", "figures-7b"]
         assert post(controller.url, "/refresh_all_workers").json() is None
 
@@ -232,7 +233,7 @@ def test_a_client_that_leaves_the_controller_stops_the_worker_behind_it(controll
     with running_worker(engine, controller.url):
         eventually(lambda: post(controller.url, "/list_models").json()["models"])
         body = {"model": "scripted", "prompt": "Q"}
-        with httpx.stream("POST", controller.url + "/worker_generate_stream", json=body) as response:
+        with HTTP.stream("POST", controller.url + "/worker_generate_stream", json=body) as response:
             next(response.iter_bytes())
         eventually(lambda: engine.cancelled == 1 and not engine.running)
 
@@ -307,11 +308,11 @@ def test_registration_needs_the_token_where_there_is_one():
     registration["worker_status"] = {"model_names": ["m"], "speed": 1, "queue_length": 0}
     with running_controller(token="s3cret") as controller:
         url = controller.url + "/register_worker"
-        assert httpx.post(url, json=registration).json()["error_code"] == 40101
-        wrong = httpx.post(url, json=registration, headers={"Authorization": "Bearer wrong"})
+        assert HTTP.post(url, json=registration).json()["error_code"] == 40101
+        wrong = HTTP.post(url, json=registration, headers={"Authorization": "Bearer wrong"})
         assert (wrong.status_code, wrong.json()["error_code"]) == (401, 40102)
         assert post(controller.url, "/list_models").json() == {"models": []}
-        right = httpx.post(url, json=registration, headers={"Authorization": "Bearer s3cret"})
+        right = HTTP.post(url, json=registration, headers={"Authorization": "Bearer s3cret"})
         assert (right.status_code, right.json()) == (200, None)
         assert post(controller.url, "/list_models").json() == {"models": ["m"]}
 
@@ -328,7 +329,7 @@ def test_without_a_token_no_stranger_can_register(controller):
 
 def test_a_web_page_cannot_talk_to_controller_or_worker(controller, worker):
     for url in (controller.url + "/register_worker", worker.url + "/worker_generate_stream"):
-        response = httpx.post(url, content=b"{}", headers={"Origin": "http://evil.example"})
+        response = HTTP.post(url, content=b"{}", headers={"Origin": "http://evil.example"})
         assert (response.status_code, response.json()["error_code"]) == (401, 40103)
 
 

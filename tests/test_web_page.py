@@ -6,14 +6,13 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from llava_graph.images import encode_png
 from serve.servers import Server, bind
 from serve.web import WebOptions, create_web
-from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
+from tests.serving import HTTP, ScriptedEngine, eventually, png, running_controller, running_worker
 
 pytestmark = pytest.mark.browser
 
@@ -124,7 +123,7 @@ def figure() -> dict:
 
 
 def models(controller) -> list[str]:
-    return httpx.post(controller.url + "/list_models").json()["models"]
+    return HTTP.post(controller.url + "/list_models").json()["models"]
 
 
 def upload(data: bytes, name: str = "figure.png", kind: str = "image/png") -> dict:
@@ -317,7 +316,7 @@ def test_it_fits_a_phone(chromium, site, worker):
 
 
 def test_the_page_forbids_everything_from_elsewhere(site):
-    headers = httpx.get(site.url).headers
+    headers = HTTP.get(site.url).headers
     policy = headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy

@@ -1,0 +1,98 @@
+"""The command as people start it: flags of FastChat's and LLaVA's READMEs, busy ports, and an end that leaves nothing behind."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from llava_graph.errors import InputError
+from serve.cli import app
+from serve.guard import TOKEN_VARIABLE, require_token_off_loopback
+from tests.serving import HTTP
+from tests.tiny_model import build_tiny_model
+
+COMMAND = (sys.executable, "-m", "serve.cli")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def test_all_of_it_starts_serves_a_page_and_ends_at_ctrl_c(model):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*COMMAND, "all", "--port", "0", "--model-path", str(model), "--device", "cpu"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            url = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), process.stderr.read()
+            assert "LLaVA-Graph" in HTTP.get(url).text
+            busy = subprocess.run(
+                [*COMMAND, "all", "--port", url.rsplit(":", 1)[1]],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert busy.returncode == 2
+            (line,) = busy.stderr.strip().splitlines()
+            assert re.search(r"error: port \d+ is busy.*PORT=\d+ make demo.*--port", line)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(20) == 0
+            assert "Traceback" not in process.stderr.read()
+            with pytest.raises(ProcessLookupError):
+                os.killpg(process.pid, 0)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "controller --host 127.0.0.1 --port 10000 --dispatch-method lottery",
+        "worker --host 127.0.0.1 --controller http://localhost:10000 --port 40000 --worker http://localhost:40000 "
+        "--model-path x --multi-modal --model-name a --device cpu",
+        "worker --controller-address http://a --worker-address http://b --model-names a,b --limit-worker-concurrency 3 "
+        "--no-register --conv-template vicuna_v1",
+        "worker --limit-model-concurrency 3",
+        "web --controller http://localhost:10000 --model-list-mode reload --concurrency-count 10",
+        "web --controller-url http://localhost:21001 --model-list-mode once --port 7860",
+        "all --port 7860 --model-path x",
+    ],
+)
+def test_the_flags_of_the_published_readmes_are_understood(words):
+    # The help comes only when every flag before it was understood.
+    understood = CliRunner().invoke(app, [*words.split(), "--help"])
+    assert understood.exit_code == 0, understood.output
+    misspelled = CliRunner().invoke(app, [*words.split(), "--no-such-flag", "--help"])
+    assert misspelled.exit_code == 2
+
+
+def test_an_unknown_choice_is_named():
+    result = CliRunner().invoke(app, ["controller", "--dispatch-method", "fastest"])
+    assert result.exit_code == 2
+    assert "lottery" in result.output
+
+
+def test_a_controller_that_others_can_reach_needs_a_token(monkeypatch):
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    result = CliRunner().invoke(app, ["controller", "--host", "0.0.0.0", "--port", "0"])
+    assert isinstance(result.exception, InputError)
+    assert TOKEN_VARIABLE in str(result.exception)
+    require_token_off_loopback("0.0.0.0", "secret")
+    require_token_off_loopback("::1", "")
+
+
+def test_a_port_is_taken_before_a_model_is_loaded():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["worker", "--port", port, "--model-path", "/no/such/folder"])
+    assert "is busy" in str(result.exception)
