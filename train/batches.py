@@ -165,12 +165,16 @@ def group_by_length(
 
 @dataclass(frozen=True)
 class Collator:
-    """Pads on the right: ids with `pad_id`, labels with -100; images are stacked in the order of their samples."""
+    """Pads on the right: ids with `pad_id`, labels with -100; images are stacked in the order of their samples.
+
+    `logits_to_keep` (positions,) tells the model to compute logits only where some sample has an answer: most of a
+    prompt is image and context, and logits over the vocabulary are the largest tensor of a step.
+    """
 
     pad_id: int
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """{"input_ids", "attention_mask", "labels": (batch, longest); "pixel_values": (images, 3, H, W) if there are any}"""
+        """input_ids, attention_mask, labels: (batch, longest); pixel_values: (images, 3, H, W) if there are any."""
         longest = max(len(item["input_ids"]) for item in items)
 
         def padded(name: str, filler: int) -> torch.Tensor:
@@ -183,7 +187,28 @@ class Collator:
             "attention_mask": (torch.arange(longest)[None, :] < lengths[:, None]).long(),
             "labels": padded("labels", IGNORE_INDEX),
         }
+        batch["logits_to_keep"] = answer_positions(batch["labels"])
         pixels = [item["pixels"] for item in items if item["pixels"] is not None]
         if pixels:
             batch["pixel_values"] = torch.stack(pixels)
         return batch
+
+
+def answer_positions(labels: torch.Tensor) -> torch.Tensor:
+    """(batch, length) labels -> (positions,) from which some sample predicts a token of an answer."""
+    return (labels[:, 1:] != IGNORE_INDEX).any(dim=0).nonzero()[:, 0]
+
+
+def answer_loss(
+    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+) -> torch.Tensor:
+    """Cross entropy over the answers alone, in float32.
+
+    `outputs.logits` (batch, positions, vocabulary) stand at `answer_positions(labels)`. Divided by `num_items_in_batch`,
+    the answer tokens of all accumulated batches, or by those of this batch.
+    """
+    targets = labels[:, answer_positions(labels) + 1]
+    wanted = targets != IGNORE_INDEX
+    logits = outputs.logits[wanted].float()
+    total = torch.nn.functional.cross_entropy(logits, targets[wanted], reduction="sum")
+    return total / (wanted.sum() if num_items_in_batch is None else num_items_in_batch)

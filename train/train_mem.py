@@ -154,7 +154,7 @@ def write_plan(
 
 def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> Trainer:
     """transformers' Trainer with our order of samples and our learning rates."""
-    from train.batches import Collator
+    from train.batches import Collator, answer_loss
     from train.trainer import FigureTrainer
 
     evaluated = command.data.eval_split
@@ -165,6 +165,7 @@ def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -
         eval_dataset=open_data(command, loaded, evaluated)[1] if evaluated else None,
         data_collator=Collator(loaded.tokenizer.pad_token_id),
         processing_class=loaded.processor,
+        compute_loss_func=answer_loss,
     )
 
 
