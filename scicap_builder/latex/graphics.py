@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from scicap_builder.latex.tokens import VERBATIM, brace_pairs, group_at, option_at
 
-TEXT_WIDTH_PT = 470.0
-"""Text width that lengths in cm and the like are measured against: most one-column pages have 430-510 pt."""
+TEXT_WIDTH_BP = 468.0
+"""Text width that lengths in cm and the like are measured against: most one-column pages have 430-510."""
 MAX_GRAPHICS = 60
 """Pictures in one float; real ones have at most about 50 small ones."""
 _COMMANDS = re.compile(
@@ -17,22 +17,15 @@ _COMMANDS = re.compile(
     r"|(?P<row>\\\\|\\newline|\\par\b|\\linebreak|\n[ \t]*\n|\\gridline|\\end\s*\{(?:center|tabular)\})"
     r"|\\begin\s*\{(?P<box>minipage|subfigure|subcaptionblock|subfloat|subtable)\*?\}(?:\s*\[[^\]]*\])*\s*\{(?P<boxwidth>[^{}]*)\}"
     r"|\\end\s*\{(?P<boxend>minipage|subfigure|subcaptionblock|subfloat|subtable)\*?\}"
-    r"|(?P<drawn>\\begin\s*\{(?:tikzpicture|pgfpicture|picture|axis|circuitikz|forest|pspicture|psfrags|algorithmic|lstlisting|tikzcd)\*?\}|\\(?:tikz|feynmandiagram|begin\{overpic\})(?![A-Za-z@]))"
+    r"|(?P<drawn>\\begin\s*\{(?:tikzpicture|pgfpicture|picture|axis|circuitikz|forest|pspicture|algorithmic|"
+    r"lstlisting|tikzcd)\*?\}|\\(?:tikz|feynmandiagram|begin\{overpic\})(?![A-Za-z@]))"
 )
 _LENGTH = re.compile(
     r"([\d.]*)\s*(\\(?:text|line|column|h|page|paper)(?:width|size)|\\columnwidth|cm|mm|in|pt|bp|em|pc|truein|truecm)"
 )
-_POINTS = {
-    "cm": 28.45,
-    "mm": 2.845,
-    "in": 72.27,
-    "pt": 1.0,
-    "bp": 1.004,
-    "em": 10.0,
-    "pc": 12.0,
-    "truein": 72.27,
-    "truecm": 28.45,
-}
+_BP = {"cm": 28.346, "mm": 2.8346, "in": 72.0, "pt": 0.99626, "bp": 1.0, "em": 10.0, "pc": 11.955}
+_BP |= {"truein": 72.0, "truecm": 28.346}
+"""Lengths in bp, the point of PDF and EPS: 1/72 inch. An em is that of 10-pt text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +119,7 @@ def _share(length: str) -> float:
     if match is None:
         return 0.0
     value = _number(match[1]) if match[1] else 1.0
-    return value * _POINTS[match[2]] / TEXT_WIDTH_PT if match[2] in _POINTS else value
+    return value * _BP[match[2]] / TEXT_WIDTH_BP if match[2] in _BP else value
 
 
 def _number(text: str) -> float:
@@ -139,5 +132,5 @@ def _trim(text: str) -> tuple[float, float, float, float] | None:
     numbers = re.findall(r"(-?\d*\.?\d+)\s*(cm|mm|in|pt|bp)?", text)
     if len(numbers) != 4:
         return None
-    left, bottom, right, top = (_number(value) * _POINTS.get(unit, 1.0) for value, unit in numbers)
+    left, bottom, right, top = (_number(value) * _BP.get(unit, 1.0) for value, unit in numbers)
     return left, bottom, right, top

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,7 +13,7 @@ from PIL import Image
 
 from llava_graph.errors import ImageError
 from llava_graph.images import encode_png, open_image
-from scicap_builder.latex.graphics import TEXT_WIDTH_PT, Graphic
+from scicap_builder.latex.graphics import TEXT_WIDTH_BP, Graphic
 
 MAX_SIDE_PX = 3000
 """The long side of a delivered picture: readable to the last tick at any model's input size, and a few MB at most."""
@@ -137,12 +138,15 @@ def _eps_to_pdf(data: bytes, where: str) -> bytes:
             f"-sOutputFile={target}",
             str(source),
         ]
+        # SAFER lets a program read, write and delete all of the temporary directory: it gets one of its own.
+        own = {"TMPDIR": folder, "TEMP": folder, "TMP": folder, "HOME": folder, "PATH": os.environ.get("PATH", "")}
         try:
             subprocess.run(
                 command,
                 check=True,
                 timeout=GHOSTSCRIPT_SECONDS,
                 cwd=folder,
+                env=own,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
             )
@@ -173,7 +177,7 @@ def _width_share(image: Image.Image, graphic: Graphic, dpi: int) -> float:
     """How much of the text width a picture takes: as the paper says, else by its natural size."""
     if graphic.width > 0.02:
         return min(graphic.width, 1.0)
-    return min(1.0, max(0.05, image.width * 72 / dpi / TEXT_WIDTH_PT))
+    return min(1.0, max(0.05, image.width * 72 / dpi / TEXT_WIDTH_BP))
 
 
 def _stack(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
