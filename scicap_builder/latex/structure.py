@@ -3,34 +3,13 @@
 import re
 from dataclasses import dataclass, field
 
-from scicap_builder.latex.counters import SECTIONS, Counters, as_style
+from scicap_builder.latex.counters import Counters, as_style
 from scicap_builder.latex.equations import EQUATION_ENVIRONMENTS, number_equations
-from scicap_builder.latex.floats import OTHER_FLOATS, PANELS, SUB_COMMANDS, SUB_ENVIRONMENTS, Caption, Float, float_kind
+from scicap_builder.latex.events import CAPTION_KINDS, EVENTS
+from scicap_builder.latex.floats import OTHER_FLOATS, PANELS, SUB_ENVIRONMENTS, Caption, Float, float_kind
 from scicap_builder.latex.references import Target
-from scicap_builder.latex.tokens import VERBATIM, brace_pairs, group_at, option_at
+from scicap_builder.latex.tokens import brace_pairs, group_at, option_at
 
-_EVENTS = re.compile(
-    VERBATIM + r"|\\(?P<edge>begin|end)\s*\{(?P<env>[^{}\\]*)\}"
-    r"|\\(?P<caption>caption|captionof|figcaption|tabcaption|topcaption|bottomcaption|tablecaption|tcaption|fcaption|captionbox)(?P<star>\*?)(?![A-Za-z@])"
-    rf"|\\(?P<sub>{'|'.join(sorted(SUB_COMMANDS))})\*?(?![A-Za-z@])"
-    rf"|\\(?P<section>{'|'.join(SECTIONS)})(?P<section_star>\*?)(?![A-Za-z@])"
-    r"|\\label\s*(?:\[[^\]]*\])?\s*\{(?P<label>[^{}]*)\}"
-    r"|\\(?P<count>setcounter|addtocounter)\s*\{\s*(?P<counter>[A-Za-z*]+)\s*\}\s*\{\s*(?P<value>-?\d+)\s*\}"
-    r"|\\(?P<step>refstepcounter|stepcounter)\s*\{\s*(?P<stepped>[A-Za-z*]+)\s*\}"
-    r"|\\(?P<within>numberwithin|counterwithin|counterwithout|@addtoreset)(?P<within_star>\*?)\s*\{(?P<child>[A-Za-z]+)\}\s*\{(?P<parent>[A-Za-z]+)\}"
-    r"|\\renewcommand\{\\(?P<format>the[A-Za-z]+|(?:figure|table)name)\}"
-    r"|\\newtheorem(?P<theorem>\*?)\s*\{"
-    r"|\\(?P<other>appendix|appendices|ContinuedFloat|item)(?![A-Za-z@])",
-    re.DOTALL,
-)
-
-_CAPTION_KINDS = {
-    "figcaption": "figure",
-    "fcaption": "figure",
-    "tabcaption": "table",
-    "tablecaption": "table",
-    "tcaption": "table",
-}
 MAX_SCOPES = 200
 """Environments within environments; beyond that they are not tracked."""
 
@@ -78,7 +57,7 @@ class _Walk:
 
     def run(self) -> None:
         position = 0
-        while match := _EVENTS.search(self.text, position):
+        while match := EVENTS.search(self.text, position):
             position = max(match.end(), self._event(match))
         for open_scope in self.scopes:
             if open_scope.float is not None and open_scope.float.end < 0:
@@ -205,7 +184,7 @@ class _Walk:
         if group is None:
             return 0
         holder = self._float()
-        kind = kind or _CAPTION_KINDS.get(command, "") or (holder.kind if holder else "")
+        kind = kind or CAPTION_KINDS.get(command, "") or (holder.kind if holder else "")
         if any(scope.panel for scope in self.scopes) and command == "caption":
             self._panel_labels(group[0], next(scope.panel for scope in reversed(self.scopes) if scope.panel))
             return group[1]
