@@ -109,9 +109,14 @@ def flat(figure: Figure) -> dict[str, str | int]:
     """The record as texts and numbers, lists as JSON text: `datasets` guesses types file by file and refuses folders whose
     files differ, as they would wherever a list is empty or a page unknown (0 here)."""
     row, paper = without_pixels(figure), figure.paper
-    scalars = {name: value for name, value in row.items() if isinstance(value, str | int)}
+    scalars: dict[str, str | int] = {name: value for name, value in row.items() if isinstance(value, str | int)}
     lists = {name: json.dumps(row[name], ensure_ascii=False) for name in ("mentions", "ocr", "turns", "table")}
-    about = {"paper_id": paper.id, "title": paper.title, "abstract": paper.abstract, "page": paper.page or 0}
+    about: dict[str, str | int] = {
+        "paper_id": paper.id,
+        "title": paper.title,
+        "abstract": paper.abstract,
+        "page": paper.page or 0,
+    }
     return {**scalars, **about, "first_mention": figure.first_mention, **lists}
 
 

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from llava_graph.errors import FetchError, ImageError, InputError, MissingExtra, PaperError, did_you_mean
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import Dropped, Figure, OcrLine, Paper, split_of
+from scicap_builder.loose_tex import stage
 from scicap_builder.obtain import ROUTES, obtain
 from scicap_builder.papers import PaperFiles, paper_at
 from scicap_builder.reading import FoundFigure, PaperReading
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 KEPT_FORMATS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How PNG and JPEG begin: such bytes stay as they are, anything else becomes PNG."""
 NO_OCR = "none"
+_ONE_AT_A_TIME = threading.Lock()
+"""PDFium may be used by one thread of a process only; a web page opens papers from many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,8 @@ def open_paper(
         raise found
     if isinstance(found, Dropped):
         raise PaperError(found.detail, reason=found.reason, where=found.item)
-    return read_paper(found, options, readers or default_readers())
+    with _ONE_AT_A_TIME:
+        return read_paper(found, options, readers or default_readers())
 
 
 def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperRecords:
@@ -162,7 +167,7 @@ def _open_source(source: Path, folder: Path, readers: Readers) -> tuple[Path | N
     if source.is_dir():
         return source, None
     if source.suffix.lower() in (".tex", ".ltx"):
-        return source.parent, None
+        return stage(source, folder), None
     unpacked = readers.unpack(source, folder)
     if unpacked.kind == "tex":
         return unpacked.root, None

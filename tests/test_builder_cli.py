@@ -10,7 +10,9 @@ from arxiv_server import Submission, serving, tar_gz
 
 from llava_graph.command import run
 from llava_graph.dataset import read_dataset, read_dropped
+from scicap_builder.arxiv_id import parse_arxiv_id
 from scicap_builder.cli import app
+from scicap_builder.fetch import ArxivClient, FetchOptions
 
 TEX = r"""\documentclass{article}
 \usepackage{graphicx}
@@ -104,15 +106,20 @@ def built(tmp_path_factory, png):
     folder = tmp_path_factory.mktemp("cli")
     (folder / "one.pdf").write_bytes(PAGE)
     (folder / "two.tar.gz").write_bytes(tar_gz({"main.tex": TEX.encode(), "line.png": png}))
-    lines = ["one.pdf", "two.tar.gz", "1706.03762", "1706.37"]
+    lines = ["one.pdf", "two.tar.gz", "1706.03762v2", "1706.37"]
     (folder / "ids.txt").write_text("\n".join(lines))
-    paper = Submission(
-        base="1706.03762", latest=2, title="Fetched", sources={2: tar_gz({"p.tex": TEX.encode(), "line.png": png})}
-    )
+    source = tar_gz({"p.tex": TEX.encode(), "line.png": png})
+    paper = Submission(base="1706.03762", latest=2, title="Fetched", sources={2: source}, pdfs={2: PAGE})
     with serving([paper]) as server:
-        options = ("--base-url", server.url, "--cache", folder / "cache", "--route", "auto", "--ocr", "none")
-        paper.pdfs[2] = PAGE
-        text = run_process("build", "--papers", "ids.txt", "--out", "out", "--workers", "2", *options, cwd=folder)
+        # Fetched here without the pauses, so that the command finds all of it in its cache.
+        with ArxivClient(FetchOptions(base_url=server.url, cache=folder / "cache", delay_s=0)) as client:
+            [about] = client.metadata([parse_arxiv_id("1706.03762v2")]).values()
+            for ask in (client.licence, client.source, client.pdf):
+                ask(about.id)
+        asked = len(server.seen)
+        options = ("--base-url", server.url, "--cache", folder / "cache", "--ocr", "none", "--workers", 2)
+        text = run_process("build", "--papers", "ids.txt", "--out", "out", *options, cwd=folder)
+        assert len(server.seen) == asked
     return folder, text
 
 
@@ -126,6 +133,17 @@ def test_build_says_what_it_did(built):
     assert all("the error falls with every step" in figure.first_mention for figure in figures.values())
     assert figures["arxiv:1706.03762v2#fig1"].paper.title == "Fetched"
     assert [item.item for item in read_dropped(folder / "out")] == ["ids.txt:4"]
+
+
+def test_a_tex_file_among_other_papers_is_read_itself(here, command, png):
+    for name in ("other/main.tex", "main.tex", "mine.tex"):
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(TEX.replace("Error over", f"{name.replace('/', ' of ')}: error over"))
+    (here / "line.png").write_bytes(png)
+    before = sorted(here.rglob("*"))
+    command("build", "--papers", "mine.tex", "--out", "out", "--ocr", "none")
+    assert [figure.caption for figure in read_dataset(here / "out")] == ["mine.tex: error over steps."]
+    assert [path for path in sorted(here.rglob("*")) if here / "out" not in (path, *path.parents)] == before
 
 
 def test_show(built, command):
