@@ -12,7 +12,10 @@ MAX_RANGE = 60
 """A range "Figs. 2–90" longer than this is taken as its two ends: no paper cites 60 figures at once, but OCR misreads do."""
 
 _DASH = r"[-‐‑‒–—−]"
-WORD = r"(?:F[\s]?I[\s]?G[\s]?U[\s]?R[\s]?E[\s]?S?|Figures?|figures?|F[\s]?I[\s]?G[\s]?S?|Figs?|figs?)\b|(?:Figure|Fig|fig|FIG|FIGURE)s?(?=[\dS])"
+WORD = (
+    r"(?:F[\s]?I[\s]?G[\s]?U[\s]?R[\s]?E(?:\s?S)?|Figures?|figures?|F[\s]?I[\s]?G(?:\s?S)?|Figs?|figs?)\b|"
+    r"(?:Figure|Fig|fig|FIG|FIGURE)s?(?=[\dS])"
+)
 """The word of a figure label or citation, letter-spaced small caps included; also glued to its number ("Fig3")."""
 
 _ROMAN = r"(?:X{0,3}(?:IX|IV|V?I{1,3}|V|X(?![IVX])))(?![A-Za-z])"
@@ -36,7 +39,7 @@ _LABEL = re.compile(
     rf"(?P<panel>[A-Za-z](?![A-Za-z]))?)\s*(?P<separator>\)?\s*(?:[.:|•–—‒]|-(?=\s)|\))*)\s*",
     re.I,
 )
-_LABEL_AFTER = re.compile(rf"^\s*(?P<label>(?P<number>S\d{{1,3}})\s+(?P<word>Fig(?:ure)?))\s*(?P<separator>[.:|]?)\s*")
+_LABEL_AFTER = re.compile(r"^\s*(?P<label>(?P<number>S\d{1,3})\s+(?P<word>Fig(?:ure)?))\s*(?P<separator>[.:|]?)\s*")
 
 _NAME = r"(?:[A-Z][\w'’\-]+(?:\s+(?:et\s+al\.?|(?:and|&)\s+[A-Z][\w'’\-]+))?)"
 _FOREIGN_AFTER = re.compile(
@@ -61,7 +64,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The label at the start of a caption: "Fig. 3 |" -> text "Fig. 3", number "3", separator "|", end = where the caption begins."""
+    """The label at the start of a caption: "Fig. 3 | A map" -> text "Fig. 3", number "3", separator "|", end 9."""
 
     text: str
     number: str

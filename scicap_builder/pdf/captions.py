@@ -89,7 +89,9 @@ def _other_floats(pages: Sequence[Sequence[Line]], style: Style) -> Iterator[Sta
 
 def _listed(starts: Sequence[Start]) -> set[Line]:
     """Lines of a list of figures: labels that follow each other line by line leave no room for figures."""
-    lines = sorted((start.line for start in starts), key=lambda line: (line.page, round(line.box[0] / 8), line.baseline))
+    lines = sorted(
+        (start.line for start in starts), key=lambda line: (line.page, round(line.box[0] / 8), line.baseline)
+    )
     listed: set[Line] = set()
     for a, b in pairwise(lines):
         if a.page == b.page and abs(a.box[0] - b.box[0]) < 3 and 0 < b.baseline - a.baseline < LIST_STEP * b.size:
@@ -193,10 +195,10 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
         return False
     if overlap_x(box, line.box) < 0.6 * min(line.width, box[2] - box[0]):
         return False
-    return not _resumes(body, last, line, first, style)
+    return not _resumes(body, last, line, style)
 
 
-def _resumes(body: list[Line], last: Line, line: Line, first: Line, style: Style) -> bool:
+def _resumes(body: list[Line], last: Line, line: Line, style: Style) -> bool:
     """Whether the running text begins again at `line`: after a short last line, in the fonts of the running text."""
     box = bounds(entry.box for entry in body)
     if line.bold and not any(entry.bold for entry in body) and line.size >= style.size - 0.2:
@@ -216,8 +218,7 @@ def _caption(start: Start, body: tuple[Line, ...]) -> Caption:
 def join_lines(lines: Sequence[str], vocabulary: frozenset[str] = frozenset()) -> str:
     """Lines -> one string; a word cut at the end of a line is mended unless the paper writes it with its hyphen."""
     text = ""
-    for line in lines:
-        line = line.strip()
+    for line in (entry.strip() for entry in lines):
         if not text:
             text = line
             continue

@@ -29,7 +29,7 @@ LINE_REACH = 1.9
 
 
 def read_title(lines: Sequence[Line], style: Style) -> str:
-    """The largest text of the upper part of the first page (`lines`) that reads like words; else the first bold or capital one."""
+    """The largest text of the upper part of the first page (`lines`) that reads like words; else the first bold one."""
     if not lines:
         return ""
     bottom = max(line.box[3] for line in lines)

@@ -23,8 +23,21 @@ TWICE = 1.3
 """pt within which the same word is the same ink drawn twice (a poor man's bold)."""
 MARGIN_NUMBERS = 12
 """A margin has a number for every line, or for every fifth: a dozen a page at least."""
+MAX_LINES = 2500
+"""Lines of one page; the densest tables have about 1,000 cells."""
 LIGATURES = str.maketrans(
-    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "\u00ad": "-", "\u2010": "-", "\u2011": "-"}
+    {
+        "ﬀ": "ff",
+        "ﬁ": "fi",
+        "ﬂ": "fl",
+        "ﬃ": "ffi",
+        "ﬄ": "ffl",
+        "ﬅ": "st",
+        "ﬆ": "st",
+        "\u00ad": "-",
+        "\u2010": "-",
+        "\u2011": "-",
+    }
 )
 
 
@@ -55,6 +68,9 @@ def read_lines(page: Page) -> tuple[Line, ...]:
     """The upright lines of a page, top to bottom. Margin line numbers, white text and text drawn twice are left out."""
     words = [w for w in drawn_once(page.words) if w.angle == 0 and not w.white and _inside(w.box, page) and w.size > 1]
     runs = _merge_runs(_stream_runs(without_line_numbers(words, page.width)))
+    if len(runs) > MAX_LINES:
+        # a plot whose points are letters, or a hostile file: keep what may be prose
+        runs = [run for run in runs if len(run) >= 3][:MAX_LINES]
     lines = [make_line(run, page.number) for run in runs]
     return tuple(in_rows(lines))
 

@@ -4,10 +4,14 @@ All boxes are (x0, y0, x1, y1) in points (1/72 inch) from the top left corner of
 runs sideways the page is turned first (`turn`), so that text is upright for everything that follows.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
 Rect = tuple[float, float, float, float]
+
+SIDEWAYS_SHARE = 0.6
+"""Share of a page's characters that must run the same sideways direction for the page to be turned."""
 
 
 class Word(NamedTuple):
@@ -57,7 +61,9 @@ class Page:
 def is_bold(font: str) -> bool:
     """Whether a font's name says bold: "NimbusRomNo9L-Medi", "CMBX10", "ABCDEF+Arial,Bold"."""
     name = font.rpartition("+")[2].lower()
-    return any(mark in name for mark in ("bold", "black", "heavy", "demi", "cmbx", "-medi", "sfbx", "-bd", ".b")) or name.endswith(("-b", "bd"))
+    return any(
+        mark in name for mark in ("bold", "black", "heavy", "demi", "cmbx", "-medi", "sfbx", "-bd", ".b")
+    ) or name.endswith(("-b", "bd"))
 
 
 def turn_box(box: Rect, turn: int, width: float, height: float) -> Rect:
@@ -78,3 +84,41 @@ def shown_box(box: Rect, page: Page) -> Rect:
     width, height = (page.height, page.width) if page.turn in (90, 270) else (page.width, page.height)
     shares = (x0 / width, y0 / height, x1 / width, y1 / height)
     return tuple(min(1.0, max(0.0, share)) for share in shares)  # type: ignore[return-value]
+
+
+class Frame:
+    """From PDF user space (origin bottom left, unturned) to the page as shown (origin top left)."""
+
+    def __init__(self, left: float, bottom: float, width: float, height: float, rotation: int) -> None:
+        self.left, self.bottom, self.width, self.height, self.rotation = left, bottom, width, height, rotation
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> Rect:
+        """User space (left, bottom, right, top) -> shown box."""
+        plain = (x0 - self.left, self.height - (y1 - self.bottom), x1 - self.left, self.height - (y0 - self.bottom))
+        return turn_box(plain, self.rotation, self.width, self.height)
+
+
+def upright(
+    number: int, shown: tuple[float, float], words: list[Word], graphics: list[Graphic], truncated: bool
+) -> Page:
+    """Turn the page if most of its text runs sideways."""
+    width, height = shown
+    letters: Counter[int] = Counter()
+    for word in words:
+        letters[word.angle] += len(word.text)
+    angle, count = letters.most_common(1)[0] if letters else (0, 0)
+    turn = angle if count > SIDEWAYS_SHARE * letters.total() else 0
+    if turn:
+        words = [_turned(word, turn, width, height) for word in words]
+        graphics = [Graphic(turn_box(g.box, turn, width, height), g.kind) for g in graphics]
+        if turn in (90, 270):
+            width, height = height, width
+    return Page(number, width, height, turn, tuple(words), tuple(graphics), truncated)
+
+
+def _turned(word: Word, turn: int, width: float, height: float) -> Word:
+    box = turn_box(word.box, turn, width, height)
+    angle = (word.angle - turn) % 360
+    line = (word.baseline, word.baseline, word.baseline, word.baseline)
+    x, y, _, _ = turn_box(line, turn, width, height)
+    return word._replace(box=box, angle=angle, baseline=y if angle % 180 == 0 else x)

@@ -6,7 +6,6 @@ pdfium is not thread-safe: use one process per worker.
 import ctypes
 import io
 import math
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ from pypdfium2 import raw
 
 from llava_graph.errors import PaperError
 from scicap_builder.pdf.boxes import bounds, meet
-from scicap_builder.pdf.page import Graphic, Page, Rect, Word, turn_box
+from scicap_builder.pdf.page import Frame, Graphic, Page, Rect, Word, turn_box, upright
+from scicap_builder.pdf.words import NO_STYLE, Style, WordBuilder
 
 MAX_FILE_BYTES = 300_000_000
 """pdfium reads the file into memory; the largest arXiv PDFs are about 100 MB."""
@@ -39,13 +39,6 @@ MAX_SIDE = 14_400.0
 """pt; the largest page that PDF 1.7 allows (Annex C)."""
 MAX_PIXELS = 40_000_000
 """Of one rendered crop: 120 MB as RGB. A larger crop is rendered at a lower dpi."""
-WORD_GAP = 0.13
-"""em between the advance boxes of two characters from which on they are two words. TeX's tightest word space is 0.2 em, kerning
-and letter-spacing stay below 0.1 em."""
-FONT_CHANGE_GAP = 0.1
-"""em; the same between two fonts, where italics lean over the space. Raised and lowered letters stand closer."""
-SIDEWAYS_SHARE = 0.6
-"""Share of a page's characters that must run the same sideways direction for the page to be turned."""
 UNREADABLE = frozenset((0, 0xFFFE, 0xFFFF, 0xFFFD))
 _ERRORS = {
     raw.FPDF_ERR_PASSWORD: ("encrypted", "the PDF asks for a password", "Save it without the password first."),
@@ -59,11 +52,15 @@ def open_pdf(path: Path) -> Iterator["OpenPdf"]:
     if not path.is_file():
         raise PaperError("there is no such file", reason="missing-file", where=str(path))
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise PaperError(f"the PDF is larger than {MAX_FILE_BYTES // 1_000_000} MB", reason="too-large", where=str(path))
+        raise PaperError(
+            f"the PDF is larger than {MAX_FILE_BYTES // 1_000_000} MB", reason="too-large", where=str(path)
+        )
     try:
         document = pypdfium2.PdfDocument(path)
     except (pypdfium2.PdfiumError, OSError, ValueError) as error:
-        reason, what, next_step = _ERRORS.get(getattr(error, "err_code", None) or 0, ("broken-pdf", "not a readable PDF", ""))
+        reason, what, next_step = _ERRORS.get(
+            getattr(error, "err_code", None) or 0, ("broken-pdf", "not a readable PDF", "")
+        )
         raise PaperError(what, reason=reason, where=str(path), next_step=next_step) from error
     with closing(document):
         count = len(document)
@@ -91,13 +88,13 @@ class OpenPdf:
             left, bottom, right, top = page.get_bbox()
             rotation = page.get_rotation()
             width, height = right - left, top - bottom
-            frame = _Frame(left, bottom, width, height, rotation)
+            frame = Frame(left, bottom, width, height, rotation)
             text = page.get_textpage()
             with closing(text):
                 words, cut = _words(text.raw, frame, self._fonts)
             graphics, cut_graphics = _graphics(page.raw, frame)
         shown = (height, width) if rotation in (90, 270) else (width, height)
-        return _upright(number, shown, words, graphics, cut or cut_graphics)
+        return upright(number, shown, words, graphics, cut or cut_graphics)
 
     def crop(self, page: Page, box: Rect, dpi: int) -> bytes:
         """The part `box` (pt, as read) of `page` as PNG, upright, at `dpi` (lower if it would exceed MAX_PIXELS)."""
@@ -123,68 +120,19 @@ class OpenPdf:
     def _page(self, number: int) -> Iterator[Any]:
         where = f"{self._where} page {number}"
         try:
-            page = self._document[number - 1]
-        except pypdfium2.PdfiumError as error:
-            raise PaperError("the page cannot be read", reason="broken-page", where=where) from error
-        with closing(page):
-            width, height = page.get_size()
-            if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
-                raise PaperError(f"the page measures {width:.0f} x {height:.0f} pt", reason="page-size", where=where)
-            yield page
+            with closing(self._document[number - 1]) as page:
+                width, height = page.get_size()
+                if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+                    raise PaperError(
+                        f"the page measures {width:.0f} x {height:.0f} pt", reason="page-size", where=where
+                    )
+                yield page
+        except (pypdfium2.PdfiumError, ValueError, MemoryError) as error:
+            # ValueError: pypdfium2 refuses a crop of nothing
+            raise PaperError(f"the page cannot be read ({error})", reason="broken-page", where=where) from error
 
 
-class _Frame:
-    """From PDF user space (origin bottom left, unturned) to the page as shown (origin top left)."""
-
-    def __init__(self, left: float, bottom: float, width: float, height: float, rotation: int) -> None:
-        self.left, self.bottom, self.width, self.height, self.rotation = left, bottom, width, height, rotation
-
-    def box(self, x0: float, y0: float, x1: float, y1: float) -> Rect:
-        """User space (left, bottom, right, top) -> shown box."""
-        plain = (x0 - self.left, self.height - (y1 - self.bottom), x1 - self.left, self.height - (y0 - self.bottom))
-        return turn_box(plain, self.rotation, self.width, self.height)
-
-
-def _upright(
-    number: int, shown: tuple[float, float], words: list[Word], graphics: list[Graphic], truncated: bool
-) -> Page:
-    """Turn the page if most of its text runs sideways."""
-    width, height = shown
-    letters: Counter[int] = Counter()
-    for word in words:
-        letters[word.angle] += len(word.text)
-    angle, count = letters.most_common(1)[0] if letters else (0, 0)
-    turn = angle if count > SIDEWAYS_SHARE * letters.total() else 0
-    if turn:
-        words = [_turned(word, turn, width, height) for word in words]
-        graphics = [Graphic(turn_box(g.box, turn, width, height), g.kind) for g in graphics]
-        if turn in (90, 270):
-            width, height = height, width
-    return Page(number, width, height, turn, tuple(words), tuple(graphics), truncated)
-
-
-def _turned(word: Word, turn: int, width: float, height: float) -> Word:
-    box = turn_box(word.box, turn, width, height)
-    angle = (word.angle - turn) % 360
-    line = (word.baseline, word.baseline, word.baseline, word.baseline)
-    x, y, _, _ = turn_box(line, turn, width, height)
-    return word._replace(box=box, angle=angle, baseline=y if angle % 180 == 0 else x)
-
-
-class _Style:
-    """Font, size and direction of one text object, and whether it shows."""
-
-    __slots__ = ("angle", "font", "hidden", "size", "source", "white")
-
-    def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool, white: bool) -> None:
-        self.source, self.font, self.size, self.angle, self.hidden = source, font, size, angle, hidden
-        self.white = white
-
-
-_NO_STYLE = _Style(0, "", 0.0, 0, hidden=False, white=False)
-
-
-def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: _Style) -> _Style:
+def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: Style) -> Style:
     """The style of a character; `last` itself if it comes from the same text object."""
     thing = raw.FPDFText_GetTextObject(text, index)
     source = ctypes.addressof(thing.contents) if thing else 0
@@ -198,7 +146,7 @@ def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: _S
         turned += math.degrees(math.atan2(matrix.b, matrix.a))
     angle = round(turned / 90) * 90 % 360
     font = _font_name(thing, fonts)
-    return _Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
+    return Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
 
 
 def _is_white(text: Any, index: int) -> bool:
@@ -231,13 +179,13 @@ def _font_name(text_object: Any, fonts: dict[int, str]) -> str:
     return fonts[key]
 
 
-def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word], bool]:
+def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], bool]:
     """All words of a page in content order, and whether the page holds more than MAX_CHARS."""
     total = raw.FPDFText_CountChars(text)
-    builder = _WordBuilder(frame)
+    builder = WordBuilder(frame)
     rect, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
     get_box, get_unicode = raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetUnicode
-    style = _NO_STYLE
+    style = NO_STYLE
     height = -1.0
     fresh = True
     for index in range(min(total, MAX_CHARS)):
@@ -260,7 +208,7 @@ def _words(text: Any, frame: _Frame, fonts: dict[int, str]) -> tuple[list[Word],
             if not code:
                 continue
         letter = "-" if code in (2, 0xAD) else chr(code)
-        if builder.add(letter, rect.left, rect.bottom, rect.right, rect.top, style):
+        if builder.add(letter, (rect.left, rect.bottom, rect.right, rect.top), style):
             raw.FPDFText_GetCharOrigin(text, index, x, y)
             builder.origin = (x.value, y.value)
     return builder.done(), total > MAX_CHARS
@@ -271,82 +219,6 @@ def _astral(high: int, low: int) -> int:
     return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00) if 0xDC00 <= low < 0xE000 else 0
 
 
-class _WordBuilder:
-    """Characters one by one -> words, parted by spaces, gaps, and changes of font, size, direction or line."""
-
-    def __init__(self, frame: _Frame) -> None:
-        self._frame = frame
-        self._words: list[Word] = []
-        self._letters: list[str] = []
-        self._box = [0.0, 0.0, 0.0, 0.0]
-        self._style = _NO_STYLE
-        self._glued = False
-        self._spaced = True
-        self.origin = (0.0, 0.0)
-        """Where the baseline of the word begins, in PDF user space."""
-
-    def space(self) -> None:
-        self._spaced = True
-
-    def add(self, letter: str, x0: float, y0: float, x1: float, y1: float, style: _Style) -> bool:
-        """Take one character; True if it begins a word, whose `origin` is to be set then."""
-        box = self._box
-        if self._letters and not self._spaced:
-            last = self._style
-            near = self._near(x0, y0, x1, y1, style)
-            same = near and style.font == last.font and abs(style.size - last.size) < 0.1
-            if same:
-                self._letters.append(letter)
-                box[0], box[1] = min(box[0], x0), min(box[1], y0)
-                box[2], box[3] = max(box[2], x1), max(box[3], y1)
-                return False
-            self._close()
-            self._glued = near
-        else:
-            self._close()
-            self._glued = False
-        self._letters = [letter]
-        self._box = [x0, y0, x1, y1]
-        self._style = style
-        self._spaced = False
-        return True
-
-    def _near(self, x0: float, y0: float, x1: float, y1: float, style: _Style) -> bool:
-        """Whether a character follows the word at once, on the same line (or raised or lowered against it)."""
-        box, last = self._box, self._style
-        if style.angle != last.angle:
-            return False
-        size = max(style.size, last.size, 1.0)
-        if (style.angle + self._frame.rotation) % 180 == 0:
-            overlap = min(y1, box[3]) - max(y0, box[1])
-            gap = x0 - box[2] if (style.angle + self._frame.rotation) % 360 == 0 else box[0] - x1
-        else:
-            overlap = min(x1, box[2]) - max(x0, box[0])
-            gap = y0 - box[3] if (style.angle + self._frame.rotation) % 360 == 90 else box[1] - y1
-        # the letters of a ligature all have the box of the ligature
-        inside = x0 >= box[0] - 0.1 and x1 <= box[2] + 0.1
-        limit = WORD_GAP if style.font == last.font else FONT_CHANGE_GAP
-        # some fonts give a hyphen a box without height
-        return (-0.6 * size < gap < limit * size or inside) and overlap > min(0.2 * size, 0.5 * min(x1 - x0, y1 - y0))
-
-    def _close(self) -> None:
-        if not self._letters:
-            return
-        box = self._frame.box(*self._box)
-        style = self._style
-        x, y, _, _ = self._frame.box(*self.origin, *self.origin)
-        baseline = y if style.angle % 180 == 0 else x
-        text = "".join(self._letters)
-        self._words.append(
-            Word(text, box, style.size, style.font, baseline, style.angle, self._glued, len(self._words), style.white)
-        )
-        self._letters = []
-
-    def done(self) -> list[Word]:
-        self._close()
-        return self._words
-
-
 _KINDS = {
     raw.FPDF_PAGEOBJ_PATH: "path",
     raw.FPDF_PAGEOBJ_IMAGE: "image",
@@ -355,7 +227,7 @@ _KINDS = {
 }
 
 
-def _graphics(page: Any, frame: _Frame) -> tuple[list[Graphic], bool]:
+def _graphics(page: Any, frame: Frame) -> tuple[list[Graphic], bool]:
     """All drawn objects of a page in content order, and whether there are more than MAX_OBJECTS."""
     found: list[Graphic] = []
     count = raw.FPDFPage_CountObjects(page)

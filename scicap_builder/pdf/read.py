@@ -1,9 +1,9 @@
 """A PDF -> the figures of a paper with captions, pictures and mentions: the steps of the PDF route, in order."""
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +11,21 @@ from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
 from scicap_builder.pdf.captions import Caption, find_captions, find_starts
 from scicap_builder.pdf.front import read_abstract, read_title
-from scicap_builder.pdf.layout import Block, Style, blocks_of, gutters, measure, reading_order, running_heads, usual_gutter
+from scicap_builder.pdf.layout import (
+    Style,
+    blocks_of,
+    gutters,
+    measure,
+    reading_order,
+    running_heads,
+    usual_gutter,
+)
 from scicap_builder.pdf.lines import Line, read_lines
 from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
+from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
-from scicap_builder.pdf.regions import PageText, Region, drawings_of, find_regions, is_body, repeated_boxes
+from scicap_builder.pdf.regions import PageText, Region, find_regions
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2
@@ -93,8 +102,21 @@ def lay_out(pages: Sequence[Page]) -> Layout:
         cuts = gutters(lines, page.width, style, gutter)
         in_captions = {line for caption in mine for line in caption.lines}
         blocks = reading_order(blocks_of([line for line in lines if line not in in_captions], style, cuts), cuts)
-        texts.append(_page_text(page, blocks, mine, style, cuts, drawings_of(page, repeated), _live(page, heads)))
-        flow += [block.lines for block in blocks if block in texts[-1].body]
+        drawings = drawings_of(page, repeated)
+        body = tuple(block for block in blocks if is_body(block, style, drawings))
+        loose = [line.box for block in blocks if block not in body for line in block.lines]
+        texts.append(
+            PageText(
+                page=page,
+                body=body,
+                loose=(*loose, *(word.box for word in page.words if word.angle != 0)),
+                captions=tuple(mine),
+                columns=tuple(pairwise((0.0, *cuts, page.width))),
+                live=_live(page, heads),
+                drawings=drawings,
+            )
+        )
+        flow += [block.lines for block in blocks if block in body]
         front += [block.lines for block in blocks if page.number <= FRONT_PAGES]
     return Layout(
         pages=tuple(pages),
@@ -105,23 +127,6 @@ def lay_out(pages: Sequence[Page]) -> Layout:
         front=read_paragraphs(front, style),
         paragraphs=read_paragraphs(flow, style),
     )
-
-
-def _page_text(
-    page: Page,
-    blocks: Sequence[Block],
-    captions: Sequence[Caption],
-    style: Style,
-    cuts: tuple[float, ...],
-    drawings: tuple[Rect, ...],
-    live: Rect,
-) -> PageText:
-    """One page's text in its parts."""
-    body = tuple(block for block in blocks if is_body(block, style, drawings))
-    loose = [line.box for block in blocks if block not in body for line in block.lines]
-    loose += [word.box for word in page.words if word.angle != 0]
-    columns = tuple(pairwise((0.0, *cuts, page.width)))
-    return PageText(page, body, tuple(loose), tuple(captions), columns, live, drawings)
 
 
 def _live(page: Page, heads: frozenset[Line]) -> Rect:
@@ -140,7 +145,7 @@ def locate(pdf: OpenPdf, layout: Layout) -> dict[str, Region]:
     found: dict[str, Region] = {}
     for text in layout.texts:
         if any(caption.number for caption in text.captions):
-            found |= find_regions(text, habit, lambda box, page=text.page: ink_box(pdf, page, box))
+            found |= find_regions(text, habit, partial(ink_box, pdf, text.page))
     return found
 
 
@@ -149,7 +154,11 @@ def ink_box(pdf: OpenPdf, page: Page, box: Rect) -> Rect | None:
     box = (max(0.0, box[0]), max(0.0, box[1]), min(page.width, box[2]), min(page.height, box[3]))
     if box[2] - box[0] < 1 or box[3] - box[1] < 1:
         return None
-    image = pdf.render(page, box, INK_DPI).convert("L").point(lambda level: 255 * (level < INK_LEVEL))
+    try:
+        picture = pdf.render(page, box, INK_DPI)
+    except PaperError:
+        return None
+    image = picture.convert("L").point(lambda level: 255 * (level < INK_LEVEL))
     inked = image.getbbox()
     if inked is None:
         return None
@@ -167,27 +176,36 @@ def deliver(
 ) -> tuple[tuple[FoundFigure, ...], tuple[Dropped, ...]]:
     """Figures with mentions and pictures; a caption without a picture is dropped with its reason."""
     mentions = mentions_by_number(layout.paragraphs)
-    by_number = {page.number: page for page in layout.pages}
+    pages = {page.number: page for page in layout.pages}
     figures, lost = [], []
     for caption in layout.captions:
         if not caption.number:
             continue
-        figure = FoundFigure(
-            number=caption.number,
-            label=caption.label,
-            caption=caption.text,
-            page=caption.page,
-            mentions=mentions.get(caption.number, ()),
-            route="pdf",
-        )
-        region, page = regions.get(caption.number), by_number[caption.page]
+        region, page = regions.get(caption.number), pages[caption.page]
         if region is None:
-            lost.append(Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}"))
+            lost.append(
+                Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}")
+            )
             continue
-        figure = replace(figure, box=shown_box(_padded(region.box, caption, page), page), confidence=region.confidence)
-        if images:
-            figure = replace(figure, image=pdf.crop(page, _padded(region.box, caption, page), dpi))
-        figures.append(figure)
+        box = _padded(region.box, caption, page)
+        try:
+            image = pdf.crop(page, box, dpi) if images else None
+        except PaperError as error:
+            lost.append(Dropped(item=caption.label, reason="not-rendered", detail=f"page {caption.page}: {error.what}"))
+            continue
+        figures.append(
+            FoundFigure(
+                number=caption.number,
+                label=caption.label,
+                caption=caption.text,
+                image=image,
+                page=caption.page,
+                box=shown_box(box, page),
+                mentions=mentions.get(caption.number, ()),
+                route="pdf",
+                confidence=region.confidence,
+            )
+        )
     return tuple(figures), tuple(lost)
 
 

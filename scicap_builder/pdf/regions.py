@@ -5,7 +5,6 @@ drawn there (and the small text around it) is the picture. The sides are chosen 
 """
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from scicap_builder.pdf.boxes import (
     area,
     bounds,
     center,
-    clusters,
     holds,
     meet,
     near,
@@ -23,15 +21,12 @@ from scicap_builder.pdf.boxes import (
     share_inside,
 )
 from scicap_builder.pdf.captions import Caption
-from scicap_builder.pdf.layout import Block, Style, half_point
-from scicap_builder.pdf.page import Graphic, Page, Rect
+from scicap_builder.pdf.layout import Block
+from scicap_builder.pdf.page import Page, Rect
+from scicap_builder.pdf.parts import RULE
 
-CLUSTER_GAP = 5.0
-"""pt between drawn things that make one drawing."""
 TEXT_REACH = 14.0
 """pt from a drawing within which small text belongs to it: axis labels, sub-captions."""
-RULE = 2.5
-"""pt; a drawing thinner than this is a rule (of a table, above footnotes), never a figure of its own."""
 MIN_SIDE = 12.0
 """pt; smaller regions are symbols."""
 MIN_PICTURE = 900.0
@@ -72,68 +67,6 @@ class Region:
     side: str
     """ "above", "below", "left" or "right" of its caption."""
     confidence: float
-
-
-def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
-    """Drawings that stand on the same spot of several pages: logos, header rules, watermarks."""
-    seen: Counter[tuple[int, ...]] = Counter()
-    for page in pages:
-        seen.update({_spot(graphic.box) for graphic in page.graphics})
-    return frozenset(spot for spot, count in seen.items() if count >= max(3, len(pages) // 4))
-
-
-def _spot(box: Rect) -> tuple[int, ...]:
-    return tuple(round(value / 2) for value in box)
-
-
-def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]]) -> tuple[Rect, ...]:
-    """The boxes of the drawn things of a page in groups; rules, backgrounds and repeated ornaments are left out."""
-    frame = (0.0, 0.0, page.width, page.height)
-    boxes = []
-    for graphic in page.graphics:
-        box = meet(graphic.box, frame)
-        if _spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
-            continue
-        boxes.append(box)
-    return tuple(group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group))
-
-
-def _is_rule(box: Rect) -> bool:
-    thin, long = sorted((box[2] - box[0], box[3] - box[1]))
-    return thin < RULE or (thin < 7 and long > 15 * thin)
-
-
-def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
-    covers = box[2] - box[0] > 0.93 * page.width and box[3] - box[1] > 0.93 * page.height
-    if covers and graphic.kind != "image":
-        return True
-    edge = box[3] < 0.09 * page.height or box[1] > 0.93 * page.height
-    return edge and box[3] - box[1] < 5
-
-
-def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
-    """Whether a block is running text: lines of sentence length in a usual size, or long paragraphs of any size."""
-    lines, count = block.lines, len(block.lines)
-    words = sum(len(line.words) for line in lines) / count
-    letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
-    if letters < 0.55:
-        return False
-    width = block.box[2] - block.box[0]
-    usual = any((half_point(line.size), line.font) in style.bodies for line in lines)
-    if any(share_inside(block.box, drawing) > 0.8 for drawing in drawings):
-        return bool(usual and count >= 4 and words >= 7)
-    if usual and (words >= 5 or width > 0.6 * style.line_width):
-        return True
-    long = width > 0.7 * style.line_width and words >= 6
-    return (count >= 3 and long) or (count >= 2 and long and width > 0.9 * style.line_width) or _is_heading(block, style)
-
-
-def _is_heading(block: Block, style: Style) -> bool:
-    """Bold or large words that stand alone and begin like a heading, not like the number of an axis."""
-    line = block.lines[0]
-    large = line.size > style.size + 1.5 and len(block.text) > 8
-    numbered = re.match(r"(?:[A-Z]|\d+|[IVX]+)(?:\.\d+)*\.?\s+[A-Z]", block.text) and line.size >= style.size - 0.3
-    return len(block.lines) <= 3 and bool(large or (numbered and line.bold))
 
 
 def table_boxes(text: PageText) -> list[Rect]:
@@ -197,7 +130,9 @@ def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) ->
 _Option = tuple[float, Region | None]
 
 
-def _options(caption: Caption, text: PageText, tables: Sequence[Rect], habit: Counter[str], ink: Ink | None) -> list[_Option]:
+def _options(
+    caption: Caption, text: PageText, tables: Sequence[Rect], habit: Counter[str], ink: Ink | None
+) -> list[_Option]:
     """The regions that a caption could have, scored; the last is none at all or the fallback."""
     found: list[_Option] = []
     for side in ("above", "below", "left", "right"):
@@ -352,5 +287,3 @@ def _fallback(caption: Caption, text: PageText, tables: Sequence[Rect], ink: Ink
         if inked and min(inked[2] - inked[0], inked[3] - inked[1]) > MIN_SIDE:
             return Region(inked, "above" if room[3] <= caption.box[1] + 1 else "below", 0.2)
     return None
-
-
