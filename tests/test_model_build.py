@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from tiny_model import TEXTS, build_tiny_model
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.chat import encode_prompt, load_template
@@ -15,7 +16,6 @@ from llava_graph.model.build import PRESETS, build_checkpoint, build_command
 from llava_graph.model.tokenizer import SPECIAL_TOKENS, read_texts, train_tokenizer
 from llava_graph.prompt import build_messages
 from llava_graph.record import Figure, OcrLine
-from tiny_model import TEXTS, build_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_plain_transformers_gives_the_same_pixels_ids_and_greedy_answer(checkpoi
     with_image = [
         {
             **message,
-            "content": [{"type": "image", "image": image} if part["type"] == "image" else part for part in message["content"]],
+            "content": [
+                {"type": "image", "image": image} if part["type"] == "image" else part for part in message["content"]
+            ],
         }
         for message in messages
     ]
@@ -113,7 +115,7 @@ def test_tokenizer_knows_its_special_tokens(checkpoint):
 
 def test_packaged_shape_is_small_enough_for_the_repository():
     tokens = PRESETS["tiny"].image_tokens
-    assert tokens * PRESETS["tiny"].patch_size**2 == PRESETS["tiny"].image_size ** 2
+    assert tokens * PRESETS["tiny"].patch_size ** 2 == PRESETS["tiny"].image_size ** 2
 
 
 def test_loaded_model_says_what_it_is(checkpoint):

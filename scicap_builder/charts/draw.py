@@ -196,15 +196,12 @@ def _read(axes: Axes, legend: Any, renderer: Any, width: int, height: int) -> It
     """Every text with its box, in 0..1 from the top left."""
     texts: list[tuple[str, Text]] = [("title", axes.title), ("x-axis", axes.xaxis.label), ("y-axis", axes.yaxis.label)]
     texts += [("legend", text) for text in legend.get_texts()] if legend else []
-    for axis, number in ((axes.xaxis, 0), (axes.yaxis, 1)):
-        low, high = sorted(axes.transAxes.transform([(0, 0), (1, 1)])[:, number])
-        for text in [*axis.get_ticklabels(which="major"), axis.get_offset_text()]:
-            if text.get_text():
-                box = text.get_window_extent(renderer)
-                middle = (box.x0 + box.x1) / 2 if number == 0 else (box.y0 + box.y1) / 2
-                # Matplotlib keeps labels of ticks beyond the axis that it does not draw.
-                if low - 2 <= middle <= high + 2 or text is axis.get_offset_text():
-                    texts.append(("tick", text))
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        margin = 1e-9 * (high - low)
+        # Matplotlib keeps labels of ticks beyond the axis that it does not draw.
+        drawn = [tick for tick in axis.get_major_ticks() if low - margin <= tick.get_loc() <= high + margin]
+        texts += [("tick", text) for text in (*(tick.label1 for tick in drawn), axis.get_offset_text())]
     for role, text in texts:
         words = plain_text(text.get_text())
         if words:
