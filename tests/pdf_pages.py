@@ -7,14 +7,14 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FONTS = {"regular": "Times-Roman", "bold": "Times-Bold", "italic": "Times-Italic", "sans": "Helvetica"}
-WORD_WIDTH = 0.44
-"""em per character of Times, about: for wrapping and justified edges."""
+FONTS = {"regular": "Courier", "bold": "Courier-Bold", "italic": "Courier-Oblique", "sans": "Helvetica"}
+WORD_WIDTH = 0.6
+"""em per character of Courier: for wrapping and justified edges."""
 BODY = (
     "The quick brown fox jumps over the lazy dog while seven wizards mix a potion of uncommon strength and the crowd "
     "looks on in silence because nobody has ever seen such a thing before in this small town by the river where people "
     "gather every evening to talk about the weather and the harvest and the prices of things that they cannot afford"
-).split()
+)
 
 
 @dataclass
@@ -27,7 +27,9 @@ class PdfPage:
     content: list[str] = field(default_factory=list)
     pictures: list[tuple[int, int]] = field(default_factory=list)
 
-    def text(self, x: float, y: float, string: str, size: float = 10, font: str = "regular", *, angle: int = 0, gray=0.0):
+    def text(
+        self, x: float, y: float, string: str, size: float = 10, font: str = "regular", *, angle: int = 0, gray=0.0
+    ):
         """A line of text whose baseline begins at (x, y)."""
         escaped = string.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
         turn = {0: "1 0 0 1", 90: "0 1 -1 0", 270: "0 -1 1 0"}[angle]
@@ -35,7 +37,9 @@ class PdfPage:
         self.content.append(f"{gray} g BT /F{name} {size} Tf {turn} {x} {self.height - y} Tm ({escaped}) Tj ET 0 g")
         return self
 
-    def paragraph(self, x: float, y: float, width: float, string: str, size: float = 10, *, indent: float = 0.0) -> float:
+    def paragraph(
+        self, x: float, y: float, width: float, string: str, size: float = 10, *, indent: float = 0.0
+    ) -> float:
         """Text set line by line, stretched to `width`; gives y of the next line's baseline."""
         lines: list[list[str]] = [[]]
         room = (width - indent) / (WORD_WIDTH * size)
@@ -52,14 +56,14 @@ class PdfPage:
 
     def _set(self, x: float, y: float, width: float, words: list[str], size: float, *, justify: bool) -> None:
         used = sum(len(word) for word in words) * WORD_WIDTH * size
-        gap = (width - used) / max(1, len(words) - 1) if justify else 0.28 * size
+        gap = (width - used) / max(1, len(words) - 1) if justify else WORD_WIDTH * size
         for word in words:
             self.text(x, y, word, size)
             x += len(word) * WORD_WIDTH * size + gap
 
     def body(self, x: float, y: float, width: float, lines: int, *, start: str = "", size: float = 10) -> float:
         """About `lines` lines of running text that begins with `start`."""
-        words = start.split() + BODY * 9
+        words = start.split() + BODY.split() * 9
         count = int(lines * width / (WORD_WIDTH * size))
         text = ""
         for word in words:
@@ -76,11 +80,14 @@ class PdfPage:
 
     def plot(self, x0: float, y0: float, x1: float, y1: float):
         """Something like a chart: a frame, a curve, tick labels and axis titles inside the box."""
-        self.rectangle(x0 + 30, y0, x1, y1 - 25)
-        steps = [f"{x0 + 30 + i * (x1 - x0 - 30) / 10} {self.height - (y0 + 10 + (i * 37 % 11) * (y1 - y0 - 50) / 11)}" for i in range(11)]
+        self.rectangle(x0 + 16, y0, x1, y1 - 25)
+        steps = [
+            f"{x0 + 16 + i * (x1 - x0 - 16) / 10} {self.height - (y0 + 10 + (i * 37 % 11) * (y1 - y0 - 50) / 11)}"
+            for i in range(11)
+        ]
         self.content.append(f"{steps[0]} m " + " ".join(f"{step} l" for step in steps[1:]) + " S")
         for i in range(5):
-            self.text(x0 + 30 + i * (x1 - x0 - 40) / 5, y1 - 14, str(i * 10), 7, "sans")
+            self.text(x0 + 16 + i * (x1 - x0 - 24) / 5, y1 - 14, str(i * 10), 7, "sans")
         self.text((x0 + x1) / 2 - 15, y1 - 3, "time (s)", 7, "sans")
         self.text(x0 + 8, (y0 + y1) / 2, "value", 7, "sans", angle=90)
         return self
@@ -99,14 +106,18 @@ class PdfPage:
 def pdf_bytes(pages: list[PdfPage], *, encrypted: bool = False) -> bytes:
     """The pages as a PDF file; `encrypted` asks for a password that nobody knows."""
     objects: list[bytes] = [b"", b""]
-    fonts = " ".join(f"/F{i} << /Type /Font /Subtype /Type1 /BaseFont /{name} >>" for i, name in enumerate(FONTS.values()))
+    fonts = " ".join(
+        f"/F{i} << /Type /Font /Subtype /Type1 /BaseFont /{name} >>" for i, name in enumerate(FONTS.values())
+    )
     kids = []
     for page in pages:
         names = []
         for place, (columns, rows) in enumerate(page.pictures):
             pixels = zlib.compress(bytes((31 * i) % 200 for i in range(columns * rows)))
             head = f"<< /Type /XObject /Subtype /Image /Width {columns} /Height {rows} /ColorSpace /DeviceGray /BitsPerComponent 8"
-            objects.append(f"{head} /Filter /FlateDecode /Length {len(pixels)} >> stream\n".encode() + pixels + b"\nendstream")
+            objects.append(
+                f"{head} /Filter /FlateDecode /Length {len(pixels)} >> stream\n".encode() + pixels + b"\nendstream"
+            )
             names.append(f"/Im{place} {len(objects)} 0 R")
         stream = "\n".join(page.content).encode("latin-1")
         objects.append(f"<< /Length {len(stream)} >> stream\n".encode() + stream + b"\nendstream")
@@ -125,7 +136,9 @@ def pdf_bytes(pages: list[PdfPage], *, encrypted: bool = False) -> bytes:
     table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
     lock = f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{'ab' * 32}> /U <{'cd' * 32}> >> /ID [<{'00' * 16}> <{'00' * 16}>]"
     trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R {lock if encrypted else ''} >>"
-    data += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}\nstartxref\n{len(data)}\n%%EOF\n".encode()
+    data += (
+        f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}\nstartxref\n{len(data)}\n%%EOF\n".encode()
+    )
     return data
 
 

@@ -6,6 +6,7 @@ pdfium is not thread-safe: use one process per worker.
 import ctypes
 import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -40,10 +41,6 @@ MAX_SIDE = 14_400.0
 MAX_PIXELS = 40_000_000
 """Of one rendered crop: 120 MB as RGB. A larger crop is rendered at a lower dpi."""
 UNREADABLE = frozenset((0, 0xFFFE, 0xFFFF, 0xFFFD))
-_ERRORS = {
-    raw.FPDF_ERR_PASSWORD: ("encrypted", "the PDF asks for a password", "Save it without the password first."),
-    raw.FPDF_ERR_SECURITY: ("encrypted", "the PDF uses an unknown protection", "Save it without protection first."),
-}
 
 
 @contextmanager
@@ -58,10 +55,7 @@ def open_pdf(path: Path) -> Iterator["OpenPdf"]:
     try:
         document = pypdfium2.PdfDocument(path)
     except (pypdfium2.PdfiumError, OSError, ValueError) as error:
-        reason, what, next_step = _ERRORS.get(
-            getattr(error, "err_code", None) or 0, ("broken-pdf", "not a readable PDF", "")
-        )
-        raise PaperError(what, reason=reason, where=str(path), next_step=next_step) from error
+        raise _unreadable(path) from error
     with closing(document):
         count = len(document)
         if count < 1:
@@ -69,6 +63,17 @@ def open_pdf(path: Path) -> Iterator["OpenPdf"]:
         if count > MAX_PAGES:
             raise PaperError(f"the PDF has {count} pages, more than {MAX_PAGES}", reason="too-large", where=str(path))
         yield OpenPdf(document, str(path))
+
+
+def _unreadable(path: Path) -> PaperError:
+    """Why pdfium refused a file, read off the file: pdfium's own error code may be left over from the file before."""
+    data = path.read_bytes()
+    if b"/Encrypt" in data:
+        next_step = "Save it without the password first."
+        return PaperError("the PDF is encrypted", reason="encrypted", where=str(path), next_step=next_step)
+    if re.search(rb"/Count\s+0\b", data) and b"%%EOF" in data:
+        return PaperError("the PDF has no pages", reason="no-pages", where=str(path))
+    return PaperError("not a readable PDF", reason="broken-pdf", where=str(path), next_step="Fetch it again.")
 
 
 class OpenPdf:
