@@ -1,0 +1,212 @@
+"""The trainer's parts: flags, recipes, batches, order."""
+
+import importlib.machinery
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import build_tiny_model
+
+from llava_graph.errors import ImageError, InputError, SampleRefused
+from llava_graph.model import load
+from train.arguments import parse_command, split_flags
+from train.batches import Checked, Collator, EpochSampler, TrainingSet, answer_loss, group_by_length
+from train.samples import Sample, read_conversation
+from train.train_mem import main
+
+TRAIN = Path(__file__).resolve().parent.parent / "train"
+NEEDED = ["--model_name_or_path", "m", "--data_path", "d"]
+
+
+def parse(tmp_path, *more):
+    return parse_command([*NEEDED, "--output_dir", str(tmp_path), *more])
+
+
+def test_llava_and_older_transformers_spellings(tmp_path):
+    command = parse(
+        tmp_path,
+        *[
+            "--version",
+            "v1",
+            "--tune_mm_mlp_adapter",
+            "True",
+            "--evaluation_strategy",
+            "no",
+            "--warmup_ratio",
+            "0.03",
+            "--lazy_preprocess",
+            "True",
+        ],
+        *[
+            "--group_by_modality_length",
+            "True",
+            "--mm_projector_lr",
+            "2e-5",
+            "--model_max_length",
+            "512",
+            "--image_aspect_ratio",
+            "pad",
+        ],
+        *["--mm_use_im_start_end", "False", "--bits", "16", "--overwrite_output_dir"],
+    )
+    assert command.model.stage == "projector"
+    assert command.model.chat_template == "vicuna_v1"
+    assert command.training.eval_strategy == "no"
+    assert command.training.warmup_steps == 0.03
+    assert command.training.mm_projector_lr == 2e-5
+    assert command.data.model_max_length == 512
+    assert len(command.notes) >= 7
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--learning_rat", "1"], r"unknown flag --learning_rat\. Did you mean --learning_rate\?"),
+        (["--evaluation_strateg", "no"], "Did you mean --evaluation_strategy"),
+        (["--stage", "projektor"], "Did you mean 'projector'"),
+        (["--context", "captions"], "Did you mean 'caption'"),
+        (["--learning_rate", "much"], "invalid float value"),
+        (["--mm_use_im_start_end", "True"], "not supported"),
+        (["--version", "v9"], "unknown --version"),
+        (["--context_dropout", "1.5"], "0..1"),
+        (["--save_strategy", "sometimes"], "sometimes"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_wrong_flags_are_named(tmp_path, flags, says):
+    with pytest.raises(InputError, match=says):
+        parse(tmp_path, *flags)
+
+
+def test_missing_flag_is_named():
+    with pytest.raises(InputError, match="data_path"):
+        parse_command(["--model_name_or_path", "m"])
+
+
+def test_command_prints_one_line_and_exits_2(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--modell", "x"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_flags_in_every_form():
+    assert split_flags(["--a", "1", "2", "--b=x", "--c", "--d-e", "-5", "--a", "3"]) == {
+        "a": ["3"],
+        "b": ["x"],
+        "c": [],
+        "d_e": ["-5"],
+    }
+
+
+@pytest.mark.parametrize("recipe", sorted((TRAIN / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_parse_and_the_command_line_wins(recipe, tmp_path):
+    assert (
+        parse(tmp_path, "--config", str(recipe)).training.max_steps == yaml.safe_load(recipe.read_text())["max_steps"]
+    )
+    assert parse(tmp_path, "--config", str(recipe), "--max_steps", "3").training.max_steps == 3
+
+
+def test_no_module_of_the_script_folder_hides_another():
+    """torchrun puts train/ first on sys.path: train/random.py would hide the standard library's."""
+    elsewhere = [path for path in sys.path if path and Path(path).resolve() != TRAIN]
+    elsewhere = [path for path in elsewhere if Path(path).resolve() != TRAIN.parent]
+    for module in TRAIN.glob("*.py"):
+        assert module.stem not in sys.stdlib_module_names
+        if module.stem != "__init__":
+            assert importlib.machinery.PathFinder.find_spec(module.stem, elsewhere) is None
+
+
+def test_collator_pads_on_the_right():
+    items = [
+        {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "pixels": torch.zeros(3, 4, 4)},
+        {"input_ids": [5], "labels": [-100], "pixels": None},
+    ]
+    batch = Collator(pad_id=0)(items)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 0, 0]]
+    assert batch["labels"].tolist() == [[-100, 6, 7], [-100, -100, -100]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["pixel_values"].shape == (1, 3, 4, 4)
+    assert "pixel_values" not in Collator(pad_id=0)(items[1:])
+
+
+def test_loss_over_the_answers_is_the_models_own_loss(tmp_path):
+    loaded = load(build_tiny_model(tmp_path / "m"))
+    image = loaded.tokenizer.convert_tokens_to_ids("<image>")
+    items = []
+    for length, start in ((30, 20), (25, 18)):
+        ids = [image] * loaded.image_tokens + list(range(40, 40 + length - loaded.image_tokens))
+        items.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "pixels": torch.randn(3, 64, 64)})
+    batch = Collator(pad_id=0)(items)
+    labels = batch.pop("labels")
+    ours = answer_loss(loaded.model(**batch), labels)
+    del batch["logits_to_keep"]
+    assert ours.item() == pytest.approx(loaded.model(**batch, labels=labels).loss.item(), abs=1e-5)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 900), st.booleans()), min_size=1, max_size=300),
+    st.integers(1, 9),
+    st.integers(0, 5),
+)
+def test_grouping_keeps_every_sample_and_one_modality_a_batch(samples, batch, seed):
+    lengths = np.array([length for length, _ in samples])
+    with_image = np.array([image for _, image in samples])
+    rng = np.random.default_rng(seed)
+    order = group_by_length(rng.permutation(len(samples)), lengths, with_image, batch, rng)
+    assert sorted(order) == list(range(len(samples)))
+    full = len(order) // batch - 2  # the incomplete batches stand at the end
+    for index in range(full):
+        assert len({bool(with_image[row]) for row in order[index * batch : (index + 1) * batch]}) == 1
+
+
+def checked(count):
+    return Checked(
+        kept=np.arange(count),
+        lengths=np.ones(count, dtype=int),
+        with_image=np.ones(count, dtype=bool),
+        dropped=(),
+        answers_cut=0,
+    )
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        sampler = EpochSampler(checked(20), batch=4, seed=seed, grouped=False)
+        sampler.epoch = epoch
+        return [position - 20 * epoch for position in sampler]
+
+    assert order(1, 3) == order(1, 3)
+    assert order(1, 3) != order(1, 4) != order(2, 4)
+    assert sorted(order(1, 3)) == list(range(20))
+
+
+def test_image_that_goes_missing_in_the_middle_of_a_run_costs_one_sample(caplog):
+    """Sample 1 was good when the run began."""
+
+    def pixels(image, name):
+        if name == "1":
+            raise ImageError("no such file", where=name)
+        return name
+
+    encoder = SimpleNamespace(encode=lambda sample: SimpleNamespace(input_ids=[1], labels=[1]), pixels=pixels)
+    samples = SimpleNamespace(get=lambda index, epoch: Sample([], b"x", str(index)), name=str)
+    assert [TrainingSet(samples, checked(3), encoder)[position]["pixels"] for position in (0, 1, 2, 4)] == [
+        "0",
+        "2",
+        "2",
+        "2",
+    ]
+    assert "1 is left out" in caplog.text
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", {"conversations": "x"}, {"conversations": [{"from": "human"}]}])
+def test_what_is_no_conversation_is_refused(value):
+    with pytest.raises(SampleRefused):
+        read_conversation(value)
