@@ -27,6 +27,8 @@ _ABSTRACT_HEAD = re.compile(
 _THANKS = re.compile(r"\\(?:thanks|footnote|tnoteref|fnref|corref|inst)\s*(?:\[[^\]]*\])?\s*\{")
 FRONT_CHARS = 20_000
 """How far the front matter reaches at most: long author lists."""
+ABSTRACT_CHARS = 60_000
+"""How far from the start an abstract ends at the latest."""
 TITLE_CHARS = 2000
 """Where a title that stands outside \\title is looked for."""
 
@@ -56,13 +58,14 @@ def _large_title(body: str) -> str:
 
 def abstract_source(preamble: str, body: str) -> str:
     """The abstract: its environment, its command, or the section of that name; empty when there is none."""
-    for text in (body, preamble):
+    for text in (body[:ABSTRACT_CHARS], preamble[:ABSTRACT_CHARS]):
         match = _ABSTRACT_ENVIRONMENT.search(text)
         if match and match[2].strip():
             return match[2]
+        pairs = brace_pairs(text)
         for command in _ABSTRACT_COMMAND.finditer(text):
-            group = group_at(text, command.end(), brace_pairs(text))
+            group = group_at(text, command.end(), pairs)
             if group and len(group[0]) > 80:
                 return group[0]
-    headed = _ABSTRACT_SECTION.search(body) or _ABSTRACT_HEAD.search(body[:FRONT_CHARS])
+    headed = _ABSTRACT_SECTION.search(body[:ABSTRACT_CHARS]) or _ABSTRACT_HEAD.search(body[:FRONT_CHARS])
     return headed[1] if headed else ""

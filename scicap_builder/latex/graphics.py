@@ -7,6 +7,8 @@ from scicap_builder.latex.tokens import VERBATIM, brace_pairs, group_at, option_
 
 TEXT_WIDTH_BP = 468.0
 """Text width that lengths in cm and the like are measured against: most one-column pages have 430-510."""
+MAX_FLOAT_CHARS = 50_000
+"""How much of a float is looked at; longer ones hold plot data, which follows the command that draws it."""
 MAX_GRAPHICS = 60
 """Pictures in one float; real ones have at most about 50 small ones."""
 _COMMANDS = re.compile(
@@ -47,6 +49,7 @@ class Graphic:
 
 def find_graphics(source: str) -> tuple[list[Graphic], bool]:
     """The pictures in one float, and whether something is drawn by TeX itself (TikZ and the like)."""
+    source = source[:MAX_FLOAT_CHARS]
     pairs = brace_pairs(source)
     found: list[Graphic] = []
     drawn = False

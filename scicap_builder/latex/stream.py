@@ -8,6 +8,8 @@ from scicap_builder.latex.tokens import is_blank, is_break, join
 MAX_ARGUMENT_TOKENS = 100_000
 """An argument longer than this has lost its closing brace: a whole paper has about 50,000 tokens."""
 
+MAX_WASTED_TOKENS = 300_000
+"""How many tokens may be looked at in vain for closing braces; after that the search is short."""
 MAX_DELIMITED_TOKENS = 200
 """How far ahead the delimiter of a \\def parameter is looked for."""
 MAX_DELIMITED_CHARS = 1000
@@ -18,6 +20,7 @@ class TokenStream:
 
     def __init__(self) -> None:
         self._stack: list[str] = []
+        self._wasted = 0
 
     def __bool__(self) -> bool:
         return bool(self._stack)
@@ -85,7 +88,8 @@ class TokenStream:
         """Tokens up to the closing partner, which is dropped; when there is none, nothing is taken."""
         taken: list[str] = []
         depth = 0
-        for lexeme in islice(reversed(self._stack), MAX_ARGUMENT_TOKENS):
+        limit = MAX_ARGUMENT_TOKENS if self._wasted < MAX_WASTED_TOKENS else MAX_DELIMITED_CHARS
+        for lexeme in islice(reversed(self._stack), limit):
             if lexeme == closing and not depth:
                 del self._stack[-len(taken) - 1 :]
                 self.push([lexeme for lexeme in taken if lexeme[0] == "\0"])
@@ -94,6 +98,7 @@ class TokenStream:
             if depth < 0 or (opening == "[" and is_break(lexeme)):
                 break
             taken.append(lexeme)
+        self._wasted += len(taken)
         return []
 
     def arguments(self, macro: Macro) -> list[list[str]]:
