@@ -7,7 +7,7 @@ whatever becomes of the connection (FastChat loses slots on some disconnects: #2
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from llava_graph.errors import ServeError
@@ -118,7 +118,7 @@ def _work(
 
     def post(call: Callable[..., None], *args: Any) -> None:
         # The loop is closed when the worker was shut down in the middle of an answer: nobody listens any more.
-        if not loop.is_closed():
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(call, *args)
 
     failure: Exception | None = None

@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from llava_graph.examples import example_figures
 from llava_graph.images import encode_png
 from serve.servers import Server, bind
 from serve.web import WebOptions, create_web
@@ -313,6 +315,54 @@ def test_it_fits_a_phone(chromium, site, worker):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing has to be scrolled sideways"
         tops = [page.locator(part).bounding_box()["y"] for part in ("#figure", "#caption", "#explain", "#chat")]
         assert tops == sorted(tops), "one column: the figure first, the answer last"
+
+
+def test_an_example_is_chosen_with_its_caption(page, worker, engine):
+    page.locator("#examples button.thumbnail-item").first.click()
+    page.wait_for_selector("#explain:not([disabled])")
+    caption = page.locator("#caption textarea").input_value()
+    assert caption == example_figures()[0].caption
+    page.click("#explain")
+    eventually(lambda: len(engine.requests) == 1)
+    assert caption in engine.requests[0].messages[0]["content"][1]["text"]
+
+
+def test_a_path_that_a_client_invents_is_never_opened(site, tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png())
+    config = HTTP.get(site.url + "/config").json()
+    figure = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "figure")
+    upload = next(call["id"] for call in config["dependencies"] if [figure, "upload"] in call["targets"])
+    elsewhere = (
+        str(secret),
+        "/etc/passwd",
+        "../../etc/passwd",
+        f"{tempfile.gettempdir()}/gradio/../x",
+        "http://a/x.png",
+    )
+    for path in (*elsewhere, 5, {"path": str(secret)}, "a\0b"):
+        file = {"path": path, "url": path, "orig_name": "x.png", "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [file], "fn_index": upload, "session_hash": "attack"}
+        for route in (
+            "/gradio_api/queue/join",
+            "/gradio_api/queue/join/",
+            "/gradio_api/run/predict",
+            "/gradio_api/api/x",
+        ):
+            assert HTTP.post(site.url + route, json=body).status_code == 403, (route, path)
+
+
+def test_an_event_without_end_is_refused(site):
+    response = HTTP.post(site.url + "/gradio_api/queue/join", content=b'{"data": "' + b"x" * 5_000_000)
+    assert response.status_code == 413
+
+
+def test_an_uploaded_svg_is_only_ever_given_back_as_a_download(site):
+    svg = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    (path,) = HTTP.post(site.url + "/gradio_api/upload", files={"files": ("x.svg", svg, "image/svg+xml")}).json()
+    response = HTTP.get(site.url + "/gradio_api/file=" + path)
+    assert response.headers.get("content-disposition", "").startswith("attachment") or response.status_code >= 400
+    assert "default-src 'self'" in response.headers["content-security-policy"]
 
 
 def test_the_page_forbids_everything_from_elsewhere(site):

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llava_graph.errors import MissingExtra
 from serve.client import ModelClient
+from serve.web.uploads import UploadsOnly
 
 CONTENT_POLICY = "; ".join(
     (
@@ -77,8 +78,9 @@ def create_web(
     page = build_page(ModelClient(controller_url, transport=transport), options)
     page.queue(max_size=options.max_queue, api_open=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
     app.add_middleware(ContentPolicy)
-    return gradio.mount_gradio_app(
+    app = gradio.mount_gradio_app(
         app,
         page,
         path="/",
@@ -91,6 +93,9 @@ def create_web(
         ssr_mode=False,
         mcp_server=False,
     )
+    # Only for a launched page does gradio check the files that events name; ours is launched, by us.
+    page.has_launched = True
+    return app
 
 
 def _gradio() -> ModuleType:

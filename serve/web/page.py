@@ -38,6 +38,9 @@ def theme() -> gr.themes.Base:
         body_background_fill="*neutral_50",
         block_border_width="1px",
         block_shadow="none",
+        # gradio's own grey on white is too faint to read (2.6:1); these have more than 4.5:1.
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_text_color="white",
@@ -81,7 +84,7 @@ def _left() -> tuple[dict[str, Any], gr.Gallery | None, Sequence[ExampleFigure]]
                 sources=["upload", "clipboard"],
                 label="Figure",
                 show_label=False,
-                height=300,
+                height=288,
                 buttons=["fullscreen"],
                 elem_id="figure",
             )
@@ -89,7 +92,7 @@ def _left() -> tuple[dict[str, Any], gr.Gallery | None, Sequence[ExampleFigure]]
             overlay = gr.Image(
                 label="Text found in the figure",
                 show_label=False,
-                height=300,
+                height=288,
                 interactive=False,
                 buttons=["fullscreen"],
                 elem_id="overlay",
@@ -130,12 +133,11 @@ def _examples() -> tuple[gr.Gallery | None, Sequence[ExampleFigure]]:
         examples = example_figures()
     except FileNotFoundError:
         return None, ()
+    gr.HTML("<p>Or try an example</p>", elem_id="examples-label", padding=False)
     gallery = gr.Gallery(
         [(open_image(example.path), example.title) for example in examples],
-        label="Or try an example",
-        columns=max(4, len(examples)),
-        rows=1,
-        height=118,
+        label="Examples",
+        show_label=False,
         object_fit="contain",
         allow_preview=False,
         interactive=False,

@@ -14,7 +14,7 @@ from serve.web.app import WebOptions
 from serve.web.session import Session, with_context
 
 TO_CHAT_ON_PHONES = (
-    "() => { if (innerWidth < 800) document.querySelector('#chat').scrollIntoView({behavior: 'smooth'}) }"
+    "() => { if (innerWidth < 800) document.querySelector('#right').scrollIntoView({behavior: 'smooth'}) }"
 )
 
 
@@ -117,7 +117,7 @@ def wire_figure(parts: Parts, gallery: gr.Gallery | None, examples: Sequence[Exa
 
     read_outputs = [parts.session, parts.overlay, parts.text, parts.banner, parts.status, parts.explain, parts.ask]
     one_at_a_time: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "ocr", "api_visibility": "private"}
-    # preprocess=False: gradio has checked that the file is its own copy of an upload; we open it, under our limits.
+    # preprocess=False: the file is an upload (serve.web.uploads); we open it ourselves, under our limits.
     parts.figure.upload(upload, parts.figure, [*fresh, parts.figure], preprocess=False, **quiet).then(
         read, [parts.session, parts.banner], read_outputs, show_progress_on=[parts.text, parts.overlay], **one_at_a_time
     )
