@@ -1,6 +1,7 @@
 """Lines of a whole paper -> what is usual in it, its columns, running heads, and blocks in reading order. Pure functions."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -143,13 +144,16 @@ def gutters(lines: Sequence[Line], width: float, style: Style, usual: float = 0.
 def _best_gap(prose: Sequence[Line], steps: Sequence[float], least: int) -> float:
     """The middle of the x in `steps` that fewest lines cross, with at least `least` lines on either side (0.0: none)."""
     scores: dict[float, int] = {}
+    starts = sorted(line.box[0] for line in prose)
+    ends = sorted(line.box[2] for line in prose)
     for x in steps:
-        before = sum(line.box[2] <= x + 1 for line in prose)
-        after = sum(line.box[0] >= x - 1 for line in prose)
+        before = bisect_right(ends, x + 1)
+        after = len(prose) - bisect_left(starts, x - 1)
         across = len(prose) - before - after
         if min(before, after) >= least and (least == 0 or across <= 0.6 * min(before, after) + 2):
             scores[x] = min(before, after) - 2 * across
-    best = [x for x, score in scores.items() if score == max(scores.values())]
+    top = max(scores.values(), default=0)
+    best = [x for x, score in scores.items() if score == top]
     return best[len(best) // 2] if best else 0.0
 
 

@@ -86,16 +86,16 @@ def in_rows(lines: Iterable[Line]) -> list[Line]:
     return [line for row in rows for line in sorted(row, key=lambda entry: entry.box[0])]
 
 
-def drawn_once(words: tuple[Word, ...]) -> list[Word]:
+def drawn_once(words: Iterable[Word]) -> list[Word]:
     """Leave out a word that stands a second time on the same spot."""
-    seen: dict[tuple[str, int, int], Word] = {}
+    seen: dict[tuple[str, int], list[float]] = defaultdict(list)
     kept = []
     for word in words:
-        x, y = round(word.box[0] / TWICE), round(word.baseline / TWICE)
-        if any((word.text, x + dx, y + dy) in seen for dx in (-1, 0, 1) for dy in (-1, 0, 1)):
-            continue
-        seen[word.text, x, y] = word
-        kept.append(word)
+        x, level = word.box[0], int(word.baseline / TWICE)
+        spots = [*seen[word.text, level], *seen[word.text, level - 1], *seen[word.text, level + 1]]
+        if not any(abs(x - spot) < TWICE for spot in spots):
+            kept.append(word)
+            seen[word.text, level].append(x)
     return kept
 
 

@@ -6,6 +6,7 @@ runs sideways the page is turned first (`turn`), so that text is upright for eve
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 Rect = tuple[float, float, float, float]
@@ -58,6 +59,7 @@ class Page:
     """The page holds more than our limits allow and was read in part."""
 
 
+@lru_cache(maxsize=4096)
 def is_bold(font: str) -> bool:
     """Whether a font's name says bold: "NimbusRomNo9L-Medi", "CMBX10", "ABCDEF+Arial,Bold"."""
     name = font.rpartition("+")[2].lower()

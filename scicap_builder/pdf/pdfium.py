@@ -7,7 +7,7 @@ import ctypes
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -187,14 +187,14 @@ def _font_name(text_object: Any, fonts: dict[int, str]) -> str:
 def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], bool]:
     """All words of a page in content order, and whether the page holds more than MAX_CHARS."""
     total = raw.FPDFText_CountChars(text)
+    codes = _codes(text, min(total, MAX_CHARS))
     builder = WordBuilder(frame)
     rect, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
-    get_box, get_unicode = raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetUnicode
+    get_box = raw.FPDFText_GetLooseCharBox
     style = NO_STYLE
     height = -1.0
     fresh = True
-    for index in range(min(total, MAX_CHARS)):
-        code = get_unicode(text, index)
+    for index, code in enumerate(codes):
         if code in (10, 13, 32, 160) or code in UNREADABLE:
             # pdfium's own guess at a space says nothing that the gap does not say; a real space always parts two words
             if code in (32, 160) and raw.FPDFText_IsGenerated(text, index) != 1:
@@ -209,19 +209,31 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
         if style.hidden:
             continue
         if 0xD800 <= code < 0xE000:
-            code = _astral(code, get_unicode(text, index + 1)) if code < 0xDC00 and index + 1 < total else 0
-            if not code:
+            letter = _astral(code, codes[index + 1]) if index + 1 < len(codes) else ""
+            if not letter:
                 continue
-        letter = "-" if code in (2, 0xAD) else chr(code)
-        if builder.add(letter, (rect.left, rect.bottom, rect.right, rect.top), style):
+        else:
+            letter = "-" if code in (2, 0xAD) else chr(code)
+        if builder.add(letter, rect.left, rect.bottom, rect.right, rect.top, style):
             raw.FPDFText_GetCharOrigin(text, index, x, y)
             builder.origin = (x.value, y.value)
     return builder.done(), total > MAX_CHARS
 
 
-def _astral(high: int, low: int) -> int:
-    """A UTF-16 surrogate pair -> its code point (0 if it is none): mathematical letters stand beyond U+FFFF."""
-    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00) if 0xDC00 <= low < 0xE000 else 0
+def _codes(text: Any, count: int) -> Sequence[int]:
+    """The UTF-16 units of the first `count` characters: in one call where pdfium leaves none out of it, else one by one."""
+    buffer = (ctypes.c_ushort * (count + 1))()
+    if raw.FPDFText_GetText(text, 0, count, buffer) == count + 1:
+        # it calls the hyphen at the end of a line a non-character
+        return [raw.FPDFText_GetUnicode(text, i) if code == 0xFFFE else code for i, code in enumerate(buffer[:count])]
+    return [raw.FPDFText_GetUnicode(text, index) for index in range(count)]
+
+
+def _astral(high: int, low: int) -> str:
+    """A UTF-16 surrogate pair -> its character ("" if it is none): mathematical letters stand beyond U+FFFF."""
+    if not (high < 0xDC00 <= low < 0xE000):
+        return ""
+    return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
 
 _KINDS = {

@@ -12,11 +12,12 @@ FONT_CHANGE_GAP = 0.1
 class Style:
     """Font, size and direction of one text object, and whether it shows."""
 
-    __slots__ = ("angle", "font", "hidden", "size", "source", "white")
+    __slots__ = ("angle", "font", "gap", "hidden", "size", "source", "white")
 
     def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool, white: bool) -> None:
         self.source, self.font, self.size, self.angle, self.hidden = source, font, size, angle, hidden
         self.white = white
+        self.gap = WORD_GAP * max(size, 1.0)
 
 
 NO_STYLE = Style(0, "", 0.0, 0, hidden=False, white=False)
@@ -27,6 +28,7 @@ class WordBuilder:
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
+        self._plain = frame.rotation == 0
         self._words: list[Word] = []
         self._letters: list[str] = []
         self._box = [0.0, 0.0, 0.0, 0.0]
@@ -39,25 +41,24 @@ class WordBuilder:
     def space(self) -> None:
         self._spaced = True
 
-    def add(self, letter: str, place: Rect, style: Style) -> bool:
-        """Take one character; True if it begins a word, whose `origin` is to be set then."""
+    def add(self, letter: str, x0: float, y0: float, x1: float, y1: float, style: Style) -> bool:  # noqa: PLR0917
+        """Take one character with its box in PDF user space; True if it begins a word, whose `origin` is to be set then."""
         box = self._box
-        if self._letters and not self._spaced:
-            last = self._style
-            near = self._near(place, style)
-            same = near and style.font == last.font and abs(style.size - last.size) < 0.1
-            if same:
-                self._letters.append(letter)
-                box[0], box[1] = min(box[0], place[0]), min(box[1], place[1])
-                box[2], box[3] = max(box[2], place[2]), max(box[3], place[3])
-                return False
-            self._close()
-            self._glued = near
-        else:
-            self._close()
-            self._glued = False
+        same_run = style is self._style and self._plain and style.angle == 0 and not self._spaced
+        if same_run and box[1] == y0 and box[3] == y1 and x0 >= box[0] and x0 - box[2] < style.gap:
+            # nearly every character; `_near` would say the same, slower
+            self._letters.append(letter)
+            box[2] = max(box[2], x1)
+            return False
+        near = bool(self._letters) and not self._spaced and self._near((x0, y0, x1, y1), style)
+        if near and style.font == self._style.font and abs(style.size - self._style.size) < 0.1:
+            self._letters.append(letter)
+            self._box = [min(box[0], x0), min(box[1], y0), max(box[2], x1), max(box[3], y1)]
+            return False
+        self._close()
+        self._glued = near
         self._letters = [letter]
-        self._box = list(place)
+        self._box = [x0, y0, x1, y1]
         self._style = style
         self._spaced = False
         return True
