@@ -58,6 +58,7 @@ def test_comments_go_and_text_stays(source, clean):
         (r"\newif\ifdraft\drafttrue\ifdraft draft\else open\fi", "draft"),
         (r"\ifdefined\nothing a\else b\fi", "b"),
         (r"\ifnum\value{page}>3 long\else short\fi", "long"),
+        (r"\ifnum1=0 gone\else kept\fi", "kept"),
         (r"\ifthenelse{\equal{a}{b}}{yes}{no}", "no"),
         (r"\fi\iffalse never closed", "never closed"),
     ],

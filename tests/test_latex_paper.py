@@ -96,6 +96,11 @@ def test_continued_float_whose_caption_comes_last():
     assert paper.dropped == ()
 
 
+def test_counter_set_back_by_hand_for_a_continued_figure():
+    body = figure("Whole") + r"\addtocounter{figure}{-1}" + figure(r"\emph{(Cont'd)} more") + figure("Next")
+    assert [(f.number, f.caption, len(f.graphics)) for f in read(body).figures] == [("1", "Whole", 2), ("2", "Next", 1)]
+
+
 def test_same_label_twice_goes_to_the_last():
     paper = read(figure("One", "f") + figure("Again", "f") + r"Figure \ref{f} is cited.")
     assert mentions(paper) == [(), ("Figure 2 is cited.",)]
@@ -111,6 +116,7 @@ def test_same_label_twice_goes_to_the_last():
         (r"\def\thefigure{\@arabic\c@figure}", ["Figure 1", "Figure 2"]),
         (r"\renewcommand{\figurename}{Fig.}", ["Fig. 1", "Fig. 2"]),
         (r"\renewcommand{\figurename}{Supplementary Figure}", ["Supplementary Figure 1", "Supplementary Figure 2"]),
+        (r"\renewcommand{\thefigure}{Extra~\arabic{figure}}", ["Figure Extra 1", "Figure Extra 2"]),
         (r"\numberwithin{figure}{section}\section{S}", ["Figure 1.1", "Figure 1.2"]),
         (r"\appendix\counterwithin{figure}{section}\section{S}", ["Figure A.1", "Figure A.2"]),
         (r"\appendix\renewcommand{\thefigure}{\thesection\arabic{figure}}\section{S}", ["Figure A1", "Figure A2"]),

@@ -103,8 +103,7 @@ class Conditionals:
         if lexeme == r"\ifdefined":
             self.stream.skip_blanks()
             return bool(self.stream) and self._meaning(self.stream.pop()) is not None
-        self._drop_numbers()
-        return True
+        return self._compare_numbers()
 
     def _two_tokens(self) -> tuple[str, str]:
         pair = []
@@ -130,12 +129,18 @@ class Conditionals:
             return macro.body
         return None if name in (r"\undefined", r"\@undefined") or self.definitions.is_free(name) else name
 
-    def _drop_numbers(self) -> None:
-        """The comparison after \\ifnum and \\ifdim: it must not be printed."""
+    def _compare_numbers(self) -> bool:
+        """The comparison after \\ifnum and \\ifdim, taken out of the text: plain numbers are compared, anything else holds."""
+        text = ""
         for lexeme in self.stream.ahead(12):
             if is_blank(lexeme) or lexeme[0] == "\0" or (lexeme[0] == "\\" and lexeme not in (r"\value", r"\number")):
                 break
-            self.stream.pop()
+            text += self.stream.pop()
+        plain = re.fullmatch(r"(\d{1,9})([<=>])(\d{1,9})", text)
+        if plain is None:
+            return True
+        one, other = int(plain[1]), int(plain[3])
+        return {"<": one < other, "=": one == other, ">": one > other}[plain[2]]
 
     def decide(self, test: str) -> bool:
         """The first argument of \\ifthenelse: \\boolean{flag} and \\equal{a}{b}; anything else holds."""

@@ -89,7 +89,7 @@ class Counters:
         if self.chaptered and text.startswith(r"\thechapter.") and not self.values.get("chapter"):
             text = text[len(r"\thechapter.") :]
         text = _FORMAT.sub(lambda match: self._one(match, depth), text)
-        return re.sub(r"[{}~$]|\\[A-Za-z@]+\s?|\\.|\s+", "", text)
+        return re.sub(r"\s+", " ", re.sub(r"[{}$]|\\[A-Za-z@]+\s?|\\.", "", text.replace("~", " "))).strip()
 
     def _one(self, match: re.Match[str], depth: int) -> str:
         if match["the"]:

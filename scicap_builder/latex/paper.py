@@ -22,6 +22,7 @@ _CAPTION_HEAD = re.compile(
     r"^\s*(?:\\(?:small|footnotesize|scriptsize|normalsize|bf|it|em|sf|rm|bfseries|centering|raggedright)\b\s*)+"
 )
 _GRAPHICSPATH = re.compile(r"\\graphicspath\s*\{((?:\s*\{[^{}]*\}\s*)+)\}")
+_CONTINUED = re.compile(r"(?:\\[A-Za-z]+|[\W_])*cont(?:inued|inuation|'?d)?\b", re.I)
 _LOOK_BACK = 3000
 """How far before a \\captionof outside of any float its pictures are looked for, in characters."""
 
@@ -96,7 +97,7 @@ def _figures_of(structure: Structure) -> list[_Seen]:
         if not captions:
             without_caption += [found] if found.kind == "figure" else []
             continue
-        if found.continued and not without_caption and seen:
+        if seen and not without_caption and (found.continued or _continues(captions[0], seen[-1].first)):
             seen[-1].captions += [(found, caption) for caption in captions]
         else:
             earlier = without_caption if found.continued else []
@@ -104,6 +105,12 @@ def _figures_of(structure: Structure) -> list[_Seen]:
             seen += [_Seen([(found, caption)]) for caption in captions[1:]]
         without_caption = []
     return seen
+
+
+def _continues(caption: Caption, earlier: Caption) -> bool:
+    """A repeated number whose caption says "(continued)": the counter was set back by hand."""
+    same = (caption.name, caption.number) == (earlier.name, earlier.number)
+    return same and bool(_CONTINUED.match(caption.source))
 
 
 def _figure_targets(seen: list[_Seen]) -> dict[str, Target]:
