@@ -1,6 +1,5 @@
 """The build: a list of papers in, a data set of figure records out. Killed, it goes on where it was."""
 
-import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 from llava_graph.dataset import BuildSummary, DatasetWriter
 from llava_graph.errors import DatasetError, InputError, LlavaGraphError, MissingExtra, PaperError, did_you_mean
 from llava_graph.record import Dropped, Figure
+from scicap_builder.ahead import Ahead
 from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, FetchOptions
 from scicap_builder.obtain import Obtained, obtain
 from scicap_builder.one_paper import (
@@ -28,9 +28,7 @@ from scicap_builder.papers import PaperFiles, PaperList, PaperRef, list_papers
 from scicap_builder.workers import Failure, Workers
 
 PATIENCE_S = 0.1
-"""How long the loop waits for a worker before it looks for fetched papers again."""
-AHEAD = 4
-"""Papers that may lie fetched and unread: enough to keep workers busy, few enough to stop soon."""
+"""s that the loop waits for a worker or a paper before it looks at the other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ def build(
     source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock))
     work = partial(read_paper, options=options.read, readers=readers or default_readers())
     with _ctrl_c() as interrupted, Workers(work, options.workers, timeout_s=options.paper_timeout_s) as workers:
-        error = run.work_off(_Ahead(source), workers, interrupted)
+        error = run.work_off(Ahead(source), workers, interrupted)
         run.flush()
     complete = not interrupted.is_set() and error is None
     return run.result(writer.finish() if complete else writer.summary(), interrupted=interrupted.is_set(), error=error)
@@ -183,7 +181,7 @@ class _Run:
         return [paper for paper in self.listed.papers if paper.key not in self.writer.done]
 
     def work_off(
-        self, ahead: "_Ahead", workers: Workers[PaperFiles], interrupted: threading.Event
+        self, ahead: Ahead, workers: Workers[PaperFiles], interrupted: threading.Event
     ) -> LlavaGraphError | None:
         """Give papers to workers as they are fetched and collect what they read. Returns what stopped the run early.
 
@@ -192,15 +190,23 @@ class _Run:
         self.report("")
         stopped: LlavaGraphError | None = None
         while (not ahead.exhausted or workers.busy) and not interrupted.is_set():
-            while stopped is None and workers.free and (obtained := ahead.take(wait=not workers.busy)):
+            while stopped is None and workers.free and (obtained := ahead.take(0 if workers.busy else PATIENCE_S)):
                 self.accept(obtained, workers)
             stopped = stopped or ahead.error
-            for files, outcome in workers.results(PATIENCE_S):
+            for files, outcome in self.results(workers):
                 stopped = self.collect(files, outcome) or stopped
             if stopped:
                 ahead.stop()
         ahead.stop()
         return stopped
+
+    def results(self, workers: Workers[PaperFiles]) -> list[tuple[PaperFiles, Any]]:
+        """What workers have finished; if no more of them start, what is read is kept before that is raised."""
+        try:
+            return workers.results(PATIENCE_S)
+        except LlavaGraphError:
+            self.flush()
+            raise
 
     def accept(self, obtained: Obtained, workers: Workers[PaperFiles]) -> None:
         paper, found = obtained
@@ -281,56 +287,3 @@ class _Run:
             interrupted=interrupted,
             error=error,
         )
-
-
-class _Ahead:
-    """Fetches in a thread of its own, a few papers ahead of the readers."""
-
-    def __init__(self, source: Iterator[Obtained]) -> None:
-        self.error: LlavaGraphError | None = None
-        self.exhausted = False
-        self._queue: queue.Queue[Obtained | BaseException | None] = queue.Queue(maxsize=AHEAD)
-        self._stopping = threading.Event()
-        # A daemon: Ctrl-C need not wait for a server that is slow to answer.
-        threading.Thread(target=self._run, args=(source,), daemon=True).start()
-
-    def take(self, *, wait: bool) -> Obtained | None:
-        """The next paper; None when there is none yet, or no more (`exhausted`). Raises what fetching raised, unless ours."""
-        if self.exhausted:
-            return None
-        try:
-            item = self._queue.get(timeout=PATIENCE_S) if wait else self._queue.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(item, tuple):
-            return item
-        self.exhausted = True
-        if isinstance(item, LlavaGraphError):
-            self.error = item
-        elif item is not None:
-            raise item
-        return None
-
-    def stop(self) -> None:
-        """Nothing more is wanted."""
-        self._stopping.set()
-        self.exhausted = True
-
-    def _run(self, source: Iterator[Obtained]) -> None:
-        last: BaseException | None = None
-        try:
-            for item in source:
-                self._put(item)
-                if self._stopping.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001  (it is raised again where it is taken)
-            last = error
-        self._put(last)
-
-    def _put(self, item: Obtained | BaseException | None) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(item, timeout=PATIENCE_S)
-            except queue.Full:
-                continue
-            return

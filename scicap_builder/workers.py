@@ -13,7 +13,12 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from llava_graph.errors import LlavaGraphError
+
 Job = TypeVar("Job")
+
+START_S = 120.0
+"""s for a process to start and import the readers, on a machine that is busy; the time limit of its first job begins then."""
 
 SPAWN = multiprocessing.get_context("spawn")
 """A fresh interpreter: forking after threads or an ONNX session has begun can hang."""
@@ -28,12 +33,18 @@ class Failure:
     error: Exception | None = None
 
 
+class _Begun:
+    """What a process sends when it has taken a job up."""
+
+
 @dataclass(kw_only=True)
 class _Worker(Generic[Job]):
     process: SpawnProcess
     pipe: "Connection[Any, Any]"
     job: Job | None = None
-    since: float = 0.0
+    deadline: float = 0.0
+    begun: bool = False
+    """Whether it ever took a job up."""
 
 
 class Workers(Generic[Job]):
@@ -73,10 +84,10 @@ class Workers(Generic[Job]):
             self._drop(worker)
             worker = self._start()
             worker.pipe.send(job)
-        worker.job, worker.since = job, time.monotonic()
+        worker.job, worker.deadline = job, time.monotonic() + START_S
 
     def results(self, patience_s: float) -> list[tuple[Job, Any | Failure]]:
-        """What has finished, after at most `patience_s` of waiting."""
+        """What has finished, after at most `patience_s` of waiting. Raises LlavaGraphError if processes cannot start."""
         busy = [worker for worker in self._workers if worker.job is not None]
         ready = set(wait([worker.pipe for worker in busy], timeout=patience_s)) if busy else set()
         done: list[tuple[Job, Any | Failure]] = []
@@ -85,8 +96,12 @@ class Workers(Generic[Job]):
             if job is None:
                 continue
             if worker.pipe in ready:
-                done.append((job, self._receive(worker)))
-            elif time.monotonic() - worker.since > self._timeout_s:
+                result = self._receive(worker)
+                if isinstance(result, _Begun):
+                    worker.deadline = time.monotonic() + self._timeout_s
+                else:
+                    done.append((job, result))
+            elif time.monotonic() > worker.deadline:
                 self._drop(worker)
                 done.append((job, Failure(reason="timeout", detail=f"not done after {self._timeout_s:.0f} s")))
         return done
@@ -107,8 +122,16 @@ class Workers(Generic[Job]):
             worker.process.join(timeout=5)
             code = worker.process.exitcode
             self._drop(worker)
+            if not worker.begun:
+                raise LlavaGraphError(
+                    f"the worker processes do not start ({_exit_name(code)})",
+                    next_step='In a script, call build() under `if __name__ == "__main__":`',
+                ) from None
             return Failure(reason="crashed", detail=f"the process died ({_exit_name(code)})")
-        worker.job = None
+        if isinstance(result, _Begun):
+            worker.begun = True
+        else:
+            worker.job = None
         return result
 
     def _drop(self, worker: _Worker[Job]) -> None:
@@ -143,6 +166,7 @@ def _serve(pipe: "Connection[Any, Any]", function: Callable[[Any], Any]) -> None
     while True:
         try:
             job = pipe.recv()
+            pipe.send(_Begun())
         except (EOFError, OSError):
             return
         try:
@@ -170,6 +194,4 @@ def _where_raised(error: Exception) -> str:
 
 def _sendable(error: Exception) -> Exception | None:
     """The error if it survives the way between processes."""
-    from llava_graph.errors import LlavaGraphError
-
     return error if isinstance(error, LlavaGraphError) else None

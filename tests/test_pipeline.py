@@ -219,6 +219,18 @@ def test_a_worker_dies_with_its_parent(tmp_path):
     assert not any(alive(pid) for pid in children)
 
 
+def test_a_script_without_a_main_guard_is_told_so(papers, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(TESTS)!r})\n"
+        "from stand_ins import stand_ins\nfrom scicap_builder import build\n"
+        f"build({str(papers)!r}, {str(tmp_path / 'out')!r}, readers=stand_ins())\n"
+    )
+    (tmp_path / "run.py").write_text(code)
+    done = subprocess.run([sys.executable, tmp_path / "run.py"], capture_output=True, text=True, check=False)
+    assert "LlavaGraphError: the worker processes do not start" in done.stderr
+    assert not list(read_dropped(tmp_path / "out"))
+
+
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
