@@ -97,10 +97,9 @@ def test_torchrun_trains_and_plain_transformers_opens_the_result(checkpoint, cha
         sys.executable,
         "-m",
         "torch.distributed.run",
+        "--standalone",
         "--nproc_per_node",
         "1",
-        "--master_port",
-        "0",
         "train/train_mem.py",
     ]
     run = subprocess.run(

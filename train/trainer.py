@@ -39,6 +39,23 @@ class FigureTrainer(Trainer):
             self.optimizer = kind(groups, **options)
         return self.optimizer
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """The weights of a checkpoint into the model that is trained.
+
+        transformers 5.23 compares the file's names with the model's directly; for LLaVA they differ (its files keep the
+        published layout), and it goes on from random weights with a warning. `from_pretrained` knows both layouts.
+        """
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        target = self.accelerator.unwrap_model(self.model if model is None else model)
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, local_files_only=True)
+        target.load_state_dict(saved.state_dict())
+
+    def _load_best_model(self) -> None:
+        if self.state.best_model_checkpoint:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)
+
 
 class _SetEpoch(TrainerCallback):
     """Tells the sampler the epoch before its iteration starts, also when a run goes on in the middle of one."""
