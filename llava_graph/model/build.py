@@ -93,6 +93,7 @@ def build_model(
         max_position_embeddings=shape.context_length,
         tie_word_embeddings=True,
         pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
     config = LlavaConfig(
