@@ -24,6 +24,13 @@ STRUCTURED = re.compile(
     r"Discussion|Design|Setting|Context)\b",
     re.I,
 )
+NO_TITLE = re.compile(
+    r"^\s*(?:(?:Original |Full |Short )?(?:Research|Review|Original|Regular|Technical)?\s*"
+    r"(?:Article|Paper|Communication|Note|Report)s?|(?:RESEARCH|REVIEW|ORIGINAL)(?: ARTICLE| PAPER)?|"
+    r"OPEN|Open Access|OPEN ACCESS|ScienceDirect|Contents lists available.*|BMC [A-Z].*|"
+    r"(?:The )?(?:[\w&-]+ ){0,4}Journal(?: of (?:[\w&,-]+ ?){1,8})?)\s*$"
+)
+"""Kinds of article and names of journals, which stand as large as titles."""
 LINE_REACH = 1.9
 """em between two baselines of one title."""
 
@@ -34,6 +41,7 @@ def read_title(lines: Sequence[Line], style: Style) -> str:
         return ""
     bottom = max(line.box[3] for line in lines)
     upper = [line for line in lines if line.box[1] < 0.6 * bottom and _wordy(line.text)]
+    upper = [line for line in upper if not NO_TITLE.match(line.text)] or upper
     large = [line for line in upper if line.size > style.size + 0.8 and len(line.words) >= 2]
     large = large or [line for line in upper if line.size > style.size + 0.8]
     if large:

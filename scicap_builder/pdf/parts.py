@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from scicap_builder.pdf.boxes import clusters, meet, share_inside
 from scicap_builder.pdf.layout import Block, Style, half_point
+from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Graphic, Page, Rect
 
 CLUSTER_GAP = 5.0
@@ -56,11 +57,14 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     lines, count = block.lines, len(block.lines)
     words = sum(len(line.words) for line in lines) / count
     letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
+    inside = any(share_inside(block.box, drawing) > 0.8 for drawing in drawings)
+    if count <= 2 and not inside and lines[0].size == lines[-1].size and _ends_paragraph(lines[-1], style):
+        return True
     if letters < 0.55:
         return False
     width = block.box[2] - block.box[0]
     usual = any((half_point(line.size), line.font) in style.bodies for line in lines)
-    if any(share_inside(block.box, drawing) > 0.8 for drawing in drawings):
+    if inside:
         return bool(usual and count >= 4 and words >= 7)
     if usual and (words >= 5 or width > 0.6 * style.line_width):
         return True
@@ -68,6 +72,11 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     return (
         (count >= 3 and long) or (count >= 2 and long and width > 0.9 * style.line_width) or _is_heading(block, style)
     )
+
+
+def _ends_paragraph(line: Line, style: Style) -> bool:
+    """A scrap in the very type of the running text that ends a sentence: a paragraph's last line on top of a column."""
+    return line.font == style.font and abs(line.size - style.size) < 0.3 and line.text.endswith((".", ".)"))
 
 
 def _is_heading(block: Block, style: Style) -> bool:
