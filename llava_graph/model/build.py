@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_NEW_TOKENS = 200
 """Default length of an answer: the paragraphs it learns from are 40 to 150 tokens long."""
-REPETITION_PENALTY = 1.05
-"""Small greedy models fall into loops; more than this forbids an axis label to be named twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +113,7 @@ def build_model(
     generation.bos_token_id = tokenizer.bos_token_id
     generation.do_sample = False
     generation.max_new_tokens = MAX_NEW_TOKENS
-    generation.repetition_penalty = REPETITION_PENALTY
+    # No repetition penalty: transformers counts the prompt as repeated too, and names are to be copied from it.
     return model
 
 
