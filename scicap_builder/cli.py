@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from llava_graph.command import complain, run, stderr
 from llava_graph.errors import InputError
+from scicap_builder.charts.corpus import charts_command
 from scicap_builder.export import FORMATS, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.obtain import ROUTES
@@ -143,6 +144,9 @@ def export_command(
 
 def _this_command() -> str:
     return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119
+
+
+app.command("charts")(charts_command)
 
 
 def main() -> None:

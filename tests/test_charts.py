@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from llava_graph.dataset import read_dataset
 from llava_graph.errors import DatasetError
@@ -16,6 +17,7 @@ from scicap_builder.charts.facts import always_above, crossings, highest, lowest
 from scicap_builder.charts.questions import ask
 from scicap_builder.charts.text import listed, quantity, write_caption, write_paragraph
 from scicap_builder.charts.vocabulary import FIELDS, Quantity, invent_names
+from scicap_builder.cli import app
 
 
 def rng(seed=0):
@@ -171,3 +173,13 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     assert found["charts:2-000005"].mentions == make_figure(2, 5).mentions
     with pytest.raises(DatasetError, match="seed"):
         next(write_charts(tmp_path / "charts", count=7, seed=3))
+
+
+def test_the_command_draws_a_data_set_and_goes_on_with_it(tmp_path):
+    for count in (3, 5):
+        result = CliRunner().invoke(
+            app, ["charts", "--count", str(count), "--seed", "6", "--out", str(tmp_path / "out")]
+        )
+        assert result.exit_code == 0, result.output
+        assert f"{count} charts" in result.output
+        assert len(list(read_dataset(tmp_path / "out"))) == count

@@ -13,8 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from llava_graph.dataset import BuildSummary, DatasetWriter
-from llava_graph.errors import InputError
+from llava_graph.dataset import DatasetWriter
 from llava_graph.prompt import EXPLAIN_REQUESTS
 from llava_graph.record import Figure, OcrLine, Paper, Table, Turn, split_of
 from scicap_builder.charts.data import Chart, make_chart, pick
@@ -123,17 +122,6 @@ def _draw_shard(task: tuple[int, Sequence[int]]) -> list[Figure]:
     return [make_figure(seed, index) for index in indexes]
 
 
-def summary_of(out: Path) -> BuildSummary:
-    """Counts of a chart data set."""
-    return DatasetWriter(out, options=_options(out)).summary()
-
-
-def _options(out: Path) -> dict[str, object]:
-    from llava_graph.dataset import read_json
-
-    return dict(read_json(out / "build.json")["options"])
-
-
 def charts_command(
     out: Annotated[Path, typer.Option(help="Folder of the data set.")],
     count: Annotated[int, typer.Option(help="Number of charts.", min=1)] = 1000,
@@ -151,6 +139,4 @@ def charts_command(
         task = progress.add_task("charts", total=count)
         for done in write_charts(out, count=count, seed=seed, workers=workers):
             progress.update(task, completed=done)
-    if done > count:
-        raise InputError(f"{out} already holds {done} charts, more than --count {count}")
     typer.echo(f"{out}: {done} charts")
