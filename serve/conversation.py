@@ -26,8 +26,6 @@ class Style:
     """After the role of the turn that the model shall write."""
     two: bool = False
     """The assistant's turns end with sep2."""
-    tail: str = ""
-    """Written after every separator."""
     empty_system: bool = False
     """`after_system` is written even if there is no system prompt."""
 
@@ -39,10 +37,10 @@ STYLES: Mapping[int, Style] = {
     4: Style("", "", ""),  # NO_COLON_SINGLE
     5: Style("", "", "", two=True),  # NO_COLON_TWO
     6: Style("{sep}", "\n", "\n"),  # ADD_NEW_LINE_SINGLE
-    10: Style("{sep}\n", "\n", "\n", tail="\n"),  # CHATML
-    18: Style("", ": ", ":", two=True),  # DEEPSEEK_CHAT
 }
-"""By FastChat's number (`SeparatorStyle`). The others belong to language models without images."""
+"""By FastChat's number (`SeparatorStyle`), as far as the numbers mean the same in its release (0.2.36) and after it."""
+CHATML_NUMBERS = (9, 10)
+"""CHATML in the release and after it; the other number is another style there."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,8 @@ class Conversation:
             raise ServeError("the worker's conversation template is no FastChat conversation")
         known = {field.name for field in fields(cls)}
         values = {name: _frozen(value) for name, value in data.items() if name in known}
+        if values.get("sep_style") in CHATML_NUMBERS and str(values.get("roles", ("",))[0]).startswith("<|im_start|>"):
+            values |= {"sep_style": 6, "sep": f"{values.get('sep', '')}\n"}
         if values.get("sep_style", 2) not in STYLES:
             raise ServeError(
                 f"the worker writes its conversations in FastChat's style {values['sep_style']}, which is not known here",
@@ -92,7 +92,7 @@ class Conversation:
         shots = [(role, text) for role, text in self.messages]
         turns = [*shots, *((self.roles[index % 2], text) for index, text in enumerate(texts))]
         for index, (role, text) in enumerate(turns):
-            written += role + style.joint + text + ends[index % 2] + style.tail
+            written += role + style.joint + text + ends[index % 2]
         return written + self.roles[1] + style.opening
 
 
@@ -126,7 +126,7 @@ def conversation_of(render: Callable[[Sequence[dict[str, Any]]], str], name: str
     probe = [{"role": r, "content": [{"type": "text", "text": t}]} for r, t in zip(roles, PROBE, strict=True)]
     prompt = render(probe)
     parts = re.fullmatch("(.*)".join(("", *map(re.escape, PROBE), "")), prompt, re.DOTALL)
-    for read in (_chatml, _colon, _bare):
+    for read in (_colon, _newline, _bare):
         found = read(Pieces(*parts.groups())) if parts else None
         if found and found.prompt(PROBE) == prompt:
             return replace(found, name=name)
@@ -138,14 +138,15 @@ def conversation_of(render: Callable[[Sequence[dict[str, Any]]], str], name: str
     )
 
 
-def _chatml(pieces: Pieces) -> Conversation | None:
+def _newline(pieces: Pieces) -> Conversation | None:
     r"""`<|im_start|>user\n…<|im_end|>\n<|im_start|>assistant\n`"""
     sep, newline, answerer = pieces.to_answer.partition("\n")
-    asker = pieces.to_question.removeprefix(sep + newline)
+    sep += newline
+    asker = pieces.to_question.removeprefix(sep)
     if not (newline and answerer.endswith("\n") and asker.endswith("\n") and pieces.head.endswith(asker)):
         return None
-    system = pieces.head.removesuffix(asker).removesuffix(sep + "\n")
-    return _conversation(system, (asker[:-1], answerer[:-1]), 10, sep, None)
+    system = pieces.head.removesuffix(asker).removesuffix(sep)
+    return _conversation(system, (asker[:-1], answerer[:-1]), 6, sep, None)
 
 
 def _colon(pieces: Pieces) -> Conversation | None:

@@ -43,7 +43,7 @@ def test_messages_and_the_prompt_that_their_template_gives_have_the_same_answer(
 
 def test_a_prompt_from_the_conversation_template_is_the_models_own(worker, engine):
     conv = HTTP.post(worker.url + "/worker_get_conv_template").json()["conv"]
-    prompt = f"{conv['roles'][0]}\n<image>\nWhat does it show?{conv['sep']}\n{conv['roles'][1]}\n"
+    prompt = f"{conv['roles'][0]}\n<image>\nWhat does it show?{conv['sep']}{conv['roles'][1]}\n"
     assert conv["name"] == "tiny"
     assert prompt == engine.render([{"role": "user", "content": CONTENT}])
 

@@ -156,7 +156,7 @@ def test_a_chat_template_said_in_fastchats_terms_writes_the_same_prompt(name):
     roles = ("user", "assistant", "user")
     messages = [{"role": r, "content": t} for r, t in zip(roles, texts, strict=True)]
     assert conversation.prompt(texts) == rendered(messages)
-    assert conversation.sep_style in (2, 10), "the styles into which FastChat's server can put images"
+    assert conversation.sep_style in (2, 6), "numbers that mean the same in every FastChat"
 
 
 def test_a_template_without_the_users_words_cannot_be_said():
@@ -186,6 +186,16 @@ def test_a_real_fastchat_conversation_is_read():
     assert conversation.prompt(["Hi", "Yes", "So?"]) == "Be polite. USER: Hi ASSISTANT: Yes</s>USER: So? ASSISTANT:"
     with pytest.raises(ServeError, match="style 13"):
         Conversation.from_json(data | {"sep_style": 13})
+
+
+@pytest.mark.parametrize("number", [9, 10])
+def test_chatml_is_read_under_both_of_its_numbers(number):
+    data = {"name": "x", "system_message": "S", "sep_style": number, "sep": "<|im_end|>"}
+    roles = ["<|im_start|>user", "<|im_start|>assistant"]
+    prompt = Conversation.from_json(data | {"roles": roles}).prompt(["U"])
+    assert prompt == "S<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
+    with pytest.raises(ServeError, match=f"style {number}"):
+        Conversation.from_json(data | {"roles": ["Human", "Assistant"]})
 
 
 @pytest.mark.parametrize("style", STYLES)
