@@ -94,6 +94,18 @@ def test_a_caption_beside_its_figure(tmp_path: Path):
     assert covers(figure, page, (70, 80, 320, 260))
 
 
+def test_a_picture_that_fills_the_page_before_its_caption(tmp_path: Path):
+    first, picture, last = PdfPage(), PdfPage(), PdfPage()
+    first.body(70, 80, 450, 50, start="The result is shown in Figure 1.")
+    picture.plot(70, 80, 520, 760)
+    last.text(70, 80, f"Figure 1. {CAPTION}", 9)
+    last.body(70, 120, 450, 40)
+    (figure,) = read(tmp_path, first, picture, last, images=False)
+    assert figure.page == 2
+    assert covers(figure, picture, (70, 80, 520, 760))
+    assert figure.confidence < 0.9
+
+
 def test_stacked_figures_in_two_columns(tmp_path: Path):
     page = PdfPage()
     for number, (x, y) in enumerate([(50, 60), (50, 260), (310, 60)], 1):

@@ -65,7 +65,7 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     width = block.box[2] - block.box[0]
     usual = any((half_point(line.size), line.font) in style.bodies for line in lines)
     if inside:
-        return bool(usual and count >= 4 and words >= 7)
+        return usual and count >= 4 and words >= 5 and width > 0.7 * style.line_width
     if usual and (words >= 5 or width > 0.6 * style.line_width):
         return True
     long = width > 0.7 * style.line_width and words >= 6

@@ -25,7 +25,7 @@ from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
 from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
-from scicap_builder.pdf.regions import PageText, Region, find_regions
+from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2
@@ -137,15 +137,25 @@ def _live(page: Page, heads: frozenset[Line]) -> Rect:
     return 0.0, top, page.width, bottom
 
 
-def locate(pdf: OpenPdf, layout: Layout) -> dict[str, Region]:
-    """The region of each figure, by number; what is usual in the paper is learnt from the sure ones first."""
+def locate(pdf: OpenPdf, layout: Layout) -> dict[str, tuple[Page, Region]]:
+    """Page and region of each figure, by number; what is usual in the paper is learnt from the sure ones first."""
     habit: Counter[str] = Counter()
     for text in layout.texts:
         habit.update(region.side for region in find_regions(text, Counter()).values() if region.confidence > 0.9)
-    found: dict[str, Region] = {}
+    found: dict[str, tuple[Page, Region]] = {}
+    before: PageText | None = None
+    taken: list[Rect] = []
     for text in layout.texts:
+        regions: dict[str, Region] = {}
         if any(caption.number for caption in text.captions):
-            found |= find_regions(text, habit, partial(ink_box, pdf, text.page))
+            regions = find_regions(text, habit, partial(ink_box, pdf, text.page))
+        found |= {number: (text.page, region) for number, region in regions.items()}
+        for caption in text.captions[:1]:
+            unsure = caption.number not in regions or regions[caption.number].confidence < 0.5
+            earlier = on_page_before(caption, text, before, taken) if before and unsure and caption.number else None
+            if before and earlier:
+                found[caption.number] = (before.page, earlier)
+        before, taken = text, [region.box for region in regions.values()]
     return found
 
 
@@ -172,22 +182,21 @@ def ink_box(pdf: OpenPdf, page: Page, box: Rect) -> Rect | None:
 
 
 def deliver(
-    pdf: OpenPdf, layout: Layout, regions: dict[str, Region], *, dpi: int, images: bool
+    pdf: OpenPdf, layout: Layout, regions: dict[str, tuple[Page, Region]], *, dpi: int, images: bool
 ) -> tuple[tuple[FoundFigure, ...], tuple[Dropped, ...]]:
     """Figures with mentions and pictures; a caption without a picture is dropped with its reason."""
     mentions = mentions_by_number(layout.paragraphs)
-    pages = {page.number: page for page in layout.pages}
     figures, lost = [], []
     for caption in layout.captions:
         if not caption.number:
             continue
-        region, page = regions.get(caption.number), pages[caption.page]
-        if region is None:
+        if caption.number not in regions:
             lost.append(
                 Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}")
             )
             continue
-        box = _padded(region.box, caption, page)
+        page, region = regions[caption.number]
+        box = _padded(region.box, caption if page.number == caption.page else None, page)
         try:
             image = pdf.crop(page, box, dpi) if images else None
         except PaperError as error:
@@ -199,7 +208,7 @@ def deliver(
                 label=caption.label,
                 caption=caption.text,
                 image=image,
-                page=caption.page,
+                page=page.number,
                 box=shown_box(box, page),
                 mentions=mentions.get(caption.number, ()),
                 route="pdf",
@@ -209,11 +218,11 @@ def deliver(
     return tuple(figures), tuple(lost)
 
 
-def _padded(box: Rect, caption: Caption, page: Page) -> Rect:
+def _padded(box: Rect, caption: Caption | None, page: Page) -> Rect:
     """A little white around the picture, but never the caption."""
     x0, y0, x1, y1 = box[0] - PADDING, box[1] - PADDING, box[2] + PADDING, box[3] + PADDING
-    if box[3] <= caption.box[1] + 1:
+    if caption is not None and box[3] <= caption.box[1] + 1:
         y1 = min(y1, caption.box[1])
-    elif box[1] >= caption.box[3] - 1:
+    elif caption is not None and box[1] >= caption.box[3] - 1:
         y0 = max(y0, caption.box[3])
     return max(0.0, x0), max(0.0, y0), min(page.width, x1), min(page.height, y1)

@@ -35,6 +35,10 @@ TABLE_REACH = 22.0
 """pt between a table and its caption."""
 TABLE_TEXTS = 6
 """Pieces of text from which on a drawing at a table's caption is the table."""
+PAGE_FILLING = 0.25
+"""Share of a page from which on a picture may have its caption on the next page."""
+DOUBT = 3.0
+"""Weight of a region's confidence when sides are compared: a picture cut by its room loses against a whole one."""
 MAX_COMBINATIONS = 3000
 """Choices of sides tried for one page; a page of seven captions with three sides each has 2,187."""
 
@@ -65,7 +69,7 @@ class Region:
 
     box: Rect
     side: str
-    """ "above", "below", "left" or "right" of its caption."""
+    """ "above", "below", "left" or "right" of its caption, "before": on the page before."""
     confidence: float
 
 
@@ -153,7 +157,7 @@ def _score(region: Region, caption: Caption, text: PageText, habit: Counter[str]
     share = habit[region.side] / total if total else 0.0
     score += {"above": 0.25, "below": 0.1}.get(region.side, -0.2) + 0.6 * share
     gap = max(-overlap_y(region.box, caption.box), -overlap_x(region.box, caption.box), 0.0)
-    return score - gap / 60
+    return score - gap / 60 - DOUBT * (0.95 - region.confidence)
 
 
 def _column_range(caption: Caption, text: PageText) -> tuple[float, float]:
@@ -187,7 +191,7 @@ def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -
             middle = (min(other.box[2], caption.box[2]) + max(other.box[0], caption.box[0])) / 2
             left, right = (middle, right) if other.box[0] < caption.box[0] else (left, middle)
     if side in ("left", "right"):
-        return _room_beside(caption, side, (left, right), obstacles, text)
+        return _room_beside(caption, side, obstacles, text)
     room = _room_upright(caption, side, (left, right), obstacles, text)
     wide = [d for d in text.drawings if overlap_y(d, room) > 0.8 * (d[3] - d[1]) and _crosses(d, room)]
     if wide and len(text.columns) > 1:
@@ -218,10 +222,14 @@ def _room_upright(
     return left, caption.box[3], right, bottom
 
 
-def _room_beside(
-    caption: Caption, side: str, span: tuple[float, float], obstacles: Sequence[Rect], text: PageText
-) -> Rect:
-    left, right = (span[0], caption.box[0]) if side == "left" else (caption.box[2], span[1])
+def _room_beside(caption: Caption, side: str, obstacles: Sequence[Rect], text: PageText) -> Rect:
+    level = [box for box in obstacles if overlap_y(box, caption.box) > 2]
+    if side == "left":
+        left = max((box[2] for box in level if box[2] <= caption.box[0] + 2), default=0.0)
+        right = caption.box[0]
+    else:
+        left = caption.box[2]
+        right = min((box[0] for box in level if box[0] >= caption.box[2] - 2), default=text.page.width)
     strip = (left, 0.0, right, text.page.height)
     hindering = [box for box in obstacles if overlap_x(box, strip) > 6]
     middle = center(caption.box)[1]
@@ -273,9 +281,23 @@ def _text_picture(caption: Caption, side: str, room: Rect, text: PageText) -> Re
             break
         chain.append(piece)
         edge = bounds((*chain, piece))
-    if not chain or area(bounds(chain)) < MIN_PICTURE:
+    if len(chain) < 2 or area(bounds(chain)) < MIN_PICTURE:
         return None
     return Region(bounds(chain), side, 0.4)
+
+
+def on_page_before(caption: Caption, text: PageText, before: PageText, taken: Sequence[Rect]) -> Region | None:
+    """The picture of a caption on top of a page whose picture fills the page before, where no caption has taken it."""
+    if any(block.box[1] < caption.box[1] for block in text.body):
+        return None
+    free = [d for d in before.drawings if not any(area(meet(d, box)) > 0 for box in taken)]
+    whole = bounds(free) if free else (0.0, 0.0, 0.0, 0.0)
+    if area(whole) < PAGE_FILLING * before.page.width * before.page.height:
+        return None
+    below = max((block.box[3] for block in before.body), default=0.0)
+    if below > whole[3]:
+        return None
+    return Region(_with_text(whole, before.loose), "before", 0.6)
 
 
 def _fallback(caption: Caption, text: PageText, tables: Sequence[Rect], ink: Ink | None) -> Region | None:
