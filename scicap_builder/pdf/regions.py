@@ -37,6 +37,8 @@ TABLE_TEXTS = 6
 """Pieces of text from which on a drawing at a table's caption is the table."""
 PAGE_FILLING = 0.25
 """Share of a page from which on a picture may have its caption on the next page."""
+NOTHING = -2.5
+"""Score of no region at all: better only than sharing most of one with another caption."""
 DOUBT = 3.0
 """Weight of a region's confidence when sides are compared: a picture cut by its room loses against a whole one."""
 MAX_COMBINATIONS = 3000
@@ -146,7 +148,7 @@ def _options(
         region = _content(caption, side, room, text, ink)
         if region:
             found.append((_score(region, caption, text, habit), region))
-    found.append((-0.5, _fallback(caption, text, tables, ink) if not found else None))
+    found.append((NOTHING, _fallback(caption, text, tables, ink) if not found else None))
     return found
 
 
