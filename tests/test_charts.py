@@ -16,7 +16,7 @@ from scicap_builder.charts.draw import draw_chart, plain_text
 from scicap_builder.charts.facts import always_above, crossings, highest, lowest, read_x, read_y, readable
 from scicap_builder.charts.questions import ask
 from scicap_builder.charts.text import listed, quantity, write_caption, write_paragraph
-from scicap_builder.charts.vocabulary import FIELDS, Quantity, invent_names
+from scicap_builder.charts.vocabulary import FIELDS, Quantity, invent_names, invent_quantity
 from scicap_builder.cli import app
 
 
@@ -131,6 +131,10 @@ def test_vocabulary_gives_thousands_of_different_charts():
     pairs = sum(len(field.across) * len(field.measured) * len(field.subjects) for field in FIELDS)
     assert pairs > 5000
     assert len({invent_names(rng(seed), 3) for seed in range(300)}) > 200
+    like = FIELDS[0].measured[0]
+    invented = [invent_quantity(rng(seed), like) for seed in range(300)]
+    assert len({quantity.name for quantity in invented}) > 250
+    assert {(quantity.low, quantity.high) for quantity in invented} == {(like.low, like.high)}
 
 
 def test_names_of_one_chart_differ():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ import typer
 from llava_graph.dataset import DatasetWriter
 from llava_graph.prompt import EXPLAIN_REQUESTS
 from llava_graph.record import Figure, OcrLine, Paper, Table, Turn, split_of
+from ocr.layout import assign_roles, reading_order
 from scicap_builder.charts.data import Chart, make_chart, pick
 from scicap_builder.charts.draw import Drawing, draw_chart
 from scicap_builder.charts.questions import ask
@@ -24,7 +26,7 @@ from scicap_builder.charts.text import write_caption, write_paragraph
 SHARD = 500
 """Charts per shard: half a minute of drawing on one core is what a killed run repeats."""
 ROLES_KNOWN_SHARE = 0.6
-"""Share of charts whose text lines carry their role; an OCR engine gives lines in reading order and no roles."""
+"""Share of charts whose text lines carry their true roles; the others carry those that can be seen from the layout."""
 LOST_LINE_SHARE = 0.04
 """Share of lines left out, as an OCR engine misses some."""
 
@@ -59,14 +61,12 @@ def make_figure(seed: int, index: int) -> Figure:
 
 
 def seen_text(drawing: Drawing, rng: np.random.Generator) -> tuple[OcrLine, ...]:
-    """The true text as an engine might give it: some lines lost; in a share of the charts no roles, in reading order."""
+    """The true text as an engine might give it: some lines lost, and in a share of the charts the order and roles that
+    our layout rules give to an engine's lines (no legend, a category taken for an axis label)."""
     lines = [line for line in drawing.ocr if rng.random() >= LOST_LINE_SHARE]
     if rng.random() < ROLES_KNOWN_SHARE:
         return tuple(lines)
-    ordered = sorted(lines, key=lambda line: (round(line.box[1], 2), line.box[0]))
-    return tuple(
-        OcrLine(text=line.text, box=line.box, orientation=line.orientation, source=line.source) for line in ordered
-    )
+    return assign_roles(reading_order([replace(line, role="other") for line in lines]))
 
 
 def dialogue(chart: Chart, paragraph: str, rng: np.random.Generator) -> tuple[Turn, ...]:

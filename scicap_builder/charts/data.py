@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scicap_builder.charts.vocabulary import FIELDS, Field, Quantity, invent_names
+from scicap_builder.charts.vocabulary import FIELDS, Field, Quantity, invent_names, invent_quantity
 
 T = TypeVar("T")
 
@@ -15,6 +15,8 @@ KIND_SHARES = (0.45, 0.22, 0.18, 0.15)
 """Line charts are the most common kind in papers (SciCap 2021: "graph plots" lead by far)."""
 INVENTED_SHARE = 0.55
 """Share of charts whose series names no vocabulary lists."""
+INVENTED_QUANTITY_SHARE = 0.5
+"""Share of axes whose quantity no vocabulary lists: a model of 150 known labels would guess instead of reading."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +63,26 @@ def make_chart(rng: np.random.Generator) -> Chart:
     kind = str(rng.choice(KINDS, p=KIND_SHARES))
     field = pick(rng, FIELDS)
     chart = _MAKERS[kind](rng, field)
+    chart = replace(chart, x=_renamed(rng, chart.x), y=_renamed(rng, chart.y))
     subject = pick(rng, field.subjects)
     title = _title(rng, chart, subject) if rng.random() < 0.35 else ""
     return replace(chart, subject=subject, title=title)
+
+
+def _renamed(rng: np.random.Generator, quantity: Quantity) -> Quantity:
+    """The quantity, or in half of the cases an invented one; what has no unit by nature (a count, a year) keeps its name."""
+    plain = quantity.name in (
+        "",
+        "Fraction",
+        "Count",
+        "Frequency",
+        "Number of samples",
+        "Year",
+        "Epoch",
+        "Month",
+        "Day",
+    )
+    return quantity if plain or rng.random() >= INVENTED_QUANTITY_SHARE else invent_quantity(rng, quantity)
 
 
 def _title(rng: np.random.Generator, chart: Chart, subject: str) -> str:

@@ -335,6 +335,34 @@ FIELDS = (
     ),
 )
 
+_QUALITIES = _list("""mean; median; total; relative; normalized; effective; peak; residual; cumulative; average; absolute;
+    specific; apparent; expected; estimated; measured; corrected; weighted; initial; final; minimum; maximum; local; global;
+    daily; annual; nominal; critical; optimal; observed; scaled; log; differential; spectral; thermal; optical; lateral;
+    surface; internal; external; static; dynamic; marginal; joint; partial; net; gross; raw; smoothed; predicted""")
+_THINGS = _list("""drift; retention; coverage; latency; overlap; density; flux; gain; offset; delay; strain; recall; precision;
+    regret; entropy; loading; occupancy; turnover; porosity; curvature; mobility; roughness; elongation; attenuation; variance;
+    likelihood; distance; score; index; rate; ratio; width; height; length; mass; charge; torque; speed; acceleration; slope;
+    amplitude; phase; depth; thickness; area; volume; weight; power; error; bias; margin; confidence; diversity; similarity;
+    abundance; prevalence; exposure; intensity; coherence; visibility; yield; capacity; demand; supply; cost; utility; effort;
+    duration; lifetime; period; count; frequency; dose; level; fraction; probability; threshold; budget; window size; batch size;
+    grid spacing; step size; bin number; node degree; hop count; beam current; flow speed; rank; order; iteration; generation""")
+_UNITS = ("", "", "", "", "%", "s", "ms", "h", "m", "mm", "µm", "nm", "km", "kg", "g", "K", "°C", "V", "mA", "W", "kW", "Hz",
+          "MHz", "eV", "Pa", "bar", "dB", "a.u.", "mol/L", "m/s", "J", "N", "T", "rad", "px", "bits", "pc", "$")  # fmt: skip
+
+
+def invent_quantity(rng: np.random.Generator, like: Quantity) -> Quantity:
+    """A quantity of the range of `like` under a name that no list holds: words in new combination, or coined ones."""
+    thing = _THINGS[rng.integers(len(_THINGS))]
+    style = rng.random()
+    if style < 0.25:
+        name = f"{_coined(rng, '')} {thing}"
+    elif style < 0.45:
+        name = f"{_THINGS[rng.integers(len(_THINGS))]} {thing}"
+    else:
+        name = f"{_QUALITIES[rng.integers(len(_QUALITIES))]} {thing}"
+    return Quantity(name[0].upper() + name[1:], _UNITS[rng.integers(len(_UNITS))], like.low, like.high, like.log)
+
+
 _CONSONANTS, _VOWELS = "bcdfgklmnprstvz", "aeiou"
 _SETTINGS = ("k", "n", "d", "T", "α", "β", "λ", "m", "p", "q", "σ")
 _ENDINGS = ("Net", "Former", "GAN", "-Opt", " v2", "+", "-X", " method", " model", "Flow")
