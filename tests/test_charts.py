@@ -14,9 +14,10 @@ from scicap_builder.charts import make_figure, write_charts
 from scicap_builder.charts.data import KINDS, Chart, Series, make_chart
 from scicap_builder.charts.draw import draw_chart, plain_text
 from scicap_builder.charts.facts import always_above, crossings, highest, lowest, read_x, read_y, readable
+from scicap_builder.charts.invent import invent_names, invent_quantity
 from scicap_builder.charts.questions import ask
 from scicap_builder.charts.text import listed, quantity, write_caption, write_paragraph
-from scicap_builder.charts.vocabulary import FIELDS, Quantity, invent_names, invent_quantity
+from scicap_builder.charts.vocabulary import FIELDS, Quantity
 from scicap_builder.cli import app
 
 

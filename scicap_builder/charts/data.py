@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from scicap_builder.charts.vocabulary import FIELDS, Field, Quantity, invent_names, invent_quantity
+from scicap_builder.charts.invent import invent_names, invent_quantity
+from scicap_builder.charts.vocabulary import FIELDS, Field, Quantity
 
 T = TypeVar("T")
 

@@ -1,11 +1,6 @@
-"""Words of scientific charts: per field its quantities with plausible ranges, what is compared, and what is studied.
-
-Names of series are partly invented (acronyms, codes, settings), so that a model must read them instead of guessing.
-"""
+"""Words of scientific charts: per field its quantities with plausible ranges, what is compared, and what is studied."""
 
 from dataclasses import dataclass
-
-import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,8 @@ def _families(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(part.strip() for part in line.split(";")) for line in text.strip().splitlines())
 
 
-def _list(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Separated by semicolons, over lines."""
     return tuple(part.strip() for part in text.replace("\n", " ").split(";"))
 
 
@@ -89,7 +85,7 @@ FIELDS = (
             English; German; French; Chinese; Arabic; Hindi
             Small; Base; Large; Huge
             Cora; Citeseer; PubMed; Reddit"""),
-        _list("""image classification; machine translation; node classification on citation graphs; speech recognition;
+        words("""image classification; machine translation; node classification on citation graphs; speech recognition;
             the ablation of the attention module; few-shot learning; reinforcement learning in the maze task;
             label noise robustness; knowledge distillation; object detection in aerial images"""),
     ),
@@ -123,7 +119,7 @@ FIELDS = (
             Urban; Suburban; Rural; Indoor
             HTTP; DNS; Video; VoIP; FTP
             Monday; Tuesday; Wednesday; Thursday; Friday"""),
-        _list("""mobile ad hoc networks; a congested bottleneck link; massive MIMO uplinks; the edge cache;
+        words("""mobile ad hoc networks; a congested bottleneck link; massive MIMO uplinks; the edge cache;
             vehicular traffic on the ring road; wireless sensor networks; video streaming sessions;
             a data centre with ten racks; random access in the Internet of Things"""),
     ),
@@ -158,7 +154,7 @@ FIELDS = (
             Steel; Brass; Titanium; Aluminium
             0 %; 2 %; 5 %; 10 %
             PMMA; PVC; PET; PS"""),
-        _list("""perovskite thin films; lithium-ion half cells; the austenitic steel; graphene on copper;
+        words("""perovskite thin films; lithium-ion half cells; the austenitic steel; graphene on copper;
             ZnO nanowires; polymer composites; the amorphous alloy; thermoelectric pellets; organic solar cells"""),
     ),
     Field(
@@ -192,7 +188,7 @@ FIELDS = (
             Week 1; Week 2; Week 4; Week 8
             Ctrl; siRNA 1; siRNA 2
             Bacteria; Archaea; Fungi; Viruses"""),
-        _list("""tumour growth in mice; the dose response of cultured cells; yeast under osmotic stress;
+        words("""tumour growth in mice; the dose response of cultured cells; yeast under osmotic stress;
             patients in the follow-up study; gene expression after induction; the diabetic cohort;
             bacterial growth in minimal medium; zebrafish larvae; wound healing in vitro"""),
     ),
@@ -228,7 +224,7 @@ FIELDS = (
             Run 1; Run 2; Run 3; Run 4
             Electron; Muon; Tau
             O; B; A; F; G; K; M"""),
-        _list("""nearby spiral galaxies; the gamma-ray burst afterglow; jets in proton collisions; the Ising model;
+        words("""nearby spiral galaxies; the gamma-ray burst afterglow; jets in proton collisions; the Ising model;
             pulsar timing residuals; the galaxy cluster; neutron scattering on the crystal; cosmic rays; a trapped gas"""),
     ),
     Field(
@@ -261,7 +257,7 @@ FIELDS = (
             Africa; Asia; Europe; Oceania; America
             Forest; Grassland; Cropland; Wetland
             Spring; Summer; Autumn; Winter"""),
-        _list("""the North Atlantic; alpine catchments; the boreal forest; global surface stations; the Arctic Ocean;
+        words("""the North Atlantic; alpine catchments; the boreal forest; global surface stations; the Arctic Ocean;
             irrigated wheat fields; the monsoon season; coastal aquifers; the upper troposphere"""),
     ),
     Field(
@@ -294,7 +290,7 @@ FIELDS = (
             18-29; 30-44; 45-59; 60+
             USA; China; India; Brazil; Japan
             Coal; Gas; Nuclear; Wind; Solar"""),
-        _list("""European labour markets; the household survey; emerging economies; the minimum wage reform;
+        words("""European labour markets; the household survey; emerging economies; the minimum wage reform;
             public transport use; the housing market; school leavers; electricity generation; the online experiment"""),
     ),
     Field(
@@ -330,80 +326,7 @@ FIELDS = (
             Zeolite; Alumina; Silica
             Beam A; Beam B; Beam C; Beam D
             Methanol; Ethanol; Propanol; Butanol"""),
-        _list("""the hydrogenation of furfural; a packed bed reactor; the concrete beams; the shell-and-tube heat exchanger;
+        words("""the hydrogenation of furfural; a packed bed reactor; the concrete beams; the shell-and-tube heat exchanger;
             dye removal from waste water; the servo drive; biodiesel production; the wind turbine model; CO2 capture"""),
     ),
 )
-
-_QUALITIES = _list("""mean; median; total; relative; normalized; effective; peak; residual; cumulative; average; absolute;
-    specific; apparent; expected; estimated; measured; corrected; weighted; initial; final; minimum; maximum; local; global;
-    daily; annual; nominal; critical; optimal; observed; scaled; log; differential; spectral; thermal; optical; lateral;
-    surface; internal; external; static; dynamic; marginal; joint; partial; net; gross; raw; smoothed; predicted""")
-_THINGS = _list("""drift; retention; coverage; latency; overlap; density; flux; gain; offset; delay; strain; recall; precision;
-    regret; entropy; loading; occupancy; turnover; porosity; curvature; mobility; roughness; elongation; attenuation; variance;
-    likelihood; distance; score; index; rate; ratio; width; height; length; mass; charge; torque; speed; acceleration; slope;
-    amplitude; phase; depth; thickness; area; volume; weight; power; error; bias; margin; confidence; diversity; similarity;
-    abundance; prevalence; exposure; intensity; coherence; visibility; yield; capacity; demand; supply; cost; utility; effort;
-    duration; lifetime; period; count; frequency; dose; level; fraction; probability; threshold; budget; window size; batch size;
-    grid spacing; step size; bin number; node degree; hop count; beam current; flow speed; rank; order; iteration; generation""")
-_UNITS = ("", "", "", "", "%", "s", "ms", "h", "m", "mm", "µm", "nm", "km", "kg", "g", "K", "°C", "V", "mA", "W", "kW", "Hz",
-          "MHz", "eV", "Pa", "bar", "dB", "a.u.", "mol/L", "m/s", "J", "N", "T", "rad", "px", "bits", "pc", "$")  # fmt: skip
-
-
-def invent_quantity(rng: np.random.Generator, like: Quantity) -> Quantity:
-    """A quantity of the range of `like` under a name that no list holds: words in new combination, or coined ones."""
-    thing = _THINGS[rng.integers(len(_THINGS))]
-    style = rng.random()
-    if style < 0.25:
-        name = f"{_coined(rng, '')} {thing}"
-    elif style < 0.45:
-        name = f"{_THINGS[rng.integers(len(_THINGS))]} {thing}"
-    else:
-        name = f"{_QUALITIES[rng.integers(len(_QUALITIES))]} {thing}"
-    return Quantity(name[0].upper() + name[1:], _UNITS[rng.integers(len(_UNITS))], like.low, like.high, like.log)
-
-
-_CONSONANTS, _VOWELS = "bcdfgklmnprstvz", "aeiou"
-_SETTINGS = ("k", "n", "d", "T", "α", "β", "λ", "m", "p", "q", "σ")
-_ENDINGS = ("Net", "Former", "GAN", "-Opt", " v2", "+", "-X", " method", " model", "Flow")
-
-
-def invent_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
-    """`count` different names of one style that no vocabulary lists: settings, codes, acronyms or coined words."""
-    style = int(rng.integers(4))
-    if style == 0:
-        symbol = _SETTINGS[rng.integers(len(_SETTINGS))]
-        step = float(rng.choice([0.1, 0.25, 0.5, 1, 2, 5, 10]))
-        first = int(rng.integers(1, 6))
-        return tuple(f"{symbol} = {step * (first + index):g}" for index in range(count))
-    names: list[str] = []
-    stem = _letters(rng, 1)
-    while len(names) < count:
-        name = (_code, _acronym, _coined)[style - 1](rng, stem)
-        if name not in names:
-            names.append(name)
-    return tuple(names)
-
-
-def _letters(rng: np.random.Generator, count: int) -> str:
-    return "".join(chr(65 + int(rng.integers(26))) for _ in range(count))
-
-
-def _code(rng: np.random.Generator, stem: str) -> str:
-    return f"{stem}{rng.integers(1, 100)}"
-
-
-def _acronym(rng: np.random.Generator, stem: str) -> str:  # noqa: ARG001  (one signature for all styles)
-    return _letters(rng, int(rng.integers(2, 5))) + (_pick_ending(rng) if rng.random() < 0.4 else "")
-
-
-def _coined(rng: np.random.Generator, stem: str) -> str:  # noqa: ARG001
-    syllables = [
-        _CONSONANTS[rng.integers(len(_CONSONANTS))] + _VOWELS[rng.integers(len(_VOWELS))]
-        for _ in range(int(rng.integers(2, 4)))
-    ]
-    return "".join(syllables).capitalize() + (_pick_ending(rng) if rng.random() < 0.3 else "")
-
-
-def _pick_ending(rng: np.random.Generator) -> str:
-    return _ENDINGS[rng.integers(len(_ENDINGS))]

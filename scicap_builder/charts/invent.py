@@ -1,0 +1,81 @@
+"""Names that no list holds: series (acronyms, codes, settings, coined words) and quantities. A model must read these.
+
+In: a random generator. Out: names.
+"""
+
+import numpy as np
+
+from scicap_builder.charts.vocabulary import Quantity, words
+
+_QUALITIES = words("""mean; median; total; relative; normalized; effective; peak; residual; cumulative; average; absolute;
+    specific; apparent; expected; estimated; measured; corrected; weighted; initial; final; minimum; maximum; local; global;
+    daily; annual; nominal; critical; optimal; observed; scaled; log; differential; spectral; thermal; optical; lateral;
+    surface; internal; external; static; dynamic; marginal; joint; partial; net; gross; raw; smoothed; predicted""")
+_THINGS = words("""drift; retention; coverage; latency; overlap; density; flux; gain; offset; delay; strain; recall; precision;
+    regret; entropy; loading; occupancy; turnover; porosity; curvature; mobility; roughness; elongation; attenuation; variance;
+    likelihood; distance; score; index; rate; ratio; width; height; length; mass; charge; torque; speed; acceleration; slope;
+    amplitude; phase; depth; thickness; area; volume; weight; power; error; bias; margin; confidence; diversity; similarity;
+    abundance; prevalence; exposure; intensity; coherence; visibility; yield; capacity; demand; supply; cost; utility; effort;
+    duration; lifetime; period; count; frequency; dose; level; fraction; probability; threshold; budget; window size; batch size;
+    grid spacing; step size; bin number; node degree; hop count; beam current; flow speed; rank; order; iteration; generation""")
+_UNITS = ("", "", "", "", "%", "s", "ms", "h", "m", "mm", "µm", "nm", "km", "kg", "g", "K", "°C", "V", "mA", "W", "kW", "Hz",
+          "MHz", "eV", "Pa", "bar", "dB", "a.u.", "mol/L", "m/s", "J", "N", "T", "rad", "px", "bits", "pc", "$")  # fmt: skip
+
+
+def invent_quantity(rng: np.random.Generator, like: Quantity) -> Quantity:
+    """A quantity of the range of `like` under a name that no list holds: words in new combination, or coined ones."""
+    thing = _THINGS[rng.integers(len(_THINGS))]
+    style = rng.random()
+    if style < 0.25:
+        name = f"{_coined(rng, '')} {thing}"
+    elif style < 0.45:
+        name = f"{_THINGS[rng.integers(len(_THINGS))]} {thing}"
+    else:
+        name = f"{_QUALITIES[rng.integers(len(_QUALITIES))]} {thing}"
+    return Quantity(name[0].upper() + name[1:], _UNITS[rng.integers(len(_UNITS))], like.low, like.high, like.log)
+
+
+_CONSONANTS, _VOWELS = "bcdfgklmnprstvz", "aeiou"
+_SETTINGS = ("k", "n", "d", "T", "α", "β", "λ", "m", "p", "q", "σ")
+_ENDINGS = ("Net", "Former", "GAN", "-Opt", " v2", "+", "-X", " method", " model", "Flow")
+
+
+def invent_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
+    """`count` different names of one style that no vocabulary lists: settings, codes, acronyms or coined words."""
+    style = int(rng.integers(4))
+    if style == 0:
+        symbol = _SETTINGS[rng.integers(len(_SETTINGS))]
+        step = float(rng.choice([0.1, 0.25, 0.5, 1, 2, 5, 10]))
+        first = int(rng.integers(1, 6))
+        return tuple(f"{symbol} = {step * (first + index):g}" for index in range(count))
+    names: list[str] = []
+    stem = _letters(rng, 1)
+    while len(names) < count:
+        name = (_code, _acronym, _coined)[style - 1](rng, stem)
+        if name not in names:
+            names.append(name)
+    return tuple(names)
+
+
+def _letters(rng: np.random.Generator, count: int) -> str:
+    return "".join(chr(65 + int(rng.integers(26))) for _ in range(count))
+
+
+def _code(rng: np.random.Generator, stem: str) -> str:
+    return f"{stem}{rng.integers(1, 100)}"
+
+
+def _acronym(rng: np.random.Generator, stem: str) -> str:  # noqa: ARG001  (one signature for all styles)
+    return _letters(rng, int(rng.integers(2, 5))) + (_pick_ending(rng) if rng.random() < 0.4 else "")
+
+
+def _coined(rng: np.random.Generator, stem: str) -> str:  # noqa: ARG001
+    syllables = [
+        _CONSONANTS[rng.integers(len(_CONSONANTS))] + _VOWELS[rng.integers(len(_VOWELS))]
+        for _ in range(int(rng.integers(2, 4)))
+    ]
+    return "".join(syllables).capitalize() + (_pick_ending(rng) if rng.random() < 0.3 else "")
+
+
+def _pick_ending(rng: np.random.Generator) -> str:
+    return _ENDINGS[rng.integers(len(_ENDINGS))]
