@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup demo test check format bench clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.ready-dev ## make the environment in .venv, with the tools to develop
 
@@ -35,6 +35,9 @@ format: setup ## let ruff format the code
 
 bench: setup ## measure, side by side with the alternatives (docs/benchmarks.md)
 	@$(BIN)/python -m benchmarks
+
+bench-%: setup ## one of them: make bench-extraction
+	@$(BIN)/python -m benchmarks $*
 
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

@@ -23,7 +23,7 @@ def main() -> None:
             sys.exit(f"error: unknown benchmark {name!r}. {did_you_mean(name, known)}")
     for name in names:
         print(f"\n## {name}\n", flush=True)
-        importlib.import_module(f"benchmarks.{PREFIX}{name}").main()
+        importlib.import_module(f"benchmarks.{PREFIX}{name}").main([])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Scores the extraction routes against papers with known truth and measures their speed.
 
-    python benchmarks/bench_extraction.py [--papers DIR] [--out DIR] [--routes pdf,latex] [--no-images]
+    python benchmarks/bench_extraction.py [--papers DIR] [--out DIR] [--routes pdf,latex,auto] [--no-images]
 
+Routes: pdf alone, latex (source alone, where there is one), auto (both joined, as `scicap_builder build` does).
 DIR holds `dev/NAME/paper.pdf`, `gold/NAME.json` and `score.py` (see its docstring). Prints one table of scores and one of
 speed; `OUT/ROUTE.jsonl` keeps the predictions in the scorer's format, for `score.py --misses`.
 """
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from llava_graph.errors import PaperError
 from scicap_builder.archive import unpack
+from scicap_builder.join import join
 from scicap_builder.latex import read_latex
 from scicap_builder.pdf import read_pdf
 from scicap_builder.reading import PaperReading
@@ -39,13 +42,14 @@ FIELDS = (
 
 def read(route: str, folder: Path, *, images: bool) -> PaperReading | None:
     """One paper by one route; None where the folder lacks what the route reads."""
-    if route == "pdf":
-        return read_pdf(folder / "paper.pdf", images=images)
     source = folder / "source.tar.gz"
+    if route == "pdf" or (route == "auto" and not source.exists()):
+        return read_pdf(folder / "paper.pdf", images=images)
     if not source.exists():
         return None
     with tempfile.TemporaryDirectory() as place:
-        return read_latex(unpack(source, Path(place)).root)
+        reading = read_latex(unpack(source, Path(place)).root)
+    return reading if route == "latex" else join(reading, read_pdf(folder / "paper.pdf"))
 
 
 def rows(name: str, reading: PaperReading) -> list[str]:
@@ -85,9 +89,14 @@ def run(route: str, folders: list[Path], *, images: bool, workers: int) -> tuple
         results = list(pool.map(timed, jobs))
         wall = time.perf_counter() - start
     pages, cpu = sum(result[2] for result in results), sum(result[3] for result in results)
-    speed = f"{len(folders)} papers, {pages} pages in {wall:.1f} s on {workers} processes: {pages / wall:.0f} pages/s"
     lines = [line for result in results for line in result[1]]
-    return lines, f"{speed} ({1000 * cpu / max(1, pages):.1f} ms CPU a page)"
+    read_papers = sum(bool(result[1]) for result in results)
+    speed = (
+        f"{read_papers} papers in {wall:.1f} s on {workers} processes, {cpu / max(1, read_papers):.2f} s CPU a paper"
+    )
+    if pages:
+        speed += f"; {pages} pages: {pages / wall:.0f} pages/s, {1000 * cpu / pages:.1f} ms CPU a page"
+    return lines, speed
 
 
 def score(papers: Path, predictions: Path) -> str:
@@ -96,32 +105,36 @@ def score(papers: Path, predictions: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[0]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--papers", type=Path, default=PAPERS)
     parser.add_argument("--out", type=Path, default=None, help="folder for the predictions (default: a temporary one)")
-    parser.add_argument("--routes", default="pdf")
+    parser.add_argument("--routes", default="pdf,latex,auto")
     parser.add_argument("--no-images", action="store_true", help="skip the second, slower run with pictures")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
-    args = parser.parse_args()
-    folders = sorted(folder for folder in (args.papers / "dev").iterdir() if (folder / "paper.pdf").exists())
+    args = parser.parse_args(argv)
+    folders = sorted(path.parent for path in (args.papers / "dev").glob("*/paper.pdf"))
     out = args.out or Path(tempfile.mkdtemp(prefix="bench-extraction-"))
     out.mkdir(parents=True, exist_ok=True)
-    print(" | ".join(["route", *(name for name, _ in FIELDS)]))
+    if not folders:
+        sys.exit(f"no papers with truth under {args.papers}: give --papers")
+    print("| " + " | ".join(["route", *(name for name, _ in FIELDS)]) + " |")
+    print("|---" * (len(FIELDS) + 1) + "|")
     speeds = []
     for route in args.routes.split(","):
         lines, speed = run(route, folders, images=False, workers=args.workers)
-        speeds.append(f"{route}, text only: {speed}")
+        speeds.append(f"{route}, {'text only' if route == 'pdf' else 'with pictures'}: {speed}")
         predictions = out / f"{route}.jsonl"
         predictions.write_text("\n".join(lines) + "\n")
         line = score(args.papers, predictions)
         found = [re.search(pattern, line) for _, pattern in FIELDS]
-        print(" | ".join([route, *(match[1] if match else "-" for match in found)]))
+        print("| " + " | ".join([route, *(match[1] if match else "-" for match in found)]) + " |", flush=True)
         if route == "pdf" and not args.no_images:
             speeds.append(
                 f"{route}, with pictures at 150 dpi: {run(route, folders, images=True, workers=args.workers)[1]}"
             )
-    print(*speeds, f"predictions: {out}", sep="\n")
+    print("", *speeds, f"predictions: {out}", sep="\n")
 
 
 if __name__ == "__main__":
