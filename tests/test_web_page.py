@@ -108,10 +108,21 @@ def visiting(chromium, site, width=1280, height=800):
     context.close()
 
 
-@pytest.fixture
-def page(chromium, site, worker):
+@pytest.fixture(scope="module")
+def visitor(chromium, site, running):
     with visiting(chromium, site) as page:
         yield page
+
+
+@pytest.fixture
+def page(visitor, worker):
+    """One visitor for all tests (opening the page takes seconds), who begins each with an empty page."""
+    visitor.fill("#caption textarea", "to be cleared")
+    visitor.click("#clear")
+    eventually(lambda: not visitor.locator("#caption textarea").input_value())
+    eventually(lambda: not answers(visitor) and visitor.locator("#explain").is_disabled())
+    eventually(lambda: not visitor.locator("#banner .banner").count())
+    return visitor
 
 
 def figure() -> dict:
@@ -205,13 +216,14 @@ def test_stop_stops_the_generation_in_the_worker(page, worker, engine):
     assert engine.requests[-1].messages[1]["content"][0]["text"].startswith("word word")
 
 
-def test_a_visitor_who_leaves_stops_the_generation_too(page, worker, engine):
-    choose_and_wait(page)
-    engine.words = ("word",) * 5000
-    page.click("#explain")
-    eventually(lambda: engine.running)
-    page.close()
-    eventually(lambda: engine.cancelled == 1 and not engine.running, 30)
+def test_a_visitor_who_leaves_stops_the_generation_too(chromium, site, worker, engine):
+    with visiting(chromium, site) as page:
+        choose_and_wait(page)
+        engine.words = ("word",) * 5000
+        page.click("#explain")
+        eventually(lambda: engine.running)
+        page.close()
+        eventually(lambda: engine.cancelled == 1 and not engine.running, 30)
 
 
 def test_when_the_worker_is_gone_the_page_says_so_and_keeps_the_question(chromium, site, controller):
@@ -287,6 +299,7 @@ def test_the_text_read_from_the_figure_can_be_corrected_and_left_out(page, worke
     page.click("#explain")
     eventually(lambda: len(engine.requests) == 2)
     assert "Steps" not in json.dumps(engine.requests[-1].messages)
+    page.locator("#use-text input").check()
 
 
 def test_clear_forgets_everything(page, worker, engine):
@@ -371,3 +384,31 @@ def test_the_page_forbids_everything_from_elsewhere(site):
     assert "default-src 'self'" in policy
     assert "http" not in policy
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_bin_at_the_conversation_forgets_it_but_keeps_the_figure(page, worker, engine):
+    choose_and_wait(page)
+    page.click("#explain")
+    eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+    page.locator("#chat button[aria-label*='lear'], #chat button[title*='lear']").first.click()
+    eventually(lambda: not answers(page))
+    assert page.locator("#figure img").count() == 1
+    page.fill("#question textarea", "What now?")
+    page.click("#ask")
+    eventually(lambda: len(engine.requests) == 2)
+    assert len(engine.requests[-1].messages) == 1
+
+
+def test_clear_in_the_middle_of_an_answer_leaves_nothing_behind(page, worker, engine):
+    engine.words, engine.pause = ("word",) * 2000, 0.005
+    for _ in range(3):
+        choose_and_wait(page)
+        page.click("#explain")
+        eventually(lambda: "word" in answer(page))
+        page.fill("#caption textarea", "to be cleared")
+        page.click("#clear")
+        eventually(lambda: not page.locator("#caption textarea").input_value())
+        page.wait_for_timeout(300)
+        assert not answers(page), "a late piece of the answer came after Clear"
+        assert page.locator("#explain").is_disabled()
+    eventually(lambda: not engine.running)

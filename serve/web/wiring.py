@@ -174,9 +174,17 @@ def wire_chat(parts: Parts, client: ModelClient, options: WebOptions) -> None:
     def cleared() -> tuple[Any, ...]:
         return (*drawn(actions.Look(Session(), field="")), None, None, "", "")
 
-    parts.stop.click(
-        stopped, parts.session, parts.look, cancels=answers, show_progress="hidden", api_visibility="private"
-    )
+    def forgotten(session: Session) -> tuple[Any, ...]:
+        return drawn(actions.Look(replace(session, turns=())))
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     everything = [*parts.look, parts.figure, parts.overlay, parts.caption, parts.text]
-    for event in (parts.clear.click, parts.figure.clear):
-        event(cleared, None, everything, cancels=answers, show_progress="hidden", api_visibility="private")
+    after_the_end: tuple[tuple[Any, Any, list[Any], list[Any]], ...] = (
+        (parts.stop.click, stopped, [parts.session], parts.look),
+        (parts.chat.clear, forgotten, [parts.session], parts.look),
+        (parts.clear.click, cleared, [], everything),
+        (parts.figure.clear, cleared, [], everything),
+    )
+    for event, action, inputs, outputs in after_the_end:
+        # First the answer ends, then the page changes: a last piece of the answer would draw over it.
+        event(lambda: None, cancels=answers, **quiet).then(action, inputs, outputs, **quiet)
