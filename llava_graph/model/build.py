@@ -5,7 +5,6 @@ The parts are transformers' own: SigLIP vision tower, mlp2x_gelu connector, Qwen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from llava_graph.chat import load_template
 from llava_graph.errors import InputError, did_you_mean
+from llava_graph.model.load import progress_bar
 from llava_graph.model.tokenizer import EOS, IM_END, read_texts, train_tokenizer
 
 if TYPE_CHECKING:
@@ -175,8 +175,7 @@ def save_checkpoint(model: LlavaForConditionalGeneration, processor: LlavaProces
 
     The image preparation is also written as preprocessor_config.json, which engines older than transformers 5 read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with progress_bar(shown=False):
         model.save_pretrained(out)
     processor.save_pretrained(out)
     processor.image_processor.save_pretrained(out)

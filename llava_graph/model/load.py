@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 PACKAGED = Path(__file__).parent / "packaged"
 """The small model that travels with the package."""
+
+SHOW_PROGRESS_MB = 500
+"""Below this weights load in a second or two, and a progress bar is noise in the output of a command."""
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -146,15 +151,17 @@ def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    megabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
     try:
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with progress_bar(shown=megabytes > SHOW_PROGRESS_MB):
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the weights do not load ({_first_line(error)})", where=str(folder)) from error
     for problem in ("missing_keys", "mismatched_keys"):
@@ -165,6 +172,21 @@ def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
                 f"{len(report[problem])} weights are {problem.split('_')[0]} ({names})", where=str(folder)
             )
     return model
+
+
+@contextmanager
+def progress_bar(*, shown: bool) -> Iterator[None]:
+    """transformers' own progress bar, only where it is worth looking at."""
+    from transformers.utils import logging
+
+    was_shown = logging.is_progress_bar_enabled()
+    if not shown:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()
 
 
 def _context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
