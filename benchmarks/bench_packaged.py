@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llava_graph.explain import Explainer, GenerationOptions
+from llava_graph.explain import Explainer
+from llava_graph.generate import GenerationOptions
 from llava_graph.prompt import PromptOptions, render_context
 from llava_graph.record import Figure
 from scicap_builder.charts.corpus import make_figure

@@ -51,7 +51,8 @@ def explain(
 
         llava-graph explain chart.png --caption "IIPS" --json > answer.json
     """
-    from llava_graph.explain import Explainer, GenerationOptions
+    from llava_graph.explain import Explainer
+    from llava_graph.generate import GenerationOptions
 
     record = figure_record(figure, caption, ocr=ocr)
     generation = GenerationOptions(max_new_tokens=max_new_tokens, temperature=temperature)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llava_graph.card import data_card
+from llava_graph.columns import DROPPED, FIGURES, with_features
 from llava_graph.errors import DatasetError, did_you_mean
 from llava_graph.record import SPLITS, Dropped, Figure, split_of
 
@@ -27,58 +28,6 @@ FORMAT = 1
 """Raised when a reader of the old layout could no longer read the new one."""
 ROWS_PER_GROUP = 64
 """Parquet row group: 64 figures of ~100 kB are read at once, so that streaming starts early."""
-
-_TEXT, _TEXTS = pa.string(), pa.list_(pa.string())
-_BOX = pa.list_(pa.float64())
-SCHEMA = pa.schema(
-    [
-        ("id", _TEXT),
-        ("image", pa.struct([("bytes", pa.binary()), ("path", _TEXT)])),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("kind", _TEXT),
-        ("label", _TEXT),
-        ("caption", _TEXT),
-        (
-            "ocr",
-            pa.list_(
-                pa.struct(
-                    [
-                        ("text", _TEXT),
-                        ("box", _BOX),
-                        ("confidence", pa.float64()),
-                        ("role", _TEXT),
-                        ("orientation", pa.int32()),
-                        ("source", _TEXT),
-                    ]
-                )
-            ),
-        ),
-        ("mentions", _TEXTS),
-        (
-            "paper",
-            pa.struct(
-                [
-                    ("id", _TEXT),
-                    ("title", _TEXT),
-                    ("abstract", _TEXT),
-                    ("categories", _TEXTS),
-                    ("licence", _TEXT),
-                    ("page", pa.int32()),
-                    ("box", _BOX),
-                    ("route", _TEXT),
-                    ("confidence", pa.float64()),
-                ]
-            ),
-        ),
-        ("table", pa.struct([("header", _TEXTS), ("rows", pa.list_(_TEXTS))])),
-        ("turns", pa.list_(pa.struct([("role", _TEXT), ("text", _TEXT)]))),
-        ("source", _TEXT),
-        ("licence", _TEXT),
-        ("split", _TEXT),
-    ]
-)
-DROPPED_SCHEMA = pa.schema([("item", _TEXT), ("reason", _TEXT), ("detail", _TEXT)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +93,8 @@ class DatasetWriter:
             by_split[settled.split].append(settled)
         for name, rows in by_split.items():
             if rows:
-                _write_parquet(folder / f"{name}.parquet", [figure.to_row() for figure in rows], _with_features(SCHEMA))
-        _write_parquet(folder / "dropped.parquet", [asdict(item) for item in dropped], DROPPED_SCHEMA)
+                _write_parquet(folder / f"{name}.parquet", [figure.to_row() for figure in rows], with_features(FIGURES))
+        _write_parquet(folder / "dropped.parquet", [asdict(item) for item in dropped], DROPPED)
         shard = {
             "number": number,
             "keys": list(keys),
@@ -178,9 +127,7 @@ class DatasetWriter:
     def finish(self) -> BuildSummary:
         """Write dropped.parquet, build.json and the data card."""
         summary = self.summary()
-        _write_parquet(
-            self.out / "dropped.parquet", [asdict(item) for item in _iterate_dropped(self.out)], DROPPED_SCHEMA
-        )
+        _write_parquet(self.out / "dropped.parquet", [asdict(item) for item in _iterate_dropped(self.out)], DROPPED)
         _write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary)))
         write_json(
             self.out / "build.json",
@@ -278,20 +225,6 @@ def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) ->
     part = path.with_name(path.name + ".part")
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, row_group_size=ROWS_PER_GROUP)
     part.replace(path)
-
-
-def _with_features(schema: pa.Schema) -> pa.Schema:
-    """The schema with `datasets`' own description, so that load_dataset decodes the image column."""
-
-    def feature(kind: pa.DataType) -> dict[str, Any]:
-        if pa.types.is_struct(kind):
-            return {field.name: feature(field.type) for field in kind}
-        if pa.types.is_list(kind):
-            return {"feature": feature(kind.value_type), "_type": "List"}
-        return {"dtype": "float64" if kind == pa.float64() else str(kind), "_type": "Value"}
-
-    features = {field.name: {"_type": "Image"} if field.name == "image" else feature(field.type) for field in schema}
-    return schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from PIL import Image
 
 from llava_graph.chat import encode_text, render
 from llava_graph.errors import ServeError
-from llava_graph.explain import Explainer, GenerationOptions
+from llava_graph.explain import Explainer
+from llava_graph.generate import GenerationOptions
 from serve.codes import ErrorCode
 from serve.protocol import GenerateRequest, Usage, plain_placeholders
 

@@ -7,7 +7,8 @@ from PIL import Image
 from tiny_model import build_tiny_model
 
 from llava_graph.errors import CheckpointError, ContextOverflow, ImageError, InputError
-from llava_graph.explain import Explainer, GenerationOptions, _Decoder
+from llava_graph.explain import Explainer
+from llava_graph.generate import Decoder, GenerationOptions
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine, Turn
 
@@ -129,7 +130,7 @@ class Letters:
 
 
 def test_the_beginning_of_a_stop_string_is_held_back():
-    decoder = _Decoder(Letters(), ["###"])
+    decoder = Decoder(Letters(), ["###"])
     given = [decoder.push(ord(letter)) for letter in "ab##c###d"]
     assert given[:5] == ["a", "b", "", "", "##c"]
     assert decoder.stopped

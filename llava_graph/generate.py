@@ -1,0 +1,230 @@
+"""Messages and images in, text out as it becomes certain: generation with a loaded model, streamed and stoppable."""
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llava_graph.chat import count_images, encode_prompt, encode_text
+from llava_graph.errors import ContextOverflow, InputError
+from llava_graph.prompt import Message
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from llava_graph.model.load import LoadedModel
+
+GREEDY_BELOW = 1e-4
+"""A temperature under it means greedy (FastChat's threshold)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How the answer is sampled. None: as the checkpoint's own generation_config says."""
+
+    max_new_tokens: int = 256
+    temperature: float | None = None
+    """0 is greedy."""
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    """The answer ends before the first of these."""
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise InputError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if self.temperature is not None and self.temperature < 0:
+            raise InputError(f"temperature must be >= 0, got {self.temperature}")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(f"top_p must be in (0, 1], got {self.top_p}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A piece of a streamed answer. The last one carries the reason why it ended and perhaps no text."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str | None = None
+    """ "stop" (the model or a stop string ended it), "length" (max_new_tokens) or "cancelled"."""
+
+
+def generate_stream(
+    loaded: "LoadedModel",
+    prompt: Sequence[Message] | str,
+    images: Sequence["Image.Image"],
+    generation: GenerationOptions = GenerationOptions(),
+    stopping: threading.Event | None = None,
+) -> Iterator[Chunk]:
+    """Chunks for messages, or for a prompt that is already rendered (as FastChat's protocol sends it).
+
+    Setting `stopping` ends the generation at the next token. Raises InputError (images and placeholders do not match)
+    and ContextOverflow at once, and whatever the model raises, in the caller's thread.
+    """
+    ids = _encode(loaded, prompt, len(images))
+    room = loaded.context_length - len(ids)
+    if room < 1:
+        raise ContextOverflow(
+            f"the prompt has {len(ids)} tokens (images included), the model reads {loaded.context_length}",
+            next_step="Shorten the question or the context, or clear the chat",
+        )
+    inputs = _inputs(loaded, ids, images)
+    options = _sampling(loaded, generation) | {"max_new_tokens": min(generation.max_new_tokens, room)}
+    return _run(loaded, inputs | options, generation, stopping or threading.Event())
+
+
+def _encode(loaded: "LoadedModel", prompt: Sequence[Message] | str, images: int) -> list[int]:
+    if isinstance(prompt, str):
+        return encode_text(prompt, loaded.tokenizer, loaded.image_tokens, images)
+    if count_images(prompt) != images:
+        raise InputError(f"the messages hold {count_images(prompt)} image(s), {images} were given")
+    return encode_prompt(prompt, loaded.tokenizer, loaded.template, loaded.image_tokens)
+
+
+def _inputs(loaded: "LoadedModel", ids: list[int], images: Sequence["Image.Image"]) -> dict[str, Any]:
+    """{"input_ids", "attention_mask": (1, tokens); "pixel_values": (images, 3, H, W) if there are any} on the model's device."""
+    import torch
+
+    device = loaded.model.device
+    input_ids = torch.tensor([ids], device=device)
+    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    if images:
+        pixels = loaded.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
+        inputs["pixel_values"] = pixels.to(device, loaded.model.dtype)
+    return inputs
+
+
+def _sampling(loaded: "LoadedModel", generation: GenerationOptions) -> dict[str, Any]:
+    """transformers' generate() arguments; what is None stays the checkpoint's."""
+    options: dict[str, Any] = {"eos_token_id": sorted(_end_ids(loaded, generation)) or None}
+    if generation.temperature is not None:
+        sample = generation.temperature > GREEDY_BELOW
+        options |= {"do_sample": sample, "temperature": generation.temperature if sample else None}
+    if generation.top_p is not None and options.get("do_sample", True):
+        options["top_p"] = generation.top_p
+    if generation.repetition_penalty is not None:
+        options["repetition_penalty"] = generation.repetition_penalty
+    return options
+
+
+def _end_ids(loaded: "LoadedModel", generation: GenerationOptions) -> set[int]:
+    ends = loaded.model.generation_config.eos_token_id
+    own = ends if isinstance(ends, list) else [ends]
+    return {*generation.stop_token_ids, *(token for token in own if token is not None)}
+
+
+def _run(
+    loaded: "LoadedModel", arguments: dict[str, Any], generation: GenerationOptions, stopping: threading.Event
+) -> Iterator[Chunk]:
+    """Generate in a thread, hand out text as it becomes certain. `arguments` are those of transformers' generate()."""
+    prompt_tokens = int(arguments["input_ids"].shape[1])
+    tokens: queue.Queue[Any] = queue.Queue()
+    work = threading.Thread(
+        target=_generate, args=(loaded.model, arguments, generation.seed, stopping, tokens), daemon=True
+    )
+    work.start()
+    decoder, ends = Decoder(loaded.tokenizer, generation.stop), _end_ids(loaded, generation)
+    count, reason = 0, "length"
+    try:
+        while (item := tokens.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            count += 1
+            if item in ends:
+                reason = "stop"
+                continue
+            if text := decoder.push(item):
+                yield Chunk(text=text, prompt_tokens=prompt_tokens, completion_tokens=count)
+            if decoder.stopped:
+                reason = "stop"
+                break
+        if reason != "stop" and stopping.is_set():
+            reason = "cancelled"
+        yield Chunk(text=decoder.rest(), prompt_tokens=prompt_tokens, completion_tokens=count, finish_reason=reason)
+    finally:
+        stopping.set()
+        work.join()
+
+
+def _generate(
+    model: Any,
+    arguments: dict[str, Any],
+    seed: int | None,
+    stopping: threading.Event,
+    tokens: "queue.Queue[Any]",
+) -> None:
+    """Thread body: token ids into `tokens`, then None, or the exception that ended it."""
+    try:
+        import torch
+        from transformers import StoppingCriteriaList
+
+        def stopped(ids: Any, *_: Any, **__: Any) -> Any:
+            return torch.full((ids.shape[0],), stopping.is_set(), device=ids.device, dtype=torch.bool)
+
+        if seed is not None:
+            torch.manual_seed(seed)
+        with torch.inference_mode():
+            criteria = StoppingCriteriaList([stopped])
+            model.generate(**arguments, streamer=_TokenQueue(tokens), stopping_criteria=criteria)
+        tokens.put(None)
+    except BaseException as error:  # noqa: BLE001  (handed to the caller's thread, which raises it)
+        tokens.put(error)
+
+
+class _TokenQueue:
+    """transformers' streamer protocol: the prompt comes first and whole, then token by token."""
+
+    def __init__(self, tokens: "queue.Queue[Any]") -> None:
+        self._tokens, self._prompt_seen = tokens, False
+
+    def put(self, value: Any) -> None:
+        """Token ids of one step."""
+        if self._prompt_seen:
+            for token in value.reshape(-1).tolist():
+                self._tokens.put(token)
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """The end is put by `_generate`, after errors could still happen."""
+
+
+class Decoder:
+    """Token ids -> text that will not change any more; holds back half characters and the beginning of a stop string."""
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
+        self._tokenizer, self._stop = tokenizer, [text for text in stop if text]
+        self._ids: list[int] = []
+        self._given = 0
+        self._text = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """The text that has become certain with this token."""
+        self._ids.append(token)
+        self._text = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        ends = [position for stop in self._stop if (position := self._text.find(stop)) >= 0]
+        if ends:
+            self.stopped, self._text = True, self._text[: min(ends)]
+            return self.rest()
+        if self._text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        held = max((_overlap(self._text, stop) for stop in self._stop), default=0)
+        return self._give(len(self._text) - held)
+
+    def rest(self) -> str:
+        """What was held back, when nothing more comes."""
+        return self._give(len(self._text))
+
+    def _give(self, upto: int) -> str:
+        piece = self._text[self._given : upto]
+        self._given = max(self._given, upto)
+        return piece
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` could be the beginning of `stop`."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
