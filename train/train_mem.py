@@ -45,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def train(argv: Sequence[str]) -> None:
     """The whole run: parse, load, freeze, check the data, plan, train, save."""
+    # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
+    # of days must not cost its result.
+    from llava_graph.model.build import save_checkpoint
     from train.arguments import parse_command
     from train.stages import freeze
 
@@ -61,7 +64,10 @@ def train(argv: Sequence[str]) -> None:
     write_plan(command, loaded, samples, dataset, resume)
     trainer = build_trainer(command, loaded, dataset)
     trainer.train(resume_from_checkpoint=resume)
-    save(command, trainer, loaded)
+    finish_model(command, trainer, loaded)
+    if command.training.process_index == 0:
+        save_checkpoint(trainer.model, loaded.processor, Path(command.training.output_dir))
+        say(f"saved   {command.training.output_dir}")
 
 
 def load_to_train(command: Command) -> LoadedModel:
@@ -169,19 +175,15 @@ def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -
     )
 
 
-def save(command: Command, trainer: Trainer, loaded: LoadedModel) -> None:
-    """The trained checkpoint in the output folder, in the asked number format; it says what it is."""
+def finish_model(command: Command, trainer: Trainer, loaded: LoadedModel) -> None:
+    """Let the trained model say what it is, in the asked number format."""
     import torch
-
-    from llava_graph.model.build import save_checkpoint
 
     trainer.save_state()
     trainer.accelerator.wait_for_everyone()
-    if command.training.process_index:
-        return
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    model.config.use_cache = True
-    model.config.about = {
+    config = trainer.model.config
+    config.use_cache = True
+    config.about = {
         "name": command.model.model_name or loaded.name,
         "description": command.model.about or f"Fine-tuned from {loaded.name}.",
         "trained": {
@@ -191,10 +193,7 @@ def save(command: Command, trainer: Trainer, loaded: LoadedModel) -> None:
         },
     }
     if command.model.save_dtype:
-        model = model.to(getattr(torch, command.model.save_dtype))
-    out = Path(command.training.output_dir)
-    save_checkpoint(model, loaded.processor, out)
-    say(f"saved   {out}")
+        trainer.model.to(getattr(torch, command.model.save_dtype))
 
 
 def quiet_libraries() -> None:
