@@ -283,6 +283,18 @@ def test_a_file_that_is_no_figure_is_refused_with_the_reason(page, worker, file,
     eventually(lambda: not page.locator("#banner .banner").count())
 
 
+def test_of_two_figures_chosen_at_once_the_last_one_stays(page, worker, engine):
+    choose(page, upload(png(300, 200)))
+    page.wait_for_selector("#figure img")
+    page.locator("#examples button.thumbnail-item").first.click()
+    eventually(lambda: page.locator("#caption textarea").input_value() == example_figures()[0].caption)
+    page.wait_for_selector("#explain:not([disabled])")
+    page.click("#explain")
+    eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+    assert engine.sizes[-1] != (300, 200)
+    assert "Perplexity" in json.dumps(engine.requests[-1].messages)
+
+
 def test_the_text_read_from_the_figure_can_be_corrected_and_left_out(page, worker, engine):
     choose_and_wait(page)
     page.get_by_role("button", name="Text read from the figure").click()

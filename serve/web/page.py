@@ -69,8 +69,8 @@ def build_page(client: ModelClient, options: WebOptions) -> gr.Blocks:
         gr.HTML(f"<p>{PRIVACY}</p>", elem_id="privacy", padding=False)
         parts = Parts(session=session, model_line=model_line, **left, **right)
         wire_models(page, parts, client, options)
-        wire_figure(parts, gallery, examples)
-        wire_chat(parts, client, options)
+        taking = wire_figure(parts, gallery, examples)
+        wire_chat(parts, client, options, taking)
     return page
 
 

@@ -1,6 +1,6 @@
 """Which part of the page calls which action, and how what an action gives back is drawn."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,48 +90,48 @@ def wire_models(page: gr.Blocks, parts: Parts, client: ModelClient, options: Web
     parts.model.input(choose, parts.model, [parts.model_line, parts.banner], **quiet)
 
 
-def wire_figure(parts: Parts, gallery: gr.Gallery | None, examples: Sequence[ExampleFigure]) -> None:
-    """Uploading, choosing an example, clearing."""
-    fresh = [*parts.look, parts.overlay, parts.text]
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
+def wire_figure(parts: Parts, gallery: gr.Gallery | None, examples: Sequence[ExampleFigure]) -> Any:
+    """Uploading a figure or choosing an example. Returns the event, so that clearing can end it."""
 
-    def opened(reading: actions.Reading, status: str) -> tuple[Any, ...]:
-        # Explain waits until the figure is read: otherwise it would go without its text.
-        look = actions.Look(reading.session, reading.banner, status, busy=False)
-        return (*drawn(look)[:5], gr.update(interactive=False), gr.update(interactive=False), gr.skip(), None, "")
+    def take(file: dict[str, Any] | None, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        # An upload brings no data (gradio: None), choosing an example brings its index.
+        example = examples[event.index] if event._data else None
+        opened = actions.open_figure(str(example.path) if example else (file or {}).get("path"))
+        figure, caption = gr.skip(), gr.skip()
+        if opened.session.figure is None:
+            figure = None
+        elif example:
+            figure, caption = open_image(example.path), example.caption
+        yield (*reading_drawn(opened, waiting=opened.session.figure is not None), figure, caption)
+        if opened.session.figure is not None:
+            yield (*reading_drawn(actions.read_figure(opened.session)), gr.skip(), gr.skip())
 
-    def upload(file: dict[str, Any] | None) -> tuple[Any, ...]:
-        reading = actions.open_figure(file["path"] if file else None)
-        status = "Reading the text in the figure …" if reading.session.figure else ""
-        return (*opened(reading, status), gr.skip() if reading.session.figure else None)
-
-    def pick(event: gr.SelectData) -> tuple[Any, ...]:
-        example = examples[event.index]
-        reading = actions.open_figure(str(example.path))
-        return (*opened(reading, "Reading the text in the figure …"), open_image(example.path), example.caption)
-
-    def read(session: Session, shown: str) -> tuple[Any, ...]:
-        reading = actions.read_figure(session)
-        ready = gr.update(interactive=reading.session.figure is not None)
-        return reading.session, reading.overlay, reading.text, reading.banner or shown, "", ready, ready
-
-    read_outputs = [parts.session, parts.overlay, parts.text, parts.banner, parts.status, parts.explain, parts.ask]
-    one_at_a_time: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "ocr", "api_visibility": "private"}
+    # One event for both and "always_last": a figure chosen while another one is read comes after it, never before.
     # preprocess=False: the file is an upload (serve.web.uploads); we open it ourselves, under our limits.
-    parts.figure.upload(upload, parts.figure, [*fresh, parts.figure], preprocess=False, **quiet).then(
-        read, [parts.session, parts.banner], read_outputs, show_progress_on=[parts.text, parts.overlay], **one_at_a_time
+    return gr.on(
+        [parts.figure.upload] if gallery is None else [parts.figure.upload, gallery.select],
+        take,
+        parts.figure,
+        [*parts.look, parts.overlay, parts.text, parts.figure, parts.caption],
+        preprocess=False,
+        trigger_mode="always_last",
+        show_progress_on=[parts.text, parts.overlay],
+        concurrency_limit=1,
+        concurrency_id="ocr",
+        api_visibility="private",
     )
-    if gallery is not None:
-        gallery.select(pick, None, [*fresh, parts.figure, parts.caption], **quiet).then(
-            read,
-            [parts.session, parts.banner],
-            read_outputs,
-            show_progress_on=[parts.text, parts.overlay],
-            **one_at_a_time,
-        )
 
 
-def wire_chat(parts: Parts, client: ModelClient, options: WebOptions) -> None:
+def reading_drawn(reading: actions.Reading, *, waiting: bool = False) -> tuple[Any, ...]:
+    """A reading as values for `Parts.look`, the overlay and the text. While `waiting` for the text nothing can be asked."""
+    status = "Reading the text in the figure …" if waiting else ""
+    look = drawn(actions.Look(reading.session, reading.banner, status))
+    if waiting:
+        look = (*look[:5], gr.update(interactive=False), gr.update(interactive=False), gr.skip())
+    return (*look, reading.overlay, reading.text)
+
+
+def wire_chat(parts: Parts, client: ModelClient, options: WebOptions, taking: Any) -> None:
     """Explaining, asking on, stopping, clearing."""
     context = [parts.session, parts.caption, parts.use_text, parts.text, parts.model, *parts.sampling]
 
@@ -187,4 +187,5 @@ def wire_chat(parts: Parts, client: ModelClient, options: WebOptions) -> None:
     )
     for event, action, inputs, outputs in after_the_end:
         # First the answer ends, then the page changes: a last piece of the answer would draw over it.
-        event(lambda: None, cancels=answers, **quiet).then(action, inputs, outputs, **quiet)
+        ending = [*answers, taking] if action is cleared else answers
+        event(lambda: None, cancels=ending, **quiet).then(action, inputs, outputs, **quiet)
