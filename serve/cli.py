@@ -1,5 +1,6 @@
 """`llava-graph-serve controller | worker | web | all`, with the flags that FastChat's and LLaVA's commands have."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -216,7 +217,15 @@ def set_up_logging(level: str) -> None:
     if level.lower() != "debug":
         logging.getLogger("httpx").setLevel(logging.WARNING)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(not_cancelled)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def not_cancelled(record: logging.LogRecord) -> bool:
+    """A page that is still open when the server ends is no error: uvicorn cancels it, and reports that as one."""
+    text = record.getMessage()
+    ended = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not ended and "timeout graceful shutdown exceeded" not in text
 
 
 def main() -> None:
