@@ -56,7 +56,7 @@ def main(argv: Sequence[str] = ()) -> None:
     charts = [
         (make_chart(np.random.default_rng([SEED, index])), make_figure(SEED, index)) for index in range(options.charts)
     ]
-    print("| context | chart type | x-axis | y-axis | all series | direction | numbers in the chart | s/answer |")
+    print("| context | chart type | x-axis | y-axis | all series | direction | highest | s/answer |")
     print("|---|---|---|---|---|---|---|---|")
     for name, prompt in CONTEXTS.items():
         start = time.perf_counter()
