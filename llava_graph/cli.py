@@ -13,6 +13,7 @@ from llava_graph.command import complain, run
 from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.examples import example_figures
 from llava_graph.images import encode_png, open_image
+from llava_graph.model.build import build_command
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
 
@@ -20,12 +21,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Explain scientific figures.", rich_markup_mode="rich"
 )
 model_app = typer.Typer(no_args_is_help=True, help="Make models.")
+model_app.command("build")(build_command)
 app.add_typer(model_app, name="model")
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps `explain` a sub-command."""
 
 
 @app.command()
