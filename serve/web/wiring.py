@@ -106,7 +106,7 @@ def wire_figure(parts: Parts, gallery: gr.Gallery | None, examples: Sequence[Exa
         if opened.session.figure is not None:
             yield (*reading_drawn(actions.read_figure(opened.session)), gr.skip(), gr.skip())
 
-    # One event for both and "always_last": a figure chosen while another one is read comes after it, never before.
+    # One event for both, one at a time, none dropped: a figure chosen while another one is read comes after it, and stays.
     # preprocess=False: the file is an upload (serve.web.uploads); we open it ourselves, under our limits.
     return gr.on(
         [parts.figure.upload] if gallery is None else [parts.figure.upload, gallery.select],
@@ -114,7 +114,7 @@ def wire_figure(parts: Parts, gallery: gr.Gallery | None, examples: Sequence[Exa
         parts.figure,
         [*parts.look, parts.overlay, parts.text, parts.figure, parts.caption],
         preprocess=False,
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         show_progress_on=[parts.text, parts.overlay],
         concurrency_limit=1,
         concurrency_id="ocr",
