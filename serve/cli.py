@@ -183,7 +183,7 @@ def everything(
     max_waiting: MaxWaiting = 20,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Controller, worker and web page in one process; prints the page's address when a model answers there.
+    """Controller, worker and web page in one process; prints the controller's and the page's address when a model answers.
 
     Examples:
 
@@ -200,6 +200,7 @@ def everything(
         model_names=names_in(model_names), limit_worker_concurrency=limit_worker_concurrency, max_waiting=max_waiting
     )
     servers = start_all(host, port, model_path, device, options)
+    print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)
     wait_for_signal(servers)
 

@@ -135,10 +135,9 @@ def test_the_checkpoint_is_served_and_explains_over_http(walked, workplace, png)
     import json
 
     command = next(line for line in commands("bash") if line.startswith("llava-graph-serve"))
-    web, controller, worker = free_port(), free_port(), free_port()
+    web = free_port()
     words = shlex.split(command.replace("out/", f"{workplace}/out/").replace("7860", str(web)))
     words[0] = str(BIN / words[0])
-    words += ["--controller-port", str(controller), "--worker-port", str(worker)]
     with (
         (workplace / "serve.log").open("w") as log,
         subprocess.Popen(words, cwd=workplace, stdout=log, stderr=log) as process,
@@ -154,7 +153,8 @@ def test_the_checkpoint_is_served_and_explains_over_http(walked, workplace, png)
                 except httpx.TransportError:
                     time.sleep(0.3)
             assert "gradio" in httpx.get(page).text
-            (model,) = httpx.post(f"http://127.0.0.1:{controller}/list_models").json()["models"]
+            controller = re.search(r"controller at (\S+)", (workplace / "serve.log").read_text())[1]
+            (model,) = httpx.post(f"{controller}/list_models").json()["models"]
             body = {
                 "model": model,
                 "prompt": "<|im_start|>user\n<image>\nExplain this figure.<|im_end|>\n<|im_start|>assistant\n",
@@ -163,10 +163,10 @@ def test_the_checkpoint_is_served_and_explains_over_http(walked, workplace, png)
                 "max_new_tokens": 24,
                 "echo": False,
             }
-            answer = httpx.post(f"http://127.0.0.1:{controller}/worker_generate_stream", json=body, timeout=60).content
+            answer = httpx.post(f"{controller}/worker_generate_stream", json=body, timeout=60).content
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=30)
     chunks = [json.loads(piece) for piece in answer.split(b"\0") if piece]
     assert chunks[-1]["error_code"] == 0, chunks[-1]
     assert len(chunks) > 1

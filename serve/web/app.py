@@ -1,10 +1,8 @@
 """The page as an ASGI app: gradio under our headers, with bounded uploads and queue, and nothing from anywhere else."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import httpx
 from fastapi import FastAPI
@@ -13,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llava_graph.errors import MissingExtra
 from serve.client import ModelClient
+from serve.web.options import WebOptions
 from serve.web.uploads import UploadsOnly
 
 CONTENT_POLICY = "; ".join(
@@ -32,20 +31,6 @@ CONTENT_POLICY = "; ".join(
     )
 )
 """Nothing is loaded from or sent to another server, whatever an answer contains."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebOptions:
-    """How the page behaves."""
-
-    model_list_mode: Literal["once", "reload"] = "reload"
-    """ "once": the models are those of the first visit; "reload": looked up on every visit."""
-    concurrency_count: int = 16
-    """Answers at once for all visitors together (LLaVA's default)."""
-    max_queue: int = 64
-    """Visitors who may wait; the next one is told that the page is full."""
-    max_file_size: str = "32mb"
-    """Of one upload."""
 
 
 class ContentPolicy:

@@ -9,7 +9,7 @@ from gradio.themes.utils.fonts import LocalFont
 from llava_graph.examples import ExampleFigure, example_figures
 from llava_graph.images import open_image
 from serve.client import ModelClient, Sampling
-from serve.web.app import WebOptions
+from serve.web.options import WebOptions
 from serve.web.session import Session
 from serve.web.wiring import Parts, wire_chat, wire_figure, wire_models
 

@@ -10,7 +10,7 @@ from llava_graph.examples import ExampleFigure
 from llava_graph.images import open_image
 from serve.client import ModelClient, Sampling
 from serve.web import actions
-from serve.web.app import WebOptions
+from serve.web.options import WebOptions
 from serve.web.session import Session, with_context
 
 TO_CHAT_ON_PHONES = (
