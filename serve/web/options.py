@@ -1,0 +1,18 @@
+"""How the web page behaves: limits and modes, each with its reason."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebOptions:
+    """How the page behaves."""
+
+    model_list_mode: Literal["once", "reload"] = "reload"
+    """ "once": the models are those of the first visit; "reload": looked up on every visit."""
+    concurrency_count: int = 16
+    """Answers at once for all visitors together (LLaVA's default)."""
+    max_queue: int = 64
+    """Visitors who may wait; the next one is told that the page is full."""
+    max_file_size: str = "32mb"
+    """Of one upload."""
