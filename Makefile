@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 7860
 BIN := $(VENV)/bin
+# Where it is set, every process compiles torch and transformers anew (8 s); the bytecode stays inside $(VENV).
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench clean
