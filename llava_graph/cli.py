@@ -30,7 +30,9 @@ def explain(
     figure: Annotated[Path, typer.Argument(help="The figure: PNG, JPEG, WebP, GIF, BMP or TIFF.")],
     caption: Annotated[str, typer.Option(help="The figure's caption, as the paper prints it.")] = "",
     question: Annotated[str | None, typer.Option(help="Ask this instead of for an explanation.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A checkpoint folder. Default: the packaged model.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A checkpoint folder or owner/name on the hub. Default: packaged.")
+    ] = None,
     ocr: Annotated[bool, typer.Option(help="Read the text in the figure and give it to the model.")] = True,
     max_new_tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 256,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy. Default: the checkpoint's own.")] = None,

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,7 +23,9 @@ app = typer.Typer(
     help="Serve a model: the controller, workers and the web page, or all of them at once.",
 )
 Host = Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")]
-ModelPath = Annotated[Path | None, typer.Option(help="A checkpoint folder. Default: the packaged model.")]
+ModelPath = Annotated[
+    Path | None, typer.Option(help="A checkpoint folder or owner/name on the hub. Default: packaged.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, … Default: the GPU if there is one.")]
 Concurrency = Annotated[
     int,
@@ -219,7 +220,6 @@ def set_up_logging(level: str) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").addFilter(not_cancelled)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
 def not_cancelled(record: logging.LogRecord) -> bool:

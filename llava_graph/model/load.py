@@ -1,4 +1,4 @@
-"""A checkpoint folder in, a model ready to answer out. Nothing is decided by the spelling of the path."""
+"""A checkpoint in, a model ready to answer out. Nothing is decided by the spelling of the path."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError
+from llava_graph.model.hub import checkpoint_folder
 
 if TYPE_CHECKING:
     import torch
@@ -57,14 +58,15 @@ class LoadedModel:
 def load(
     path: Path | str | None = None, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
 ) -> LoadedModel:
-    """Open a checkpoint folder (None: the packaged model) with safetensors weights; code in it is never run.
+    """Open a checkpoint with safetensors weights; code in it is never run.
 
+    `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model.
     `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
     unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing.
     """
     import torch
 
-    folder = PACKAGED if path is None else Path(path)
+    folder = PACKAGED if path is None else checkpoint_folder(path)
     config = check_folder(folder)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
