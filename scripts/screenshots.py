@@ -1,4 +1,4 @@
-"""Takes the screenshots of the page: `python docs/images/take.py http://127.0.0.1:7860 docs/images` (a page must run there).
+"""Takes the screenshots of the page: `python scripts/screenshots.py http://127.0.0.1:7860 docs/images` (a page must run there).
 
 The page answers with the model it runs with, so what a picture shows is what that model wrote.
 """
