@@ -31,8 +31,9 @@ def test_all_of_it_starts_serves_a_page_and_ends_at_ctrl_c(model):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     ) as process:
         try:
-            url = process.stdout.readline().strip()
-            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), process.stderr.read()
+            controller, url = process.stdout.readline().strip(), process.stdout.readline().strip()
+            assert re.fullmatch(r"controller at http://127\.0\.0\.1:\d+", controller)
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
             assert "LLaVA-Graph" in HTTP.get(url).text
             busy = subprocess.run(
                 [*COMMAND, "all", "--port", url.rsplit(":", 1)[1]],
