@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llava_graph.generate import Chunk, GenerationOptions, generate_stream
 from llava_graph.images import open_image
-from llava_graph.prompt import Message, PromptOptions, build_messages
+from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, Turn
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ class Explanation:
 
     text: str
     question: str
+    prompt: str
+    """The text that stood beside the image in the first turn: context and question."""
     figure: Figure
     """With the caption and OCR that the prompt used."""
     model: str
@@ -94,7 +96,8 @@ class Explainer:
         last = chunks[-1]
         return Explanation(
             text="".join(chunk.text for chunk in chunks).strip(),
-            question=messages[-1]["content"][-1]["text"] if question is None else question,
+            question=explain_request(figure.id, options) if question is None else question,
+            prompt=messages[0]["content"][-1]["text"],
             figure=figure,
             model=self.model.name,
             finish_reason=last.finish_reason or "",

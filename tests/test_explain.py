@@ -9,7 +9,7 @@ from tiny_model import build_tiny_model
 from llava_graph.errors import CheckpointError, ContextOverflow, ImageError, InputError
 from llava_graph.explain import Explainer
 from llava_graph.generate import Decoder, GenerationOptions
-from llava_graph.prompt import PromptOptions
+from llava_graph.prompt import EXPLAIN_REQUESTS, PromptOptions
 from llava_graph.record import Figure, OcrLine, Turn
 
 
@@ -34,6 +34,15 @@ def test_the_stream_and_the_whole_are_the_same_answer(explainer, figure):
     assert whole.completion_tokens <= 12
     assert whole.prompt_tokens > explainer.model.image_tokens
     assert whole.figure.ocr[0].text == "Epoch"
+    assert whole.question == "What is plotted?"
+    assert whole.prompt.endswith("What is plotted?")
+    assert "x-axis: Epoch" in whole.prompt
+
+
+def test_without_a_question_an_explanation_is_asked_for(explainer, figure):
+    answer = explainer.explain(figure, generation=SHORT)
+    assert answer.question in EXPLAIN_REQUESTS
+    assert answer.prompt.endswith(answer.question)
 
 
 def test_the_answer_is_the_one_of_plain_transformers(explainer, figure):

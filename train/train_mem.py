@@ -107,7 +107,9 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
     encoder = build_encoder(command, loaded)
     checked = check_samples(samples, encoder, limit=data.max_samples)
     if not len(checked.kept):
-        reasons = "; ".join(f"{item.item}: {item.reason}, {item.detail}" for item in checked.dropped[:2]) or "it is empty"
+        reasons = (
+            "; ".join(f"{item.item}: {item.reason}, {item.detail}" for item in checked.dropped[:2]) or "it is empty"
+        )
         raise DatasetError(f"no sample of {split!r} can be learnt from ({reasons})", where=data.data_path)
     return samples, TrainingSet(samples, checked, encoder)
 
