@@ -123,7 +123,7 @@ def _read_line(text: str, folder: Path, where: str) -> Iterator[PaperRef | Dropp
         else:
             yield paper_at(text, where)
     except (InputError, OSError) as error:
-        detail = " ".join(filter(None, (error.what, error.next_step))) if isinstance(error, InputError) else str(error)
+        detail = ". ".join(filter(None, (error.what, error.next_step))) if isinstance(error, InputError) else str(error)
         yield Dropped(item=where, reason="bad-line", detail=detail)
 
 
