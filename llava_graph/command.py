@@ -1,4 +1,4 @@
-"""What all commands share: an error of ours is one line on stderr and exit status 2, Ctrl-C is 130."""
+"""What all commands share: an error of ours, or a missing extra, is one line on stderr and exit 2; Ctrl-C is 130."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from llava_graph.errors import LlavaGraphError
+from llava_graph.errors import LlavaGraphError, missing_extra
 
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -21,6 +21,12 @@ def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
         if os.environ.get("LLAVA_GRAPH_DEBUG"):
             raise
         complain(str(error))
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        complain(str(missing))
         sys.exit(2)
     except KeyboardInterrupt:
         complain("stopped")

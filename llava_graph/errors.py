@@ -111,6 +111,22 @@ class MissingExtra(LlavaGraphError):
         super().__init__(f"{needed_for} needs the package {package!r}", next_step=f"pip install 'llava-graph[{extra}]'")
 
 
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors", "accelerate"), "model"),
+    **dict.fromkeys(("datasets", "yaml"), "train"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio"), "serve"),
+    "matplotlib": "charts",
+    "pytesseract": "tesseract",
+}
+"""Package -> the extra of ours that installs it."""
+
+
+def missing_extra(error: ModuleNotFoundError, *, needed_for: str = "this command") -> MissingExtra | None:
+    """The error that names the extra, if the module that was not found is one of an extra's packages."""
+    package = (error.name or "").partition(".")[0]
+    return MissingExtra(package, EXTRA_OF[package], needed_for=needed_for) if package in EXTRA_OF else None
+
+
 class ServeError(LlavaGraphError):
     """A request cannot be answered. `code` is FastChat's error code (constants.py `ErrorCode`)."""
 

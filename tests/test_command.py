@@ -1,8 +1,11 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 import typer
 
 from llava_graph.command import run
-from llava_graph.errors import InputError
+from llava_graph.errors import EXTRA_OF, InputError
 
 
 def app_that_raises(error: BaseException) -> typer.Typer:
@@ -26,6 +29,23 @@ def test_ctrl_c_is_130():
     with pytest.raises(SystemExit) as caught:
         run(app_that_raises(KeyboardInterrupt()), [])
     assert caught.value.code == 130
+
+
+def test_a_missing_extra_is_named_and_another_module_is_a_bug(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(app_that_raises(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")), [])
+    assert caught.value.code == 2
+    assert "needs the package 'torch'. pip install 'llava-graph[model]'" in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        run(app_that_raises(ModuleNotFoundError("No module named 'ours'", name="ours")), [])
+
+
+def test_every_package_of_an_extra_that_we_name_is_in_that_extra():
+    project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())["project"]
+    for package, extra in EXTRA_OF.items():
+        wanted = " ".join(project["optional-dependencies"][extra])
+        # Starlette comes with FastAPI, PyYAML is imported as yaml.
+        assert {"starlette": "fastapi", "yaml": "pyyaml"}.get(package, package) in wanted
 
 
 def test_other_errors_are_not_hidden():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, DatasetError, InputError, LlavaGraphError
+from llava_graph.errors import CheckpointError, DatasetError, InputError, LlavaGraphError, missing_extra
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -40,6 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         train(sys.argv[1:] if argv is None else argv)
     except LlavaGraphError as error:
         complain(str(error))
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        complain(str(missing))
         sys.exit(2)
 
 

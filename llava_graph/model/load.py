@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError
+from llava_graph.errors import CheckpointError, missing_extra
 from llava_graph.model.hub import checkpoint_folder
 
 if TYPE_CHECKING:
@@ -62,9 +62,13 @@ def load(
 
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model.
     `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
-    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing.
+    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing, MissingExtra without torch and transformers.
     """
-    import torch
+    try:
+        import torch
+        import transformers  # noqa: F401  (what is missing is said before any work is done)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, needed_for="a model") or error from error
 
     folder = PACKAGED if path is None else checkpoint_folder(path)
     config = check_folder(folder)
