@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from llava_graph.command import run
-from serve.guard import require_token_off_loopback, worker_token
 from serve.registry import HEART_BEAT_EXPIRATION_S
 
 CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
@@ -61,6 +60,7 @@ def controller(
         LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0
     """
     from serve.controller import create_controller
+    from serve.guard import require_token_off_loopback, worker_token
     from serve.registry import Registry
     from serve.servers import Server, bind, wait_for_signal
 
@@ -113,6 +113,7 @@ def worker(
     """
     from llava_graph.explain import Explainer
     from serve.engine import ExplainerEngine
+    from serve.guard import worker_token
     from serve.heartbeat import Heartbeat
     from serve.servers import Server, address_of, bind, wait_for_signal
     from serve.worker import WorkerOptions, create_worker

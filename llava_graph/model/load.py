@@ -62,7 +62,8 @@ def load(
 
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model.
     `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
-    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing, MissingExtra without torch and transformers.
+    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing, and
+    MissingExtra without torch or transformers.
     """
     try:
         import torch
