@@ -132,7 +132,7 @@ def reading_drawn(reading: actions.Reading, *, waiting: bool = False) -> tuple[A
 
 
 def wire_chat(parts: Parts, client: ModelClient, options: WebOptions, taking: Any) -> None:
-    """Explaining, asking on, stopping, clearing."""
+    """Explaining and asking on."""
     context = [parts.session, parts.caption, parts.use_text, parts.text, parts.model, *parts.sampling]
 
     async def run(question: str | None, *values: Any) -> AsyncGenerator[tuple[Any, ...]]:
@@ -168,6 +168,12 @@ def wire_chat(parts: Parts, client: ModelClient, options: WebOptions, taking: An
         parts.question.submit(ask, [parts.question, *context], parts.look, **stream),
     ]
 
+    wire_ends(parts, answers, taking)
+
+
+def wire_ends(parts: Parts, answers: Sequence[Any], taking: Any) -> None:
+    """What ends an answer: Stop, the bin at the conversation, Clear, and taking the figure away."""
+
     def stopped(session: Session) -> tuple[Any, ...]:
         return drawn(actions.Look(session, status="Stopped."))
 
@@ -185,7 +191,11 @@ def wire_chat(parts: Parts, client: ModelClient, options: WebOptions, taking: An
         (parts.clear.click, cleared, [], everything),
         (parts.figure.clear, cleared, [], everything),
     )
+    smaller: list[Any] = []
     for event, action, inputs, outputs in after_the_end:
-        # First the answer ends, then the page changes: a last piece of the answer would draw over it.
-        ending = [*answers, taking] if action is cleared else answers
-        event(lambda: None, cancels=ending, **quiet).then(action, inputs, outputs, **quiet)
+        # First the answer ends, then the page changes: a last piece of the answer would draw over it. Clearing all also
+        # ends a stop or a forgetting that is still on its way, which would bring the old figure back.
+        ending = [*answers, taking, *smaller] if action is cleared else answers
+        change = event(lambda: None, cancels=ending, **quiet).then(action, inputs, outputs, **quiet)
+        if action is not cleared:
+            smaller.append(change)
