@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 from rich.console import Console
@@ -14,9 +15,16 @@ stderr = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
-    """Run a typer app as a process and exit. `LLAVA_GRAPH_DEBUG=1` shows the traceback of our own errors too."""
-    try:
+    """Run a typer app as a process and exit."""
+    with errors_told():
         app(args=args)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """The body of a command. `LLAVA_GRAPH_DEBUG=1` shows the traceback of our own errors too."""
+    try:
+        yield
     except LlavaGraphError as error:
         if os.environ.get("LLAVA_GRAPH_DEBUG"):
             raise

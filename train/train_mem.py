@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, DatasetError, InputError, LlavaGraphError, missing_extra
+from llava_graph.errors import CheckpointError, DatasetError, InputError
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -34,19 +34,10 @@ All of transformers' TrainingArguments are flags as well.
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: our errors are one line on stderr and exit status 2."""
-    from llava_graph.command import complain
+    from llava_graph.command import errors_told
 
-    try:
+    with errors_told():
         train(sys.argv[1:] if argv is None else argv)
-    except LlavaGraphError as error:
-        complain(str(error))
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        missing = missing_extra(error)
-        if missing is None:
-            raise
-        complain(str(missing))
-        sys.exit(2)
 
 
 def train(argv: Sequence[str]) -> None:
