@@ -32,6 +32,7 @@ FIGURES = pa.schema(
             ),
         ),
         ("mentions", _TEXTS),
+        ("panels", pa.list_(pa.struct([("letter", _TEXT), ("caption", _TEXT), ("box", _BOX)]))),
         (
             "paper",
             pa.struct(
@@ -45,6 +46,7 @@ FIGURES = pa.schema(
                     ("box", _BOX),
                     ("route", _TEXT),
                     ("confidence", pa.float64()),
+                    ("disagreements", _TEXTS),
                 ]
             ),
         ),

@@ -24,7 +24,7 @@ from llava_graph.columns import DROPPED, FIGURES, with_features
 from llava_graph.errors import DatasetError, did_you_mean
 from llava_graph.record import SPLITS, Dropped, Figure, split_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of the old layout could no longer read the new one."""
 ROWS_PER_GROUP = 64
 """Parquet row group: 64 figures of ~100 kB are read at once, so that streaming starts early."""

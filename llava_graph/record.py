@@ -49,6 +49,22 @@ class OcrLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """One part of a compound figure: (a), (b), …"""
+
+    letter: str
+    """As printed, without brackets: "a", "B", "ii"; empty where the paper gives none."""
+    caption: str = ""
+    """The panel's own caption; empty where only the whole has one."""
+    box: Box | None = None
+    """0..1 of the figure's image, origin top left; None where it is not known."""
+
+    def __post_init__(self) -> None:
+        if self.box is not None:
+            check_box(self.box, "panels.box")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Paper:
     """Where the figure stands."""
 
@@ -62,9 +78,11 @@ class Paper:
     box: Box | None = None
     """The figure's box on that page, 0..1 of the page, origin top left."""
     route: str = ""
-    """What was read: "latex", "pdf" or "latex+pdf"."""
+    """What was read: "latex", "pdf", "html" or some of them: "latex+pdf", "latex+pdf+html"."""
     confidence: float | None = None
     """How sure the extraction is of the page and box, 0..1."""
+    disagreements: tuple[str, ...] = ()
+    """Where the routes did not say the same: "number: 4 in latex, 5 in pdf"."""
 
     def __post_init__(self) -> None:
         if self.box is not None:
@@ -119,6 +137,8 @@ class Figure:
     ocr: tuple[OcrLine, ...] = ()
     mentions: tuple[str, ...] = ()
     """Every paragraph that cites the figure, in reading order; the first is the training target."""
+    panels: tuple[Panel, ...] = ()
+    """The parts of a compound figure, in reading order; empty for a single one."""
     paper: Paper = Paper()
     table: Table | None = None
     turns: tuple[Turn, ...] = ()
@@ -136,6 +156,11 @@ class Figure:
             )
         if self.width < 0 or self.height < 0:
             raise RecordError(f"width and height are px >= 0, got {self.width} x {self.height}", where=self.id)
+
+    @property
+    def single_panel(self) -> bool:
+        """Whether the figure is one picture; SciCap's `contains-subfigure` is the opposite."""
+        return len(self.panels) < 2
 
     @property
     def first_mention(self) -> str:

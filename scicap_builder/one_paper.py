@@ -234,6 +234,7 @@ def to_record(files: PaperFiles, reading: PaperReading, found: FoundFigure, **im
         label=found.label,
         caption=found.caption,
         mentions=found.mentions,
+        panels=found.panels,
         paper=Paper(
             id=files.id,
             title=files.title or reading.title,
@@ -244,6 +245,7 @@ def to_record(files: PaperFiles, reading: PaperReading, found: FoundFigure, **im
             box=found.box,
             route=found.route,
             confidence=found.confidence,
+            disagreements=found.disagreements,
         ),
         source="arxiv" if files.id.startswith("arxiv:") else "local",
         licence=files.licence,

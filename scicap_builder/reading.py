@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llava_graph.record import Box, Dropped
+from llava_graph.record import Box, Dropped, OcrLine, Panel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +23,16 @@ class FoundFigure:
     """0..1 of the page as shown (after /Rotate), origin top left; the picture only, without the caption."""
     mentions: tuple[str, ...] = ()
     """Every paragraph that cites the figure, in reading order, as a reader sees it."""
+    panels: tuple[Panel, ...] = ()
+    """The parts of a compound figure, in reading order; boxes are 0..1 of `image`. Empty for a single picture."""
+    text: tuple[OcrLine, ...] = ()
+    """The text in the picture where the file itself knows it (a PDF's text layer), boxes 0..1 of `image`."""
     route: str
-    """ "pdf", "latex" or "latex+pdf"."""
+    """ "pdf", "latex", "html" or some of them joined: "latex+pdf"."""
     confidence: float = 1.0
     """0..1: how sure the route is of page and box."""
+    disagreements: tuple[str, ...] = ()
+    """Where joined routes did not say the same: "number: 4 in latex, 5 in pdf"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
