@@ -34,7 +34,8 @@ FORMS = (
     re.compile(rf"(?:^|(?<=[.;]\s))(?P<bare>{_GROUP}),(?=\s)"),
     re.compile(rf"(?:^|(?<=[.;,]\s))(?:Panels?\s+)?(?P<bare>{_GROUP})(?=\s[A-Z0-9])"),
 )
-"""How panels are marked, surest first: "(a)", "a)", "A." or "A -", "a,", "a Growth of …". Only brackets may stand within a sentence."""
+"""How panels are marked, surest first: "(a)", "a)", "A." or "A -", "a,", "a Growth of …".
+Only brackets may stand within a sentence."""
 
 
 class Mark(NamedTuple):
