@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -164,14 +164,22 @@ def write_dataset(
     return writer.finish()
 
 
-def read_dataset(folder: Path | str, split: str | None = None) -> Iterator[Figure]:
-    """Every figure of a data set, shard by shard. Raises DatasetError (no data set, broken shard) and RecordError."""
+def read_dataset(
+    folder: Path | str, split: str | None = None, *, images: bool = True, papers: Set[str] | None = None
+) -> Iterator[Figure]:
+    """Every figure of a data set, shard by shard. Raises DatasetError (no data set, broken shard) and RecordError.
+
+    Without `images` the pixels stay on disk (`image` is None). With `papers` only figures of papers with these ids come, and
+    no pixels are read where there are none of them.
+    """
     folder = Path(folder)
     if split is not None and split not in SPLITS:
         raise DatasetError(f"unknown split {split!r}", where=str(folder), next_step=did_you_mean(split, SPLITS))
     for file in _files(folder, split):
-        for number, row in enumerate(_rows(file), 1):
+        for number, row in _rows(file, images=images, papers=papers):
             figure = Figure.from_row(row, f"{file.relative_to(folder)} row {number}")
+            if papers is not None and figure.paper.id not in papers:
+                continue
             if isinstance(figure.image, Path) and not figure.image.is_absolute():
                 figure = replace(figure, image=file.parent / figure.image)
             yield figure
@@ -200,20 +208,32 @@ def _files(folder: Path, split: str | None) -> list[Path]:
     ]
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def _rows(file: Path, *, images: bool = True, papers: Set[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number from 1, row), a row group at a time; groups without one of `papers` are skipped."""
+    number = 0
     try:
         with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(batch_size=ROWS_PER_GROUP):
-                yield from batch.to_pylist()
+            columns = [name for name in parquet.schema_arrow.names if images or name != "image"]
+            for group in range(parquet.num_row_groups):
+                if papers is not None and papers.isdisjoint(_paper_ids(parquet, group)):
+                    number += parquet.metadata.row_group(group).num_rows
+                    continue
+                for row in parquet.read_row_group(group, columns=columns).to_pylist():
+                    number += 1
+                    yield number, row
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(
             f"the shard is broken ({error})", where=str(file), next_step="Delete its folder and build again"
         ) from error
 
 
+def _paper_ids(parquet: pq.ParquetFile, group: int) -> list[str]:
+    return [row["paper"]["id"] for row in parquet.read_row_group(group, columns=["paper.id"]).to_pylist()]
+
+
 def _iterate_dropped(folder: Path) -> Iterator[Dropped]:
     for file in sorted((folder / "data").glob("shard-*/dropped.parquet")):
-        for row in _rows(file):
+        for _, row in _rows(file):
             yield Dropped(**row)
 
 

@@ -124,3 +124,13 @@ def test_the_data_card_counts_and_names_the_splits(tmp_path, figures):
     assert "| CC-BY-4.0 | 60 |" in card
     assert "data/*/validation.parquet" in card
     shutil.rmtree(tmp_path / "set")
+
+
+def test_pixels_and_other_papers_can_be_left_on_disk(tmp_path, png):
+    many = [
+        Figure(id=f"p{n // 3}#fig{n % 3}", image=png, paper=Paper(id=f"p{n // 3}"), split="train") for n in range(300)
+    ]
+    write_dataset(many, tmp_path / "set")
+    assert [figure.image for figure in read_dataset(tmp_path / "set", images=False)] == [None] * 300
+    some = list(read_dataset(tmp_path / "set", papers={"p7", "p99", "no such"}))
+    assert some == [figure for figure in many if figure.paper.id in ("p7", "p99")]
