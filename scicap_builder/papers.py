@@ -13,6 +13,9 @@ from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
 
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
 """What arXiv's e-prints are stored as: an archive of files, or one compressed file."""
+PAGE_ENDINGS = (".html", ".htm")
+PAGE_NAMES = frozenset(["index", "paper"])
+"""What pages are called that lie beside their paper."""
 MAX_LIST_BYTES = 64 * 2**20
 """arXiv has under 3 million papers; their ids fit in half of this."""
 
@@ -29,6 +32,8 @@ class PaperRef:
     pdf: Path | None = None
     source: Path | None = None
     """An e-print archive, one .tex file, or a folder that holds .tex files."""
+    html: Path | None = None
+    """A page as LaTeXML writes it (arxiv.org/html, ar5iv)."""
     licence: str = ""
 
 
@@ -41,6 +46,7 @@ class PaperFiles:
     """The key with the exact version: "arxiv:1706.03762v7"."""
     pdf: Path | None = None
     source: Path | None = None
+    html: Path | None = None
     title: str = ""
     abstract: str = ""
     categories: tuple[str, ...] = ()
@@ -138,18 +144,23 @@ def _local_papers(path: Path, where: str) -> Iterator[PaperRef | Dropped]:
         yield from _folder_papers(path, where)
     elif _kind(path) == "pdf":
         yield PaperRef(key=str(path.with_name(bare_name(path))), where=where, pdf=path)
+    elif _kind(path) == "html":
+        yield PaperRef(key=_page_key(path), where=where, html=path)
     elif _kind(path):
         yield PaperRef(key=str(path.with_name(bare_name(path))), where=where, source=path)
     else:
         raise InputError(
-            "not a PDF, a LaTeX file or an e-print archive",
+            "not a PDF, a LaTeX file, an e-print archive or an HTML page",
             where=str(path),
-            next_step=f"Known: .pdf .tex {' '.join(ARCHIVE_ENDINGS)}",
+            next_step=f"Known: .pdf .tex .html {' '.join(ARCHIVE_ENDINGS)}",
         )
 
 
 def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
-    """One paper if the folder holds one (LaTeX files; or one PDF, one archive, or both), else all papers in and below it."""
+    """One paper if the folder holds one (LaTeX files; or one PDF, one archive, or both), else all in and below it.
+
+    A page belongs to the paper beside it (`_page_of`).
+    """
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
@@ -159,6 +170,7 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
     pdfs = [file for file in files if _kind(file) == "pdf"]
     archives = [file for file in files if _kind(file) == "archive"]
     sources = [file for file in files if _kind(file) == "tex"]
+    pages = [file for file in files if _kind(file) == "html"]
     if sources:
         # The tree's other PDFs are figures; the paper itself is compiled from one of the .tex files.
         stems = {file.stem for file in sources} | {"paper", folder.name}
@@ -168,13 +180,15 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
             where=where,
             source=folder,
             pdf=compiled[0] if len(compiled) == 1 else None,
+            html=_page_of(pages, stems),
             licence=_licence(folder),
         )
     elif (pdfs or archives) and len(pdfs) <= 1 and len(archives) <= 1:
         source, pdf = next(iter(archives), None), next(iter(pdfs), None)
-        yield PaperRef(key=str(folder), where=where, source=source, pdf=pdf, licence=_licence(folder))
+        html = _page_of(pages, {folder.name, *(bare_name(file) for file in (source, pdf) if file)})
+        yield PaperRef(key=str(folder), where=where, source=source, pdf=pdf, html=html, licence=_licence(folder))
     else:
-        below: list[PaperRef | Dropped] = [*_pairs(folder, pdfs, archives, where)]
+        below: list[PaperRef | Dropped] = [*_pairs(folder, [*pdfs, *archives, *pages], where)]
         for entry in entries:
             if entry.is_dir() and not entry.is_symlink():
                 below.extend(
@@ -187,30 +201,54 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
         ]
 
 
-def _pairs(folder: Path, pdfs: list[Path], archives: list[Path], where: str) -> Iterator[PaperRef]:
-    """Several papers in one folder: a PDF and an archive of the same name are one."""
-    by_name = {bare_name(pdf): PaperRef(key=str(folder / bare_name(pdf)), where=where, pdf=pdf) for pdf in pdfs}
-    for archive in archives:
-        name = bare_name(archive)
-        by_name[name] = replace(by_name.get(name) or PaperRef(key=str(folder / name), where=where), source=archive)
-    yield from by_name.values()
+def _pairs(folder: Path, files: list[Path], where: str) -> list[PaperRef]:
+    """Several papers in one folder: a PDF, an archive and a page of the same name are one."""
+    by_name: dict[str, PaperRef] = {}
+    again: list[PaperRef] = []
+    for file in files:
+        key = _page_key(file) if _kind(file) == "html" else str(folder / bare_name(file))
+        new = PaperRef(
+            key=key,
+            where=where,
+            pdf=file if _kind(file) == "pdf" else None,
+            source=file if _kind(file) == "archive" else None,
+            html=file if _kind(file) == "html" else None,
+        )
+        whole = _whole(by_name[key], new) if key in by_name else new
+        if whole:
+            by_name[key] = whole
+        else:
+            again.append(new)
+    return [*by_name.values(), *again]
+
+
+def _page_of(pages: list[Path], names: set[str]) -> Path | None:
+    """The page that belongs to a paper beside it: named as the paper is, or as people name a page."""
+    return next((page for page in pages if bare_name(page) in {*names, *PAGE_NAMES}), None)
+
+
+def _page_key(page: Path) -> str:
+    """A page is named after its file; index.html and paper.html say nothing and are named after their folder."""
+    return str(page.parent if bare_name(page) in PAGE_NAMES else page.with_name(bare_name(page)))
 
 
 def bare_name(path: Path) -> str:
     """A file's name without the ending of a paper: "2305.03393v1.tar.gz" -> "2305.03393v1"."""
-    for ending in (*ARCHIVE_ENDINGS, ".pdf", ".tex"):
+    for ending in (*ARCHIVE_ENDINGS, ".pdf", ".tex", *PAGE_ENDINGS):
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
     return path.name
 
 
 def _kind(path: Path) -> str:
-    """ "pdf", "tex", "archive" or "" by the file's ending; what it truly holds is found out when it is read."""
+    """ "pdf", "tex", "html", "archive" or "" by the file's ending; what it truly holds is found out when it is read."""
     name = path.name.lower()
     if name.endswith(".pdf"):
         return "pdf"
     if name.endswith((".tex", ".ltx")):
         return "tex"
+    if name.endswith(PAGE_ENDINGS):
+        return "html"
     return "archive" if name.endswith(ARCHIVE_ENDINGS) else ""
 
 
@@ -244,7 +282,7 @@ def _settle(found: Iterable[PaperRef | Dropped]) -> PaperList:
             dropped.append(item)
             continue
         same = item.arxiv.base if item.arxiv else item.key
-        if same in kept and (whole := _two_halves(kept[same], item)):
+        if same in kept and (whole := _whole(kept[same], item)):
             kept[same] = whole
         elif same in kept:
             dropped.append(Dropped(item=item.where, reason="duplicate", detail=f"the same paper as {kept[same].where}"))
@@ -253,10 +291,12 @@ def _settle(found: Iterable[PaperRef | Dropped]) -> PaperList:
     return PaperList(papers=tuple(_short_names(list(kept.values()))), dropped=tuple(dropped))
 
 
-def _two_halves(one: PaperRef, other: PaperRef) -> PaperRef | None:
-    """The whole of a PDF and a source of the same name that were listed apart."""
-    apart = bool(one.pdf) + bool(other.pdf) == 1 and bool(one.source) + bool(other.source) == 1
-    return replace(one, pdf=one.pdf or other.pdf, source=one.source or other.source) if apart else None
+def _whole(one: PaperRef, other: PaperRef) -> PaperRef | None:
+    """The whole of a paper whose PDF, source and page were listed apart under one name; None if it is the same file again."""
+    both = [(one.pdf, other.pdf), (one.source, other.source), (one.html, other.html)]
+    if one.arxiv or other.arxiv or any(mine and theirs for mine, theirs in both):
+        return None
+    return replace(one, pdf=one.pdf or other.pdf, source=one.source or other.source, html=one.html or other.html)
 
 
 def _short_names(papers: list[PaperRef]) -> Iterator[PaperRef]:
