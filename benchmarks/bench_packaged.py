@@ -22,10 +22,10 @@ from scicap_builder.charts.facts import highest, lowest
 
 SEED = 9
 CONTEXTS = {
-    "caption + OCR": PromptOptions(table=False, max_context_tokens=256),
-    "caption": PromptOptions(table=False, ocr=False, max_context_tokens=256),
-    "OCR": PromptOptions(table=False, caption=False, max_context_tokens=256),
-    "figure alone": PromptOptions(table=False, caption=False, ocr=False),
+    "caption + OCR": PromptOptions(ocr_style="words", table=False, max_context_tokens=256),
+    "caption": PromptOptions(ocr_style="words", table=False, ocr=False, max_context_tokens=256),
+    "OCR": PromptOptions(ocr_style="words", table=False, caption=False, max_context_tokens=256),
+    "figure alone": PromptOptions(ocr_style="words", table=False, caption=False, ocr=False),
 }
 KIND_WORDS = {
     "line": r"line (chart|plot)|curve",

@@ -14,7 +14,6 @@ from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.examples import example_figures
 from llava_graph.images import encode_png, open_image
 from llava_graph.model.build import build_command
-from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
 
 app = typer.Typer(
@@ -56,7 +55,7 @@ def explain(
     record = figure_record(figure, caption, ocr=ocr)
     generation = GenerationOptions(max_new_tokens=max_new_tokens, temperature=temperature)
     explainer = Explainer(model)
-    options = PromptOptions(ocr=ocr)
+    options = explainer.model.prompt if ocr else replace(explainer.model.prompt, ocr=False)
     if as_json:
         result = explainer.explain(record, question, options=options, generation=generation)
         shown = asdict(replace(result, figure=replace(record, image=figure)))

@@ -27,6 +27,8 @@ FIGURES = pa.schema(
                         ("role", _TEXT),
                         ("orientation", pa.int32()),
                         ("source", _TEXT),
+                        ("panel", _TEXT),
+                        ("value", pa.float64()),
                     ]
                 )
             ),

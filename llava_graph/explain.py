@@ -53,11 +53,15 @@ class Explainer:
         self,
         figure: Figure,
         question: str | None,
-        options: PromptOptions = PromptOptions(),
+        options: PromptOptions | None = None,
         *,
         history: Sequence[Turn] = (),
     ) -> list[Message]:
-        """The messages that `stream` sends, with the context budget counted in this model's tokens."""
+        """The messages that `stream` sends, with the context budget counted in this model's tokens.
+
+        `options`: None is what the checkpoint was trained with.
+        """
+        options = options or self.model.prompt
         return build_messages(figure, question, options, count_tokens=self.count_tokens, history=history)
 
     def count_tokens(self, text: str) -> int:
@@ -70,7 +74,7 @@ class Explainer:
         question: str | None = None,
         *,
         history: Sequence[Turn] = (),
-        options: PromptOptions = PromptOptions(),
+        options: PromptOptions | None = None,
         generation: GenerationOptions = GenerationOptions(),
         stopping: threading.Event | None = None,
     ) -> Iterator[str]:
@@ -86,7 +90,7 @@ class Explainer:
         question: str | None = None,
         *,
         history: Sequence[Turn] = (),
-        options: PromptOptions = PromptOptions(),
+        options: PromptOptions | None = None,
         generation: GenerationOptions = GenerationOptions(),
     ) -> Explanation:
         """The whole answer. Raises ImageError, InputError (question), ContextOverflow (prompt too long for the model)."""
@@ -96,7 +100,7 @@ class Explainer:
         last = chunks[-1]
         return Explanation(
             text="".join(chunk.text for chunk in chunks).strip(),
-            question=explain_request(figure.id, options) if question is None else question,
+            question=explain_request(figure.id, options or self.model.prompt) if question is None else question,
             prompt=messages[0]["content"][-1]["text"],
             figure=figure,
             model=self.model.name,

@@ -6,10 +6,11 @@ least useful part first and never touches the question.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from llava_graph.errors import InputError, SampleRefused, did_you_mean
+from llava_graph.figure_text import OCR_STYLES, distinct, rank, write
 from llava_graph.record import Figure, OcrLine, Turn
 
 Message = dict[str, Any]
@@ -60,6 +61,8 @@ class PromptOptions:
     """ "figure": ours. "llava_graph": byte for byte as the published LLaVA-Graph checkpoints were trained."""
     caption: bool = True
     ocr: bool = True
+    ocr_style: str = "boxes"
+    """How the text in the figure is written: "boxes" (roles and places) or "words"; see `llava_graph.figure_text`."""
     table: bool = True
     title: bool = False
     abstract: bool = False
@@ -71,6 +74,10 @@ class PromptOptions:
     def __post_init__(self) -> None:
         if self.style not in STYLES:
             raise InputError(f"unknown prompt style {self.style!r}", next_step=did_you_mean(self.style, STYLES))
+        if self.ocr_style not in OCR_STYLES:
+            raise InputError(
+                f"unknown OCR style {self.ocr_style!r}", next_step=did_you_mean(self.ocr_style, OCR_STYLES)
+            )
         if self.max_context_tokens < 0:
             raise InputError(f"max_context_tokens must be >= 0, got {self.max_context_tokens}")
 
@@ -167,27 +174,75 @@ def opening_message(figure: Figure, request: str, options: PromptOptions, count_
 def render_context(figure: Figure, options: PromptOptions, count_tokens: CountTokens = about_tokens) -> str:
     """The context slots as text, at most `options.max_context_tokens` long. Empty slots leave no trace.
 
-    Shortened in this order: mentions (last paragraph first), abstract, text in the figure (its end), table (last rows),
-    title, caption (its end).
+    Shortened in this order: mentions (last paragraph first), abstract, text in the figure (the least useful line first),
+    table (last rows), title, caption (its end).
     """
     slots = _slots(figure, options)
-    shortening = ("Paragraphs that cite it", "Abstract", "Text in the figure", "Data table", "Paper", "Caption")
+    shortening = ("Paragraphs that cite it", "Abstract", TEXT_SLOT, "Data table", "Paper", "Caption")
     for name in shortening:
         while name in slots and count_tokens(_join(slots)) > options.max_context_tokens:
-            pieces = slots[name]
-            if len(pieces) > 1:
-                # Drop a tenth at a time: a budget far below the text is reached in a few steps.
-                slots[name] = pieces[: len(pieces) - max(1, len(pieces) // 10)]
+            shorter = slots[name].shortened()
+            if shorter.text():
+                slots[name] = shorter
             else:
-                shorter = _shorten_words(pieces[0])
-                slots[name] = (shorter,)
-                if not shorter:
-                    del slots[name]
+                del slots[name]
     return _join(slots)
 
 
-def _slots(figure: Figure, options: PromptOptions) -> dict[str, tuple[str, ...]]:
-    """Slot name -> its pieces, in the order of the prompt: what is dropped first stands last within a slot."""
+TEXT_SLOT = "Text in the figure"
+
+
+class _Slot(Protocol):
+    """One part of the context."""
+
+    def text(self) -> str:
+        """As the prompt shows it; empty when nothing is left."""
+
+    def shortened(self) -> "_Slot":
+        """With the least useful tenth left out."""
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Texts whose last is worth least."""
+
+    pieces: tuple[str, ...]
+    separator: str = " "
+
+    def text(self) -> str:
+        return self.separator.join(self.pieces)
+
+    def shortened(self) -> "_Texts":
+        if len(self.pieces) > 1:
+            return replace(self, pieces=self.pieces[: _fewer(len(self.pieces))])
+        words = self.text().split()
+        return replace(self, pieces=(" ".join(words[: _fewer(len(words))]),))
+
+
+@dataclass(frozen=True)
+class _FigureText:
+    """The lines in a figure, the most useful first, and in the order in which they are written."""
+
+    ranked: tuple[OcrLine, ...]
+    lines: tuple[OcrLine, ...]
+    style: str
+
+    def text(self) -> str:
+        return write(self.lines, self.style)
+
+    def shortened(self) -> "_FigureText":
+        kept = self.ranked[: _fewer(len(self.ranked))]
+        known = {id(line) for line in kept}
+        return replace(self, ranked=kept, lines=tuple(line for line in self.lines if id(line) in known))
+
+
+def _fewer(count: int) -> int:
+    """A tenth less, at least one: a budget far below the text is reached in a few steps."""
+    return count - max(1, count // 10)
+
+
+def _slots(figure: Figure, options: PromptOptions) -> dict[str, _Slot]:
+    """Slot name -> what it holds, in the order of the prompt; empty ones are left out."""
     paper, table = figure.paper, figure.table
     caption = (
         " ".join(f"{figure.label}: {figure.caption}".split())
@@ -195,39 +250,26 @@ def _slots(figure: Figure, options: PromptOptions) -> dict[str, tuple[str, ...]]
         else figure.caption.strip()
     )
     rows = tuple(" | ".join(row) for row in (table.header, *table.rows)) if table else ()
-    found = {
-        "Paper": (paper.title,) if options.title else (),
-        "Abstract": (paper.abstract,) if options.abstract else (),
-        "Caption": (caption,) if options.caption else (),
-        "Text in the figure": ocr_pieces(figure.ocr) if options.ocr else (),
-        "Data table": rows if options.table else (),
-        "Paragraphs that cite it": figure.mentions if options.mentions else (),
+    lines = tuple(distinct(figure.ocr)) if options.ocr else ()
+    found: dict[str, _Slot] = {
+        "Paper": _texts((paper.title,) if options.title else ()),
+        "Abstract": _texts((paper.abstract,) if options.abstract else ()),
+        "Caption": _texts((caption,) if options.caption else ()),
+        TEXT_SLOT: _FigureText(tuple(rank(lines)), lines, options.ocr_style),
+        "Data table": _texts(rows if options.table else (), "\n"),
+        "Paragraphs that cite it": _texts(figure.mentions if options.mentions else ()),
     }
-    return {
-        name: kept
-        for name, pieces in found.items()
-        if (kept := tuple(piece.strip() for piece in pieces if piece.strip()))
-    }
+    return {name: slot for name, slot in found.items() if slot.text()}
 
 
-_SEPARATORS = {"Text in the figure": " | ", "Data table": "\n"}
+def _texts(pieces: Sequence[str], separator: str = " ") -> _Texts:
+    return _Texts(tuple(kept for piece in pieces if (kept := piece.strip())), separator)
 
 
-def _join(slots: dict[str, tuple[str, ...]]) -> str:
-    return "\n".join(f"{name}: {_SEPARATORS.get(name, ' ').join(pieces)}" for name, pieces in slots.items())
-
-
-def _shorten_words(text: str) -> str:
-    words = text.split()
-    return " ".join(words[: len(words) - max(1, len(words) // 10)])
-
-
-def ocr_pieces(lines: Sequence[OcrLine]) -> tuple[str, ...]:
-    """The text in the figure, named by role where the role is known; ticks last, because they are worth least."""
-    named = [f"{line.role}: {line.text}" for line in lines if line.role in ("title", "x-axis", "y-axis", "legend")]
-    other = [line.text for line in lines if line.role == "other"]
-    ticks = [line.text for line in lines if line.role == "tick"]
-    return tuple(dict.fromkeys([*named, *other, *ticks]))
+def _join(slots: dict[str, _Slot]) -> str:
+    """A slot of several lines begins on a line of its own."""
+    texts = {name: slot.text() for name, slot in slots.items()}
+    return "\n".join(f"{name}:\n{text}" if "\n" in text else f"{name}: {text}" for name, text in texts.items())
 
 
 def _historic_message(figure: Figure, request: str, options: PromptOptions) -> Message:

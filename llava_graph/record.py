@@ -18,7 +18,8 @@ from llava_graph.errors import RecordError, did_you_mean
 Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in 0..1, origin top left."""
 
-OCR_ROLES = ("title", "x-axis", "y-axis", "tick", "legend", "other")
+OCR_ROLES = ("title", "x-axis", "y-axis", "x-tick", "y-tick", "tick", "legend", "panel", "annotation", "other")
+"""tick: of a scale that is not known; panel: the letter of a panel; annotation: words among the data."""
 TURN_ROLES = ("user", "assistant")
 SPLITS = ("train", "validation", "test")
 SPLIT_SHARES = (0.90, 0.05, 0.05)
@@ -37,6 +38,10 @@ class OcrLine:
     """Degrees counter-clockwise that the text is turned: 0, 90, 180 or 270."""
     source: str = ""
     """"pdf" (the page's own text layer) or the name of the OCR engine."""
+    panel: str = ""
+    """Letter of the panel that it stands in; empty in a single figure."""
+    value: float | None = None
+    """The number that the text is; None where it is none."""
 
     def __post_init__(self) -> None:
         check_box(self.box, "ocr.box")

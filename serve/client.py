@@ -8,13 +8,14 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Any
 
 import httpx
 
-from llava_graph.errors import ServeError
+from llava_graph.errors import InputError, ServeError
+from llava_graph.prompt import PromptOptions
 from serve.codes import ErrorCode
 from serve.conversation import Conversation
 from serve.protocol import Unframer, data_uri
@@ -40,6 +41,8 @@ class ModelDetails:
     context_length: int = 0
     takes_messages: bool = False
     """It is one of our workers."""
+    prompt: PromptOptions = PromptOptions()
+    """What its training showed beside the figure, and how; our defaults where it does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +132,22 @@ class ModelClient:
             )
         data = await _json(http, address + "/model_details", {"model": model})
         details = ModelDetails(
-            model, str(data.get("about") or ""), int(data.get("context_length") or 0), "chat_template" in data
+            model,
+            str(data.get("about") or ""),
+            int(data.get("context_length") or 0),
+            "chat_template" in data,
+            _prompt_options(data.get("prompt")),
         )
         return _Worker(http, address, details)
+
+
+def _prompt_options(told: Any) -> PromptOptions:
+    """What a worker says of its model's prompt; another version's options that we do not know are passed over."""
+    known = {field.name for field in fields(PromptOptions)}
+    try:
+        return PromptOptions(**{name: value for name, value in told.items() if name in known})
+    except (AttributeError, TypeError, InputError):
+        return PromptOptions()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from llava_graph.chat import encode_text, render
 from llava_graph.errors import ServeError
 from llava_graph.explain import Explainer
 from llava_graph.generate import GenerationOptions
+from llava_graph.prompt import PromptOptions
 from serve.codes import ErrorCode
 from serve.protocol import GenerateRequest, Usage, plain_placeholders
 
@@ -38,6 +39,8 @@ class Engine(Protocol):
     """What it is, in a sentence for the people on the page."""
     chat_template: str
     """Jinja source."""
+    prompt: PromptOptions
+    """What its training showed beside the figure, and how."""
     context_length: int
     """tokens, prompt and answer together"""
 
@@ -65,6 +68,7 @@ class ExplainerEngine:
         self.name = self._model.name
         self.about = self._model.about
         self.chat_template = self._model.template
+        self.prompt = self._model.prompt
         self.context_length = self._model.context_length
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:

@@ -200,6 +200,7 @@ def _add_questions(app: FastAPI, worker: Worker) -> None:
             "name": worker.model_names[0],
             "about": engine.about,
             "chat_template": engine.chat_template,
+            "prompt": asdict(engine.prompt),
         }
 
 

@@ -12,6 +12,7 @@ import httpx
 from PIL import Image
 
 from llava_graph.images import encode_png
+from llava_graph.prompt import PromptOptions
 from serve.controller import create_controller
 from serve.engine import Step
 from serve.heartbeat import Heartbeat
@@ -37,6 +38,7 @@ class ScriptedEngine:
     about: str = "It repeats one sentence; there is no model."
     chat_template: str = "{{ messages }}"
     context_length: int = 100
+    prompt: PromptOptions = PromptOptions()
     requests: list[GenerateRequest] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     running: int = 0

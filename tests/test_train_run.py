@@ -17,6 +17,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import CheckpointError, DatasetError, InputError
 from llava_graph.images import encode_png
+from llava_graph.model import load
+from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine, Turn
 from train.stages import TRAINED, part_of
 from train.train_mem import train
@@ -139,6 +141,7 @@ def test_resumed_run_ends_with_the_same_weights(checkpoint, charts, tmp_path):
         "save_strategy": "steps",
         "save_steps": 4,
         "context_dropout": 0.4,
+        "ocr_corruption": 0.3,
         "group_by_modality_length": True,
         "lr_scheduler_type": "cosine",
     }
@@ -172,11 +175,14 @@ def test_result_says_what_it_is_and_has_the_asked_format(checkpoint, charts, tmp
         "about": "It knows squares.",
         "save_dtype": "bfloat16",
         "chat_template": "vicuna_v1",
+        "ocr_style": "words",
     }
     train(arguments(checkpoint, charts, tmp_path, max_steps=1, **about))
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["about"]["name"] == "squares"
     assert config["about"]["trained"] == {"data": "squares", "steps": 1, "seed": 42}
+    assert config["about"]["prompt"]["ocr_style"] == "words"
+    assert load(tmp_path).prompt == PromptOptions(ocr_style="words", table=False)
     assert all(weight.dtype == torch.bfloat16 for weight in weights(tmp_path).values())
     assert "ASSISTANT" in (tmp_path / "chat_template.jinja").read_text()
 

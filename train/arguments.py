@@ -14,6 +14,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from llava_graph.chat import template_names
 from llava_graph.errors import InputError, did_you_mean
+from llava_graph.figure_text import OCR_STYLES
 from llava_graph.record import SPLITS
 
 STAGES = ("full", "projector", "frozen-tower")
@@ -56,6 +57,13 @@ class DataArguments:
     )
     context_dropout: float = field(
         default=0.0, metadata={"help": "Chance that a slot of the context is left out, drawn anew each epoch (0..1)."}
+    )
+    ocr_style: str = field(
+        default="boxes", metadata={"help": f"How the text in the figure is written: {', '.join(OCR_STYLES)}."}
+    )
+    ocr_corruption: float = field(
+        default=0.0,
+        metadata={"help": "Share of its lines that are lost or misread, drawn anew each epoch (0..1)."},
     )
     text_only: bool = field(
         default=False,
@@ -223,11 +231,13 @@ def _check(model: ModelArguments, data: DataArguments) -> None:
         (data.eval_split or SPLITS[0], SPLITS, "eval_split"),
         (model.chat_template or template_names()[0], template_names(), "chat_template"),
         *((slot, (*SLOTS, "none"), "context") for slot in data.context),
+        (data.ocr_style, OCR_STYLES, "ocr_style"),
     ):
         if value not in known:
             raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))
-    if not 0 <= data.context_dropout < 1:
-        raise InputError(f"--context_dropout must be in 0..1, got {data.context_dropout}")
+    for name in ("context_dropout", "ocr_corruption"):
+        if not 0 <= (rate := getattr(data, name)) < 1:
+            raise InputError(f"--{name} must be in 0..1, got {rate}")
 
 
 def _settle_device(flags: Flags) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
+import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from llava_graph.dataset import is_dataset
 from llava_graph.errors import DatasetError, SampleRefused
 from llava_graph.prompt import Message, PromptOptions, build_sample, text_message
 from llava_graph.record import Figure
+from train.misreading import misread
 
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "report": "assistant"}
 """LLaVA's speaker -> role. "report" is what a radiology converter of the LLaVA family writes for the answer."""
@@ -54,18 +56,26 @@ class Samples(Protocol):
         """What was mended, by kind, among the samples read so far."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """What an epoch leaves out of the context or spoils, by chance."""
+
+    context_dropout: float = 0.0
+    """Chance that a slot of the context is left out, 0..1."""
+    ocr_corruption: float = 0.0
+    """Share of the lines of the figure's text that are lost or misread, 0..1."""
+    seed: int = 0
+
+
+NO_NOISE = Noise()
+
+
 def open_samples(
-    path: Path,
-    *,
-    image_folder: Path | None,
-    split: str,
-    options: PromptOptions,
-    context_dropout: float = 0.0,
-    seed: int = 0,
+    path: Path, *, image_folder: Path | None, split: str, options: PromptOptions, noise: Noise = NO_NOISE
 ) -> Samples:
     """The samples at `path`. Raises DatasetError when it is neither a data set of ours nor a LLaVA JSON."""
     if is_dataset(path):
-        return FigureSamples(path, split, options, context_dropout, seed)
+        return FigureSamples(path, split, options, noise)
     if path.suffix in (".json", ".jsonl"):
         return ConversationSamples(read_conversations(path), image_folder or path.parent)
     raise DatasetError(
@@ -106,10 +116,10 @@ class TextSamples:
 class FigureSamples:
     """Figure records, memory-mapped, so that a data set larger than memory is read at random."""
 
-    def __init__(self, folder: Path, split: str, options: PromptOptions, context_dropout: float, seed: int) -> None:
+    def __init__(self, folder: Path, split: str, options: PromptOptions, noise: Noise) -> None:
         from datasets import Dataset, Image
 
-        self._options, self._dropout, self._seed = options, context_dropout, seed
+        self._options, self._noise = options, noise
         self._files = sorted((folder / "data").glob(f"shard-*/{split}.parquet"))
         self._shards = [
             Dataset.from_parquet(str(file)).cast_column("image", Image(decode=False)) for file in self._files
@@ -137,6 +147,9 @@ class FigureSamples:
         file = self._files[shard]
         figure = Figure.from_row(self._shards[shard][row], f"{file.parent.name}/{file.name} row {row + 1}")
         options = self._options if epoch is None else self._thinned(figure.id, epoch)
+        if epoch is not None and self._noise.ocr_corruption:
+            chance = random.Random(f"{self._noise.seed}/{epoch}/{figure.id}")  # noqa: S311  (no secret)
+            figure = replace(figure, ocr=misread(figure.ocr, self._noise.ocr_corruption, chance))
         image = figure.image
         if isinstance(image, Path) and not image.is_absolute():
             image = file.parent / image
@@ -144,12 +157,12 @@ class FigureSamples:
 
     def _thinned(self, figure_id: str, epoch: int) -> PromptOptions:
         """Each slot is left out by chance: a function of seed, figure and epoch alone, so that a resumed run repeats it."""
-        if not self._dropout:
+        if not self._noise.context_dropout:
             return self._options
-        draws = hashlib.sha256(f"{self._seed}/{epoch}/{figure_id}".encode()).digest()
+        draws = hashlib.sha256(f"{self._noise.seed}/{epoch}/{figure_id}".encode()).digest()
         slots = ("caption", "ocr", "table", "title", "abstract", "mentions")
         kept: dict[str, Any] = {
-            slot: getattr(self._options, slot) and draw >= self._dropout * 256
+            slot: getattr(self._options, slot) and draw >= self._noise.context_dropout * 256
             for slot, draw in zip(slots, draws, strict=False)
         }
         return replace(self._options, **kept)

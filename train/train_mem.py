@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.arguments import Command
     from train.batches import Encoder, TrainingSet
-    from train.samples import Samples
+    from train.samples import Noise, Samples
 
 USAGE = """\
 Train a LLaVA model on figures.
@@ -87,7 +88,7 @@ def load_to_train(command: Command) -> LoadedModel:
 def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Samples, TrainingSet]:
     """Every sample is looked at once. Raises DatasetError when none is left."""
     from train.batches import TrainingSet, check_samples
-    from train.samples import TextSamples, open_samples
+    from train.samples import NO_NOISE, TextSamples, open_samples
 
     data, training = command.data, command.training
     with training.main_process_first(desc="reading the data"):
@@ -96,8 +97,7 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
             image_folder=Path(data.image_folder) if data.image_folder else None,
             split=split,
             options=prompt_options(command),
-            context_dropout=data.context_dropout if split == data.train_split else 0.0,
-            seed=training.seed,
+            noise=noise(command) if split == data.train_split else NO_NOISE,
         )
         if data.text_only:
             samples = TextSamples(samples)
@@ -117,7 +117,15 @@ def prompt_options(command: Command) -> Any:
     from train.arguments import SLOTS
 
     shown: dict[str, Any] = {slot: slot in command.data.context for slot in SLOTS}
-    return PromptOptions(**shown, max_context_tokens=command.data.max_context_tokens)
+    return PromptOptions(**shown, ocr_style=command.data.ocr_style, max_context_tokens=command.data.max_context_tokens)
+
+
+def noise(command: Command) -> Noise:
+    """What the training split leaves out or spoils by chance."""
+    from train.samples import Noise
+
+    data = command.data
+    return Noise(context_dropout=data.context_dropout, ocr_corruption=data.ocr_corruption, seed=command.training.seed)
 
 
 def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
@@ -185,6 +193,7 @@ def finish_model(command: Command, trainer: Trainer, loaded: LoadedModel) -> Non
     config.about = {
         "name": command.model.model_name or loaded.name,
         "description": command.model.about or f"Fine-tuned from {loaded.name}.",
+        "prompt": asdict(prompt_options(command)),
         "trained": {
             "data": Path(command.data.data_path).name,
             "steps": trainer.state.global_step,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, missing_extra
+from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.hub import checkpoint_folder
+from llava_graph.prompt import PromptOptions
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,8 @@ class LoadedModel:
     """What the checkpoint calls itself."""
     about: str
     """What it is, in a sentence; empty when the checkpoint does not say."""
+    prompt: PromptOptions = PromptOptions()
+    """What its training showed beside the figure, and how."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -87,7 +90,18 @@ def load(
         context_length=_context_length(model, processor.tokenizer),
         name=str(about.get("name") or folder.resolve().name),
         about=str(about.get("description", "")),
+        prompt=_prompt_options(about.get("prompt"), folder),
     )
+
+
+def _prompt_options(told: Any, folder: Path) -> PromptOptions:
+    """`about.prompt` of config.json: the options that differ from our defaults. Raises CheckpointError."""
+    try:
+        return PromptOptions(**(told or {}))
+    except (TypeError, InputError) as error:
+        raise CheckpointError(
+            f"config.json tells of a prompt that we do not know ({error})", where=str(folder)
+        ) from error
 
 
 def check_folder(folder: Path) -> dict[str, Any]:

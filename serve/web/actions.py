@@ -104,12 +104,12 @@ async def answer(
         image = session.figure.image if session.figure else None
         if not isinstance(image, bytes):
             raise ImageError("there is no figure yet", next_step="Upload one, or pick an example.")
-        messages, asked = messages_for(session, question)
-        session = (replace(session, turns=()) if question is None else session).asked(asked)
-        yield Look(session, status="Thinking …", busy=True, field=None if question is None else "")
         model = model or next(iter(await client.models()), "")
         if not model:
             raise NO_MODEL
+        messages, asked = messages_for(session, question, (await client.details(model)).prompt)
+        session = (replace(session, turns=()) if question is None else session).asked(asked)
+        yield Look(session, status="Thinking …", busy=True, field=None if question is None else "")
         drawn, tokens, reason = 0.0, None, None
         async with aclosing(client.answer(model, messages, [image], sampling)) as replies:
             async for reply in replies:

@@ -61,13 +61,16 @@ def with_context(figure: Figure, caption: str, text: str, use_text: bool) -> Fig
     return replace(figure, caption=caption.strip(), ocr=edited_lines(figure.ocr, text) if use_text else ())
 
 
-def messages_for(session: Session, question: str | None) -> tuple[list[Message], str]:
-    """(messages, the question as shown) for a question, or for an explanation (None). Raises InputError."""
+def messages_for(
+    session: Session, question: str | None, prompt: PromptOptions = PromptOptions()
+) -> tuple[list[Message], str]:
+    """(messages, the question as shown) for a question, or for an explanation (None). `prompt`: what the model was
+    trained with. Raises InputError."""
     if session.figure is None:
         raise ValueError("there is no figure to ask about")
-    request = explain_request(session.figure.id) if question is None else question.strip()
+    request = explain_request(session.figure.id, prompt) if question is None else question.strip()
     history = () if question is None else session.history
-    return build_messages(session.figure, request, PromptOptions(), history=history), request
+    return build_messages(session.figure, request, prompt, history=history), request
 
 
 def text_of(lines: Sequence[OcrLine]) -> str:
