@@ -55,13 +55,16 @@ def build(
         str, typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to arXiv with every request.")
     ] = "",
     cache: Annotated[Path | None, typer.Option(help="Folder for downloads. Default: the user's cache folder.")] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Fetch arXiv's HTML pages too; without it those in the cache are read.")
+    ] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask arXiv again for what is in the cache.")] = False,
     base_url: Annotated[str, typer.Option(help="Another arXiv: a mirror of yours, a test server.")] = DEFAULTS.base_url,
 ) -> None:
     """Build a data set of figures from papers. Killed or stopped, the same command goes on where it was.
 
     A line is an arXiv id in any form (1706.03762, hep-th/9901001v2, arXiv:…, an abs/pdf/html address) \
-    or the path of a PDF, an e-print (tar.gz, gz, .tex), or a folder of these. Blank lines and # comments are allowed.
+    or the path of a PDF, an e-print (tar.gz, gz, .tex), an HTML page of arXiv's, or a folder of these. Blank lines and # comments are allowed.
 
     Examples:
 
@@ -78,7 +81,7 @@ def build(
         papers_per_shard=papers_per_shard,
         overwrite=overwrite,
     )
-    fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache, refresh=refresh)
+    fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache, refresh=refresh, html=html)
     with ProgressBar(stderr) as bar:
         result = build_data_set(papers, out, options, fetch=fetch, on_progress=bar)
     Console().print(summary(result, again=_this_command()))

@@ -11,7 +11,7 @@ from scicap_builder.arxiv_id import ArxivId
 from scicap_builder.fetch import ArxivClient, Metadata, is_passing
 from scicap_builder.papers import PaperFiles, PaperRef
 
-ROUTES = ("auto", "pdf", "latex")
+ROUTES = ("auto", "pdf", "latex", "html")
 FAILURES_IN_A_ROW = 3
 """So many papers that fail for passing reasons mean that the network or arXiv is down: the rest is left for another run."""
 METADATA_BATCH = 100
@@ -34,7 +34,9 @@ def obtain(papers: Sequence[PaperRef], route: str, client: Callable[[], ArxivCli
 
 def local_files(paper: PaperRef) -> PaperFiles:
     """A paper that is on this machine already."""
-    return PaperFiles(key=paper.key, id=paper.key, pdf=paper.pdf, source=paper.source, licence=paper.licence)
+    return PaperFiles(
+        key=paper.key, id=paper.key, pdf=paper.pdf, source=paper.source, html=paper.html, licence=paper.licence
+    )
 
 
 def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iterator[Obtained]:
@@ -59,13 +61,14 @@ def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iter
 def arxiv_files(
     paper: PaperRef, known: Mapping[ArxivId, Metadata], route: str, client: ArxivClient
 ) -> PaperFiles | Dropped | FetchError:
-    """One paper's files by `route` ("auto", "pdf", "latex"): source and PDF of the same version. Raises AccessDenied."""
+    """One paper's files by `route` (see ROUTES): source, PDF and page of the same version. Raises AccessDenied."""
     about = known.get(paper.arxiv) if paper.arxiv else None
     if about is None:
         return Dropped(item=paper.key, reason="not-found", detail="arXiv knows no paper under this id")
     try:
-        source = None if route == "pdf" else _source(client, about, needed=route == "latex")
-        pdf = None if route == "latex" or _is_pdf(source) else client.pdf(about.id)
+        source = None if route in ("pdf", "html") else _source(client, about, needed=route == "latex")
+        pdf = None if route in ("latex", "html") or _is_pdf(source) else client.pdf(about.id)
+        html = None if route in ("pdf", "latex") else _html(client, about, needed=route == "html")
         licence = _licence(client, about)
     except AccessDenied:
         raise
@@ -79,6 +82,7 @@ def arxiv_files(
         id=f"arxiv:{about.id}",
         pdf=pdf,
         source=source,
+        html=html,
         title=about.title,
         abstract=about.abstract,
         categories=about.categories,
@@ -92,6 +96,20 @@ def _source(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | Non
         return client.source(about.id)
     except FetchError as error:
         if error.reason != "no-source" or needed or about.withdrawn:
+            raise
+        return None
+
+
+def _html(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | None:
+    """The HTML page where it is in the cache or asked for; the other routes do without it."""
+    if not needed and not client.options.html:
+        return client.cached_html(about.id)
+    try:
+        return client.html(about.id)
+    except AccessDenied:
+        raise
+    except FetchError as error:
+        if needed or is_passing(error):
             raise
         return None
 

@@ -1,4 +1,4 @@
-"""What arXiv has of a paper: metadata (by the `arxiv` package), licence (OAI-PMH), source, PDF; cached by exact version."""
+"""What arXiv has of a paper: metadata (by the `arxiv` package), licence (OAI-PMH), source, PDF, HTML; cached by exact version."""
 
 import dataclasses
 import io
@@ -92,6 +92,15 @@ class ArxivClient:
     def pdf(self, arxiv: ArxivId) -> Path:
         """The paper's PDF. Raises FetchError: no-pdf, bad-answer, …"""
         return self._file(f"{self.base_url}/pdf/{arxiv}", self._folder(arxiv) / "paper.pdf", _check_pdf)
+
+    def html(self, arxiv: ArxivId) -> Path:
+        """The paper as an HTML page. Raises FetchError: no-html (older papers have none), bad-answer, …"""
+        return self._file(f"{self.base_url}/html/{arxiv}", self._folder(arxiv) / "paper.html", _check_html)
+
+    def cached_html(self, arxiv: ArxivId) -> Path | None:
+        """The page if it is in the cache already, put there by us or by hand."""
+        file = self._folder(arxiv) / "paper.html"
+        return file if file.is_file() else None
 
     def _folder(self, arxiv: ArxivId) -> Path:
         return self.options.cache_folder / "papers" / arxiv.file_key
@@ -231,6 +240,13 @@ def _check_pdf(status: int, file: Path, url: str) -> None:
         raise FetchError("arXiv has no PDF for it (404: withdrawn, or cannot be made)", reason="no-pdf", where=url)
     if b"%PDF-" not in _head(file):
         raise FetchError("arXiv answered with a page instead of a PDF", reason="bad-answer", where=url)
+
+
+def _check_html(status: int, file: Path, url: str) -> None:
+    if status != 200:
+        raise FetchError("arXiv has no HTML page for it (404)", reason="no-html", where=url)
+    if _head(file).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"<":
+        raise FetchError("arXiv answered with something that is no HTML page", reason="bad-answer", where=url)
 
 
 def _head(file: Path) -> bytes:

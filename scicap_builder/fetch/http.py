@@ -40,6 +40,8 @@ class FetchOptions:
     """Folder for downloads; None: the platform's cache folder."""
     refresh: bool = False
     """Ask again for files that are in the cache (by ETag, so an unchanged file is not sent again)."""
+    html: bool = False
+    """Ask for the HTML page of every paper too; without it only one that is in the cache is read."""
     delay_s: float = DELAY_S
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
