@@ -64,7 +64,7 @@ def build(
     """Build a data set of figures from papers. Killed or stopped, the same command goes on where it was.
 
     A line is an arXiv id in any form (1706.03762, hep-th/9901001v2, arXiv:…, an abs/pdf/html address) \
-    or the path of a PDF, an e-print (tar.gz, gz, .tex), an .html page, or a folder of these. Blank lines and # comments are allowed.
+    or the path of a PDF, an e-print (tar.gz, gz, .tex), a page (.html), or a folder of these. Blank lines and # comments pass.
 
     Examples:
 
