@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llava_graph.licences import is_redistributable
+
 
 def data_card(name: str, options: Mapping[str, Any], counts: Mapping[str, Any]) -> str:
     """Markdown with the YAML head that names the split files (https://huggingface.co/docs/hub/datasets-manual-configuration)."""
@@ -10,6 +12,7 @@ def data_card(name: str, options: Mapping[str, Any], counts: Mapping[str, Any]) 
     files = "\n".join(f"  - split: {split}\n    path: data/*/{split}.parquet" for split in splits)
     head = f"configs:\n- config_name: default\n  data_files:\n{files}\n" if splits else ""
     seen = counts["figures"] + sum(counts["dropped"].values())
+    free = sum(count for licence, count in counts["licences"].items() if is_redistributable(licence))
     return f"""---
 {head}task_categories:
 - image-to-text
@@ -32,7 +35,9 @@ The split is by hash of the paper, never of the figure.
 {_table("Dropped because", "items", counts["dropped"])}
 {_table("Licence", "figures", counts["licences"])}
 {_table("Source", "figures", counts["sources"])}
-Every figure keeps its paper's licence. Publish the images only of papers whose licence allows it: most arXiv papers do not.
+Every figure keeps its paper's licence. {free} figures may be passed on with their image, under that licence and by name of
+the authors; {counts["figures"] - free} may not, or nobody knows: publish those without their image. (`llava_graph.licences` says
+which; most arXiv papers are of the second kind.)
 
 ## Options
 

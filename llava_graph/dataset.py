@@ -11,23 +11,21 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from llava_graph.card import data_card
-from llava_graph.columns import DROPPED, FIGURES, with_features
+from llava_graph.durable import FolderLock, put_in_place, read_json, write_json, write_text
 from llava_graph.errors import DatasetError, did_you_mean
-from llava_graph.record import SPLITS, Dropped, Figure, split_of
+from llava_graph.record import SPLITS, Dropped, Figure
+from llava_graph.shards import iterate_dropped, read_rows, read_shards, remove_shards, write_dropped, write_rows
 
 FORMAT = 2
 """Raised when a reader of the old layout could no longer read the new one."""
-ROWS_PER_GROUP = 64
-"""Parquet row group: 64 figures of ~100 kB are read at once, so that streaming starts early."""
+_BEGINNINGS = frozenset({FolderLock.NAME, "build.json.part", "data"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,68 +43,126 @@ class BuildSummary:
 
 
 class DatasetWriter:
-    """Writes shards into a folder that can be left and taken up again at any shard."""
+    """Writes shards into a folder that can be left and taken up again at any shard. One process at a time holds the folder.
+
+    A context manager; `close` gives the folder back. Raises DatasetError where the folder cannot be written or is full.
+    """
 
     def __init__(self, out: Path, *, options: Mapping[str, Any], overwrite: bool = False) -> None:
-        """Begin, or go on with, the data set in `out`. Raises DatasetError if it was begun with other options."""
+        """Begin, or go on with, the data set in `out`. Raises DatasetError if it was begun otherwise, or is being written."""
         self.out = Path(out)
         self.options = json.loads(json.dumps(dict(options)))
-        if overwrite and (self.out / "build.json").exists():
-            shutil.rmtree(self.out)
-        self._open()
-        self._shards = _read_shards(self.out)
+        with self._writing():
+            self._refuse_foreign()
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(self.out)
+            try:
+                self._open(overwrite)
+                self._shards = read_shards(self.out)
+            except BaseException:
+                self.close()
+                raise
         self.done: frozenset[str] = frozenset(key for shard in self._shards for key in shard["keys"])
+        self.places: dict[str, Any] = {}
+        """key -> what the builder wrote down about where the unit of work came from."""
+        for shard in self._shards:
+            self.places |= shard.get("places", {})
 
-    def _open(self) -> None:
-        manifest = self.out / "build.json"
-        if manifest.exists():
-            begun = read_json(manifest)
-            if begun.get("options") != self.options:
-                changed = _changed(begun.get("options", {}), self.options)
-                raise DatasetError(
-                    f"the data set was begun with other options ({changed})",
-                    where=str(self.out),
-                    next_step="Use the same options to go on, another --out, or --overwrite to begin anew",
-                )
-        elif self.out.exists() and any(self.out.iterdir()):
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write here."""
+        self._lock.close()
+
+    def _refuse_foreign(self) -> None:
+        """Leave somebody else's files alone. Of ours, a build that was killed as it began leaves no more than `_BEGINNINGS`."""
+        if (self.out / "build.json").exists() or not self.out.exists():
+            return
+        names = {file.name for file in self.out.iterdir()}
+        if names - _BEGINNINGS or ("data" in names and any((self.out / "data").iterdir())):
             raise DatasetError(
                 "the folder is not empty and holds no data set of ours",
                 where=str(self.out),
                 next_step="Give another --out",
             )
-        (self.out / "data").mkdir(parents=True, exist_ok=True)
-        for leftover in (self.out / "data").glob(".tmp-*"):  # of a killed build
-            shutil.rmtree(leftover)
-        if not manifest.exists():
-            write_json(
-                manifest, {"format": FORMAT, "options": self.options, "versions": _versions(), "finished": False}
+
+    def _open(self, overwrite: bool) -> None:
+        manifest = self.out / "build.json"
+        if manifest.exists() and overwrite:
+            remove_shards(self.out, "shard-*")
+            manifest.unlink()
+        self._finished = False
+        if manifest.exists():
+            begun = read_json(manifest)
+            self._refuse_other(begun)
+            self._finished = bool(begun.get("finished"))
+        else:
+            self._write_manifest(finished=False)
+        (self.out / "data").mkdir(exist_ok=True)
+        remove_shards(self.out, ".tmp-*")  # of a killed build
+        for leftover in self.out.glob("*.part"):
+            leftover.unlink()
+
+    def _refuse_other(self, begun: Mapping[str, Any]) -> None:
+        if begun.get("format") != FORMAT:
+            raise DatasetError(
+                f"the data set has the layout {begun.get('format')}, this version writes {FORMAT}: they cannot be mixed",
+                where=str(self.out),
+                next_step="Give another --out, or --overwrite to begin anew",
+            )
+        if begun.get("options") != self.options:
+            raise DatasetError(
+                f"the data set was begun with other options ({_changed(begun.get('options', {}), self.options)})",
+                where=str(self.out),
+                next_step="Use the same options to go on, another --out, or --overwrite to begin anew",
             )
 
-    def write_shard(self, keys: Sequence[str], figures: Sequence[Figure], dropped: Sequence[Dropped] = ()) -> None:
+    def _write_manifest(self, *, finished: bool, counts: Mapping[str, Any] | None = None) -> None:
+        state = {"format": FORMAT, "options": self.options, "versions": _versions(), "finished": finished}
+        write_json(self.out / "build.json", state | ({"counts": counts} if counts else {}))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DatasetError(
+                f"the data set cannot be written ({os.strerror(error.errno) if error.errno else error})",
+                where=str(self.out),
+                next_step="Make room or give another --out; the same command goes on where it stopped",
+            ) from error
+
+    def write_shard(
+        self,
+        keys: Sequence[str],
+        figures: Sequence[Figure],
+        dropped: Sequence[Dropped] = (),
+        *,
+        places: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write one shard for the units of work `keys`, at once or not at all."""
         number = max((shard["number"] for shard in self._shards), default=-1) + 1
         folder = self.out / "data" / f".tmp-{number:05d}"
-        folder.mkdir()
-        by_split: dict[str, list[Figure]] = {name: [] for name in SPLITS}
-        for figure in figures:
-            settled = figure if figure.split else replace(figure, split=split_of(figure.paper.id or figure.id))
-            by_split[settled.split].append(settled)
-        for name, rows in by_split.items():
-            if rows:
-                _write_parquet(folder / f"{name}.parquet", [figure.to_row() for figure in rows], with_features(FIGURES))
-        _write_parquet(folder / "dropped.parquet", [asdict(item) for item in dropped], DROPPED)
-        shard = {
-            "number": number,
-            "keys": list(keys),
-            "splits": {name: len(rows) for name, rows in by_split.items() if rows},
-            "dropped": dict(Counter(item.reason for item in dropped)),
-            "licences": dict(Counter(figure.licence or "unknown" for figure in figures)),
-            "sources": dict(Counter(figure.source or "unknown" for figure in figures)),
-        }
-        write_json(folder / "shard.json", shard)
-        folder.rename(self.out / "data" / f"shard-{number:05d}")
+        with self._writing():
+            try:
+                if self._finished:  # what build.json counts is no longer all
+                    self._write_manifest(finished=False)
+                    self._finished = False
+                folder.mkdir()
+                shard: dict[str, Any] = {"number": number, "keys": list(keys), "places": dict(places or {})}
+                shard |= write_rows(folder, figures, dropped)
+                write_json(folder / "shard.json", shard)
+                put_in_place(folder, self.out / "data" / f"shard-{number:05d}")
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)  # a full disk needs the room
+                raise
         self._shards.append(shard)
         self.done |= frozenset(keys)
+        self.places |= shard["places"]
 
     def summary(self) -> BuildSummary:
         """Counts over all shards so far."""
@@ -127,18 +183,11 @@ class DatasetWriter:
     def finish(self) -> BuildSummary:
         """Write dropped.parquet, build.json and the data card."""
         summary = self.summary()
-        _write_parquet(self.out / "dropped.parquet", [asdict(item) for item in _iterate_dropped(self.out)], DROPPED)
-        _write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary)))
-        write_json(
-            self.out / "build.json",
-            {
-                "format": FORMAT,
-                "options": self.options,
-                "versions": _versions(),
-                "finished": True,
-                "counts": asdict(summary),
-            },
-        )
+        with self._writing():
+            write_dropped(self.out)
+            write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary)))
+            self._write_manifest(finished=True, counts=asdict(summary))
+            self._finished = True
         return summary
 
 
@@ -151,17 +200,17 @@ def write_dataset(
     shard_rows: int = 1000,
 ) -> BuildSummary:
     """Write all `figures` to a new folder `out`, `shard_rows` a shard. For work that can be killed use DatasetWriter."""
-    writer = DatasetWriter(out, options=options or {})
-    batch: list[Figure] = []
-    for figure in figures:
-        batch.append(figure)
-        if len(batch) == shard_rows:
-            writer.write_shard([item.id for item in batch], batch)
-            batch = []
-    left_out = list(dropped)
-    if batch or left_out:
-        writer.write_shard([item.id for item in batch], batch, left_out)
-    return writer.finish()
+    with DatasetWriter(out, options=options or {}) as writer:
+        batch: list[Figure] = []
+        for figure in figures:
+            batch.append(figure)
+            if len(batch) == shard_rows:
+                writer.write_shard([item.id for item in batch], batch)
+                batch = []
+        left_out = list(dropped)
+        if batch or left_out:
+            writer.write_shard([item.id for item in batch], batch, left_out)
+        return writer.finish()
 
 
 def read_dataset(
@@ -176,7 +225,7 @@ def read_dataset(
     if split is not None and split not in SPLITS:
         raise DatasetError(f"unknown split {split!r}", where=str(folder), next_step=did_you_mean(split, SPLITS))
     for file in _files(folder, split):
-        for number, row in _rows(file, images=images, papers=papers):
+        for number, row in read_rows(file, images=images, papers=papers):
             figure = Figure.from_row(row, f"{file.relative_to(folder)} row {number}")
             if papers is not None and figure.paper.id not in papers:
                 continue
@@ -188,7 +237,7 @@ def read_dataset(
 def read_dropped(folder: Path | str) -> Iterator[Dropped]:
     """What was left out and why, in the order of the shards."""
     _files(Path(folder), None)
-    yield from _iterate_dropped(Path(folder))
+    yield from iterate_dropped(Path(folder))
 
 
 def is_dataset(folder: Path | str) -> bool:
@@ -199,6 +248,13 @@ def is_dataset(folder: Path | str) -> bool:
 def _files(folder: Path, split: str | None) -> list[Path]:
     if not is_dataset(folder):
         raise DatasetError("no data set of ours (build.json and data/ are missing)", where=str(folder))
+    layout = read_json(folder / "build.json").get("format", FORMAT)
+    if layout > FORMAT:
+        raise DatasetError(
+            f"the data set has the layout {layout}, this version reads up to {FORMAT}",
+            where=str(folder),
+            next_step="Update llava-graph",
+        )
     names = [split] if split else SPLITS
     return [
         file
@@ -206,45 +262,6 @@ def _files(folder: Path, split: str | None) -> list[Path]:
         for name in names
         if (file := shard / f"{name}.parquet").exists()
     ]
-
-
-def _rows(file: Path, *, images: bool = True, papers: Set[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number from 1, row), a row group at a time; groups without one of `papers` are skipped."""
-    number = 0
-    try:
-        with pq.ParquetFile(file) as parquet:
-            columns = [name for name in parquet.schema_arrow.names if images or name != "image"]
-            for group in range(parquet.num_row_groups):
-                if papers is not None and papers.isdisjoint(_paper_ids(parquet, group)):
-                    number += parquet.metadata.row_group(group).num_rows
-                    continue
-                for row in parquet.read_row_group(group, columns=columns).to_pylist():
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(
-            f"the shard is broken ({error})", where=str(file), next_step="Delete its folder and build again"
-        ) from error
-
-
-def _paper_ids(parquet: pq.ParquetFile, group: int) -> list[str]:
-    return [row["paper"]["id"] for row in parquet.read_row_group(group, columns=["paper.id"]).to_pylist()]
-
-
-def _iterate_dropped(folder: Path) -> Iterator[Dropped]:
-    for file in sorted((folder / "data").glob("shard-*/dropped.parquet")):
-        for _, row in _rows(file):
-            yield Dropped(**row)
-
-
-def _read_shards(out: Path) -> list[dict[str, Any]]:
-    return [read_json(file) for file in sorted((out / "data").glob("shard-*/shard.json"))]
-
-
-def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    part = path.with_name(path.name + ".part")
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), part, row_group_size=ROWS_PER_GROUP)
-    part.replace(path)
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -260,25 +277,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file; a broken one is a DatasetError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"cannot be read as JSON ({error})", where=str(path)) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON beside its place and rename, so that a reader never sees half a file."""
-    _write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -102,19 +102,19 @@ def data_table(chart: Chart) -> Table:
 
 def write_charts(out: Path, *, count: int, seed: int, workers: int = 1) -> Iterator[int]:
     """Draw charts 0 to `count` - 1 into the data set `out`, yielding how many are done; a killed run goes on where it was."""
-    writer = DatasetWriter(out, options={"builder": "charts", "seed": seed})
-    done = len(writer.done)
-    yield done
-    shards = [range(start, min(start + SHARD, count)) for start in range(0, count, SHARD)]
-    missing = [shard for shard in shards if f"charts:{seed}-{shard[-1]:06d}" not in writer.done]
-    # Spawned, not forked: the caller may run threads (torch, an OCR engine), which fork does not survive.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for figures in pool.imap(_draw_shard, [(seed, shard) for shard in missing]):
-            fresh = [figure for figure in figures if figure.id not in writer.done]
-            writer.write_shard([figure.id for figure in fresh], fresh)
-            done += len(fresh)
-            yield done
-    writer.finish()
+    with DatasetWriter(out, options={"builder": "charts", "seed": seed}) as writer:
+        done = len(writer.done)
+        yield done
+        shards = [range(start, min(start + SHARD, count)) for start in range(0, count, SHARD)]
+        missing = [shard for shard in shards if f"charts:{seed}-{shard[-1]:06d}" not in writer.done]
+        # Spawned, not forked: the caller may run threads (torch, an OCR engine), which fork does not survive.
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for figures in pool.imap(_draw_shard, [(seed, shard) for shard in missing]):
+                fresh = [figure for figure in figures if figure.id not in writer.done]
+                writer.write_shard([figure.id for figure in fresh], fresh)
+                done += len(fresh)
+                yield done
+        writer.finish()
 
 
 def _draw_shard(task: tuple[int, Sequence[int]]) -> list[Figure]:

@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from llava_graph.durable import try_lock
 from llava_graph.errors import InputError
 
 DELAY_S = 3.0
@@ -67,7 +67,7 @@ class Pace:
                 next_step="Give another one with --cache",
             ) from error
         with os.fdopen(descriptor, "r+", encoding="ascii", errors="replace") as file:
-            _lock(file)
+            try_lock(file, wait=True)
             yield file
 
 
@@ -84,19 +84,3 @@ def _write_time(file: IO[str], value: float) -> None:
     file.truncate()
     file.write(repr(value))
     file.flush()
-
-
-def _lock(file: IO[str]) -> None:
-    """Wait until the file is ours alone; closing it gives it back, and so does the death of the process."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        locked = False
-        while not locked:
-            with contextlib.suppress(OSError):  # it gives up after 10 s
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-                locked = True
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
