@@ -12,10 +12,14 @@ MAX_RANGE = 60
 """A range "Figs. 2–90" longer than this is taken as its two ends: no paper cites 60 figures at once, but OCR misreads do."""
 
 _DASH = r"[-‐‑‒–—−]"
-WORD = (
-    r"(?:F[\s]?I[\s]?G[\s]?U[\s]?R[\s]?E(?:\s?S)?|Figures?|figures?|F[\s]?I[\s]?G(?:\s?S)?|Figs?|figs?)\b|"
-    r"(?:Figure|Fig|fig|FIG|FIGURE)s?(?=[\dS])"
+_SPACED_S = r"(?:S|\sS(?!\s?[.\-‐‑–]?\s?\d))?"
+_FIGURE = (
+    rf"(?:F\s?I\s?G\s?U\s?R\s?E{_SPACED_S}|F\s?I\s?G{_SPACED_S}|Figuras?|Figur|Abbildung(?:en)?|Abb)\b|"
+    r"(?:Figure|Fig)s?(?=[\dS])"
 )
+_OTHER_KINDS = r"(?-i:S(?:cheme|CHEME)(?:s|S)?|C(?:hart|HART)(?:s|S)?|G(?:raph|RAPH)(?:s|S)?)\b"
+"""Floats that journals set, number and tag as figures, each kind counted on its own; lower case they are prose."""
+WORD = rf"{_FIGURE}|{_OTHER_KINDS}"
 """The word of a figure label or citation, letter-spaced small caps included; also glued to its number ("Fig3")."""
 
 _ROMAN = r"(?:X{0,3}(?:IX|IV|V?I{1,3}|V|X(?![IVX])))(?![A-Za-z])"
@@ -25,18 +29,24 @@ NUMBER = rf"(?:(?:ED|S|[A-Z]\.?|[A-Z]{_DASH}(?=\d))?\d{{1,3}}(?:\.\d{{1,3}}(?!\d
 _PANEL = rf"(?:\s?\(?[A-Za-z](?:\s?{_DASH}\s?[A-Za-z])?(?:[′'])?\)?(?![A-Za-z]))"
 _PANELS = rf"(?:{_PANEL}(?:\s?(?:,|;|&|/|and|,\s?and|to|{_DASH})\s?{_PANEL})*)?"
 _GLUED_PANEL = rf"(?:[A-Za-z](?:\s?{_DASH}\s?[A-Za-z])?(?![A-Za-z]))?"
-_SEPARATOR = r"\s*(?:\.|:|~|#|[Nn]o\.?|n°)?[\s\-‐‑–~]*\(?"
+_SEPARATOR = r"\s*[.:~#]?\s*(?:[Nn]os?\.?|n°)?[\s\-‐‑–~]*\(?"
+_REMARK = r"\((?:left|right|top|bottom|upper|lower|middle|cent(?:er|re)|black|red|blue|green|solid|dashed|inset)\b[^()]{0,40}\)"
+"""A remark between two numbers: "Figs. 2 (left) and 3 (right)"."""
 _AGAIN = rf"(?:(?:{WORD}){_SEPARATOR})?"
 
-_PREFIX = r"(?:Supplement(?:ary|al)|Supporting(?:\s+Information)?|Suppl?\.?|Extended\s+Data|Appendix)"
+_PREFIX = r"(?:Supplement(?:ary|al)|Supporting(?:\s+Information)?|Suppl?\.?|SI|Extended\s+Data|Appendix)"
+_SUPPLEMENT = rf"(?:\s?{_DASH}\s?figure\s+supplements?\s+(?P<supplement>\d+))"
+"""eLife's "Figure 2—figure supplement 1": a figure of its own, no citation of figure 2."""
+_SUPPLEMENT_HERE = re.compile(_SUPPLEMENT, re.I)
 _CITATION = re.compile(rf"(?<![A-Za-z])(?P<prefix>{_PREFIX}\s+)?(?P<word>{WORD}){_SEPARATOR}(?P<number>{NUMBER})", re.I)
 _MORE = re.compile(
-    rf"{_PANELS}\)?\s*(?P<join>{_DASH}|,\s*(?:and|&)|,|;|&|/|\band\b|\bor\b|\bto\b|\bthrough\b|\bversus\b|\bvs\.?)"
-    rf"\s*(?P<again>{_AGAIN})\(?(?P<number>{NUMBER})"
+    rf"{_PANELS}\)?(?:\s?{_REMARK})?\s*(?P<join>{_DASH}|,\s*(?:and|&)|,|;|&|/|\band\b|\bor\b|\bto\b|\bthrough\b|\bversus\b|\bvs\.?)"
+    rf"\s*(?P<again>{_AGAIN})(?P<open>\()?(?P<number>{NUMBER})",
+    re.I,
 )
 _LABEL = re.compile(
     rf"^\s*[\[(•▪■►*]?\s*(?P<label>(?P<prefix>{_PREFIX}\s+)?(?P<word>{WORD}){_SEPARATOR}(?P<number>{NUMBER})"
-    rf"(?P<panel>[A-Za-z](?![A-Za-z]))?)\s*(?P<separator>\)?\s*(?:[.:|•–—‒]|-(?=\s)|\))*)\s*",
+    rf"{_SUPPLEMENT}?(?P<panel>[A-Za-z](?![A-Za-z])(?:\s?(?:{_DASH}|,)\s?[A-Za-z](?![A-Za-z]))*)?)\s*(?P<separator>\)?\s*(?:[.:|•–—‒]|-(?=\s)|\))*)\s*",
     re.I,
 )
 _LABEL_AFTER = re.compile(r"^\s*(?P<label>(?P<number>S\d{1,3})\s+(?P<word>Fig(?:ure)?))\s*(?P<separator>[.:|]?)\s*")
@@ -44,13 +54,22 @@ _LABEL_AFTER = re.compile(r"^\s*(?P<label>(?P<number>S\d{1,3})\s+(?P<word>Fig(?:
 _NAME = r"(?:[A-Z][\w'’\-]+(?:\s+(?:et\s+al\.?|(?:and|&)\s+[A-Z][\w'’\-]+))?)"
 _FOREIGN_AFTER = re.compile(
     rf"^{_PANELS}\)?\s*,?\s*(?:of|in|from)\s+(?:the\s+)?"
-    rf"(?:\[\s*\d|\(?[Rr]efs?\b|[Rr]eference\s*\[?\d|{_NAME}\s*[,]?\s*[\[(]?\s*(?:19|20)\d\d|{_NAME}\s*\[\d|"
+    rf"(?:(?:paper|article|work|study|book|review|report)\s+(?:of|by)\b|"
+    rf"\[\s*\d|\(?[Rr]efs?\b|[Rr]eference\s*\[?\d|{_NAME}\s*[,]?\s*[\[(]?\s*(?:19|20)\d\d|{_NAME}\s*\[\d|"
     r"[A-Z][\w'’\-]+\s+et\s+al|Paper\s+[IVX]+\b)"
 )
 _FOREIGN_BEFORE = re.compile(
     rf"(?:\[\s*\d+(?:\s*[,;]\s*\d+)*\s*[,;:]\s*(?:see\s+)?|\b(?:their|his|her|its\s+original)\s+|"
     rf"(?:et\s+al\.?|{_NAME}),?\s*\(?\[?(?:19|20)\d\d[a-z]?\]?,\s*(?:see\s+|their\s+)?|\b[Rr]ef\.?\s*\[?\d+\]?,?\s*)$"
 )
+_SUPPLEMENT_AFTER = re.compile(
+    rf"^{_PANELS}\)?\s*,?\s*(?:of|in)\s+(?:the\s+|our\s+)?"
+    r"(?:[Ss]uppl|SI\b|[Ss]upporting|[Oo]nline|[Aa]dditional\s+[Ff]ile|ESM\b|S\d)"
+)
+_SUPPLEMENT_BEFORE = re.compile(
+    r"\b(?:[Aa]dditional\s+[Ff]ile|[Oo]nline\s+[Rr]esource|[Ss]upplementary\s+[A-Z]?[a-z]+|S\d+\s+(?:File|Text))\s*\d*\s*[:,]\s*$"
+)
+"""A supplement in a file of its own counts its figures from 1: "Additional file 1: Fig. 2" is not figure 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +77,7 @@ class Citation:
     """One number cited at [start, end) of a text."""
 
     number: str
+    """As `normal_number` spells it."""
     start: int
     end: int
 
@@ -81,11 +101,19 @@ def citations(text: str) -> Iterator[Citation]:
         if not _is_number(match["number"]):
             continue
         group, position = _group(text, match)
-        if not (
-            _FOREIGN_BEFORE.search(text[max(0, match.start() - 80) : match.start()])
-            or _FOREIGN_AFTER.match(text[position:])
-        ):
+        if _SUPPLEMENT_HERE.match(text, match.end()):
+            continue
+        if not _is_elsewhere(text, match, position):
             yield from group
+
+
+def _is_elsewhere(text: str, match: re.Match[str], end: int) -> bool:
+    """Whether a citation that begins with `match` and ends at `end` speaks of another paper or of a separate supplement."""
+    before, after = text[max(0, match.start() - 80) : match.start()], text[end : end + 120]
+    if _FOREIGN_BEFORE.search(before) or _FOREIGN_AFTER.match(after):
+        return True
+    plain = match["number"][0].isdigit()
+    return plain and bool(_SUPPLEMENT_BEFORE.search(before) or _SUPPLEMENT_AFTER.match(after))
 
 
 def cited_numbers(text: str) -> tuple[str, ...]:
@@ -99,9 +127,11 @@ def parse_label(line: str) -> Label | None:
     if match is None or not _is_number(match["number"]):
         return None
     found = match.groupdict()
+    supplement = found.get("supplement")
     return Label(
         text=_tidy(match["label"], match["word"]),
-        number=normal_number(match["number"], found.get("prefix") or ""),
+        number=normal_number(match["number"], found.get("prefix") or "", match["word"])
+        + (f"-S{supplement}" if supplement else ""),
         separator=re.sub(r"\s+", "", match["separator"]),
         panel=found.get("panel") or "",
         end=match.end(),
@@ -113,15 +143,19 @@ def _tidy(label: str, word: str) -> str:
     return re.sub(r"\s+", " ", label.replace(word, re.sub(r"\s", "", word), 1)).strip()
 
 
-def normal_number(number: str, prefix: str = "") -> str:
-    """One spelling for each number: "s1", "Supplementary … 1" -> "S1"; "a-1" -> "A1"; "Extended Data … 2" -> "ED2"."""
+def normal_number(number: str, prefix: str = "", word: str = "") -> str:
+    """One spelling for each number: "s1", "Supplementary … 1" -> "S1"; "a-1" -> "A1"; "Extended Data … 2" -> "ED2".
+
+    `word` tells the kind of a float that is counted on its own: "Schemes", "2" -> "Scheme 2".
+    """
     number = re.sub(_DASH, "", number).upper()
     prefix = prefix.strip().lower()
-    if prefix.startswith("sup") and number[:1].isdigit():
-        return "S" + number
+    if prefix.startswith(("sup", "si")) and number[:1].isdigit():
+        number = "S" + number
     if prefix.startswith("extended") and number[:1].isdigit():
-        return "ED" + number
-    return number
+        number = "ED" + number
+    kind = re.fullmatch(r"(scheme|chart|graph)s?", word.lower())
+    return f"{kind[1].capitalize()} {number}" if kind else number
 
 
 def _is_number(number: str) -> bool:
@@ -131,14 +165,15 @@ def _is_number(number: str) -> bool:
 
 def _group(text: str, first: re.Match[str]) -> tuple[list[Citation], int]:
     """All numbers that hang on one word ("Figs. 1A, B and 2-4") and where the last one ends."""
-    prefix = first["prefix"] or ""
-    plural = first["word"].rstrip().lower().endswith("s")
-    found = [Citation(normal_number(first["number"], prefix), first.start(), first.end())]
+    prefix, word = first["prefix"] or "", first["word"]
+    plural = word.rstrip().lower().endswith("s")
+    found = [Citation(normal_number(first["number"], prefix, word), first.start(), first.end())]
     position = first.end()
     while match := _MORE.match(text, position):
-        if not _belongs(match, text, plural):
-            break
-        number = normal_number(match["number"], prefix)
+        bracketed = match["open"] and not text[first.end("word") : first.start("number")].endswith("(")
+        if bracketed or not _belongs(match, text, plural):
+            break  # "Figure 7 (a), (1)": an equation or an item of a list
+        number = normal_number(match["number"], prefix, word)
         if re.fullmatch(rf"{_DASH}|to|through", match["join"]):
             found += [Citation(n, match.start("number"), match.end()) for n in _between(found[-1].number, number)]
         found.append(Citation(number, match.start("number"), match.end()))
@@ -161,7 +196,7 @@ def _belongs(match: re.Match[str], text: str, plural: bool) -> bool:
     if match["join"] == ";":
         plural = text[: match.start()].rfind("(") > text[: match.start()].rfind(")")
     if match["join"] in (",", ";") and not plural:
-        return bool(re.match(rf"{_GLUED_PANEL}\s*(?:[.,;)\]]|$|and\s+\d|&\s*\d|{_DASH}\s*\d)", rest))
+        return bool(re.match(rf"{_GLUED_PANEL}\s*(?:\([a-z]\)|[.,;)\]]|$|and\s+\d|&\s*\d|{_DASH}\s*\d)", rest))
     return True
 
 

@@ -30,6 +30,14 @@ from scicap_builder.mentions import cited_numbers, parse_label
         ("Figure-1 and FIGURE 2", "1 2"),
         ("Figs. 5 & 6", "5 6"),
         ("Figure 3 twice: Figure 3", "3"),
+        ("Figure 7 (a), (1)", "7"),
+        ("Figure 7(a), (b), and (1)", "7"),
+        ("Figs. 2 (left) and 3 (right)", "2 3"),
+        ("Figure 1(b) and (c), 2(a)", "1 2"),
+        ("Figure S-1", "S1"),
+        ("Fig. no. 3", "3"),
+        ("Additional file 1: Figure S2", "S2"),
+        ("Abb. 3", "3"),
     ],
 )
 def test_cited_numbers(text: str, numbers: str):
@@ -46,6 +54,10 @@ def test_cited_numbers(text: str, numbers: str):
         "(Smith et al. 2003, Fig. 2)",
         "Fig. 4 in Smith et al. (2004)",
         "Figure 3 of Paper II",
+        "Figs. 3 and 4 in the paper by Smith et al.",
+        "Additional file 1: Fig. 2",
+        "Figure 2 of the supplementary material",
+        "Figure 2—figure supplement 1",
         "config. 3 is the default",
         "the figures in 2010",
         "this figure is 4 times larger",
@@ -54,6 +66,14 @@ def test_cited_numbers(text: str, numbers: str):
 )
 def test_other_papers_figures_and_prose_are_no_citations(text: str):
     assert cited_numbers(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("Schemes 1 and 2", ("Scheme 1", "Scheme 2")), ("Chart 3, Graph 4a", ("Chart 3", "Graph 4")), ("scheme 1", ())],
+)
+def test_schemes_charts_and_graphs_are_counted_on_their_own(text: str, numbers: tuple[str, ...]):
+    assert cited_numbers(text) == numbers
 
 
 def test_a_long_range_is_not_filled_in():
@@ -77,6 +97,11 @@ def test_a_long_range_is_not_filled_in():
         ("Figure 2—Cats", "Figure 2", "2", "Cats"),
         ("FIGURE 2", "FIGURE 2", "2", ""),
         ("Supplementary Figure 1. Cats", "Supplementary Figure 1", "S1", "Cats"),
+        ("Supplemental Figure-1: Cats", "Supplemental Figure-1", "S1", "Cats"),
+        ("Figure S-1. Cats", "Figure S-1", "S1", "Cats"),
+        ("Figure 1A-C. Cats", "Figure 1A-C", "1", "Cats"),
+        ("Scheme 2. Cats", "Scheme 2", "Scheme 2", "Cats"),
+        ("Figure 2—figure supplement 1. Cats", "Figure 2—figure supplement 1", "2-S1", "Cats"),
     ],
 )
 def test_parse_label(line: str, label: str, number: str, rest: str):

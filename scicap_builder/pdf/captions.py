@@ -17,7 +17,7 @@ from scicap_builder.pdf.lines import Line, in_rows
 from scicap_builder.pdf.page import Rect, is_bold
 
 OTHER_FLOAT = re.compile(
-    r"^\s*(?P<label>(?:Supplementa\w+\s+)?(?:T\s?A\s?B\s?L\s?E|Box|Scheme|Chart|Algorithm|Listing|Plate)\b"
+    r"^\s*(?P<label>(?:Supplementa\w+\s+)?(?:T\s?A\s?B\s?L\s?E|Box|Algorithm|Listing|Plate)\b"
     r"[\s\-–.]*(?P<number>(?:[A-Z]\.?)?(?:\d+|[IVX]+))\b)\s*(?P<separator>[.:|]?)\s*",
     re.I,
 )
