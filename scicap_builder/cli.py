@@ -3,24 +3,23 @@
 import os
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from llava_graph.command import complain, run, stderr
 from llava_graph.errors import InputError
+from llava_graph.prompt import STYLES, PromptOptions
 from scicap_builder.charts.corpus import charts_command
-from scicap_builder.export import FORMATS, export
+from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.obtain import ROUTES
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
-from scicap_builder.report import ProgressBar, chosen, panel, summary
+from scicap_builder.terminal import ProgressBar, chosen, export_summary, panel, summary
 
 DEFAULT_OUT = Path("figures")
 CONTACT_VARIABLE = "SCICAP_BUILDER_CONTACT"
@@ -125,24 +124,32 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="A data set.")],
     out: Annotated[Path, typer.Argument(help="A file for jsonl, a new folder for the others.")],
     form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")],
+    images: Annotated[str, typer.Option(help=f"Pictures to write: {', '.join(IMAGES)}.")] = "all",
+    pdfs: Annotated[Path | None, typer.Option(help="Folder of the papers' PDFs; pdffigures2 needs it.")] = None,
+    prompt: Annotated[str, typer.Option(help=f"llava-json: {', '.join(STYLES)} (the historic one).")] = STYLES[0],
+    ocr: Annotated[
+        bool, typer.Option("--ocr/--no-ocr", help="llava-json: the text in the figure in the prompt.")
+    ] = True,
 ) -> None:
     """Write a data set in a layout that other tools read.
 
     jsonl: one figure a line, without pixels. llava-json: LLaVA conversations (train.json, …) and an images folder.
     imagefolder: pictures and metadata.jsonl, as datasets.load_dataset("imagefolder") reads them.
+    scicap, scicap-challenge: the layouts of SciCap and of the SciCap Challenge. pdffigures2: its JSON and pictures.
 
     Examples:
 
         scicap_builder export figures --format jsonl figures.jsonl
 
-        scicap_builder export figures --format llava-json llava/
+        scicap_builder export figures --format llava-json llava/ --prompt llava_graph
 
-        scicap_builder export figures --format imagefolder pictures/
+        scicap_builder export figures --format scicap scicap/ --images redistributable
+
+        scicap_builder export figures --format pdffigures2 pdffigures2/ --pdfs my_papers/
     """
-    done = export(folder, out, form)
-    left_out = Counter(done.left_out)
-    notes = f", left out: {', '.join(f'{reason} {count}' for reason, count in left_out.items())}" if left_out else ""
-    Console().print(f"{done.figures} figures in {escape(str(done.path))}{escape(notes)}", soft_wrap=True)
+    shown = PromptOptions(style=prompt, ocr=ocr)
+    done = export(folder, out, form, ExportOptions(prompt=shown, images=images, pdfs=pdfs))
+    Console().print(export_summary(done), soft_wrap=True)
 
 
 def _this_command() -> str:

@@ -1,4 +1,4 @@
-"""What people read on the terminal: a build's progress and summary, and the records of a data set."""
+"""What people read on the terminal: the progress and summary of a build, the summary of an export, records of a data set."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -16,6 +16,7 @@ from rich.text import Text
 from llava_graph.dataset import read_dataset
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.record import Dropped, Figure
+from scicap_builder.exports import Exported
 from scicap_builder.pipeline import BuildResult, Progress
 
 MENTION_CHARS = 600
@@ -91,6 +92,20 @@ def _listed(title: str, items: tuple[Dropped, ...]) -> list[RenderableType]:
     lines = [f"  {item.item}  {item.reason}: {item.detail}" for item in items[:SHOWN_DROPS]]
     more = [f"  … and {len(items) - SHOWN_DROPS} more"] if len(items) > SHOWN_DROPS else []
     return [Text("\n".join([title, *lines, *more]), style="yellow")]
+
+
+def export_summary(done: Exported) -> RenderableType:
+    """The end of an export: what was written and left out, and what must not be published."""
+    left_out = ", ".join(f"{reason} {count}" for reason, count in done.left_out.items())
+    lines = [f"{done.figures} figures in {done.path}" + (f", left out: {left_out}" if left_out else "")]
+    if done.pictures_left_out:
+        lines.append(f"{done.pictures_left_out} of them without their picture, as --images asks")
+    if done.restricted:
+        lines.append(
+            f"{done.restricted} of {done.pictures} pictures must not be published again: their papers' licences do not allow it "
+            "or are not known. Leave them out with --images redistributable"
+        )
+    return Text("\n".join(lines))
 
 
 def chosen(folder: Path, count: int, id_: str | None, split: str | None = None) -> Iterator[Figure]:
