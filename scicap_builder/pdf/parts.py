@@ -14,6 +14,11 @@ CLUSTER_GAP = 5.0
 RULE = 2.5
 """pt; a drawing thinner than this is a rule (of a table, above footnotes), never a figure of its own."""
 
+FRAMED = 0.98
+"""Share of a caption within a path from which on the path is a frame or a ground of the whole float (BMC, Frontiers)."""
+CORNER = 8.0
+"""pt; the rounded corners of frames that are drawn piece by piece are smaller."""
+
 
 def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
     """Drawings that stand on the same spot of several pages: logos, header rules, watermarks."""
@@ -27,16 +32,46 @@ def _spot(box: Rect) -> tuple[int, ...]:
     return tuple(round(value / 2) for value in box)
 
 
-def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]]) -> tuple[Rect, ...]:
-    """The boxes of the drawn things of a page in groups; rules, backgrounds and repeated ornaments are left out."""
-    frame = (0.0, 0.0, page.width, page.height)
+def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequence[Rect] = ()) -> tuple[Rect, ...]:
+    """The boxes of the drawn things of a page in groups.
+
+    Rules, backgrounds, repeated ornaments and frames around a figure with its caption are left out.
+    """
+    edges = (0.0, 0.0, page.width, page.height)
+    paths = [graphic.box for graphic in page.graphics if graphic.kind == "path"]
+    frames = [frame for caption in captions for frame in _frames(paths, caption)]
     boxes = []
     for graphic in page.graphics:
-        box = meet(graphic.box, frame)
+        box = meet(graphic.box, edges)
         if _spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
+            continue
+        if graphic.kind == "path" and any(_frames_in(box, frame) for frame in frames):
             continue
         boxes.append(box)
     return tuple(group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group))
+
+
+def _frames(paths: Sequence[Rect], caption: Rect) -> list[Rect]:
+    """The frames and grounds around a whole float: paths that hold its caption, and pairs of upright rules beside it."""
+    whole = [path for path in paths if share_inside(caption, path) > FRAMED]
+    sides = [p for p in paths if p[2] - p[0] < RULE and p[1] < caption[1] + 1 and p[3] > caption[3] - CORNER]
+    left = max((side for side in sides if side[2] < caption[0] + 1), default=None)
+    right = min((side for side in sides if side[0] > caption[2] - 1), default=None)
+    if left and right and abs(left[1] - right[1]) < RULE and abs(left[3] - right[3]) < RULE:
+        whole.append((left[0], left[1], right[2], right[3]))
+    return whole
+
+
+def _frames_in(path: Rect, frame: Rect) -> bool:
+    """Whether a path is a frame, or one of the rules and corners along its edge."""
+    if path == frame:
+        return True
+    width, height = path[2] - path[0], path[3] - path[1]
+    if min(width, height) >= RULE and max(width, height) >= CORNER:
+        return False
+    outer = (frame[0] - CORNER, frame[1] - CORNER, frame[2] + CORNER, frame[3] + CORNER)
+    inner = (frame[0] + CORNER, frame[1] + CORNER, frame[2] - CORNER, frame[3] - CORNER)
+    return share_inside(path, outer) > 0.99 and share_inside(path, inner) == 0
 
 
 def _is_rule(box: Rect) -> bool:

@@ -16,6 +16,7 @@ import pypdfium2
 from pypdfium2 import raw
 
 from llava_graph.errors import PaperError
+from scicap_builder.pdf import rasters
 from scicap_builder.pdf.boxes import bounds, meet
 from scicap_builder.pdf.page import Frame, Graphic, Page, Rect, Word, turn_box, upright
 from scicap_builder.pdf.words import NO_STYLE, Style, WordBuilder
@@ -121,6 +122,29 @@ class OpenPdf:
             image = bitmap.to_pil().convert("RGB")
         return image.rotate(-page.turn, expand=True) if page.turn else image
 
+    def own_pixels(self, page: Page, box: Rect, look: Any) -> bytes | None:
+        """The one image that stands in `box` (pt, as read) in its own pixels, PNG or JPEG, upright.
+
+        None if it has fewer pixels than `look`, its print on the page, or does not look like it.
+        """
+        with self._page(page.number) as handle:
+            left, bottom, right, top = handle.get_bbox()
+            rotation = handle.get_rotation()
+            frame = Frame(left, bottom, right - left, top - bottom, rotation)
+            shown = turn_box(box, (360 - page.turn) % 360, page.width, page.height)
+            for index in range(min(raw.FPDFPage_CountObjects(handle.raw), MAX_OBJECTS)):
+                thing = raw.FPDFPage_GetObject(handle.raw, index)
+                if raw.FPDFPageObj_GetType(thing) not in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
+                    continue
+                bounds_ = _clipped_bounds(thing, clip=False)
+                if bounds_ is None or not _same_box(frame.box(*bounds_), shown):
+                    continue
+                raster = rasters.lone_image(thing)
+                if raster is not None and rasters.fits(raster, look.size):
+                    turn = (rotation + page.turn) % 360
+                    return rasters.own_pixels(self._document.raw, handle.raw, raster, turn, look)
+        return None
+
     @contextmanager
     def _page(self, number: int) -> Iterator[Any]:
         where = f"{self._where} page {number}"
@@ -135,6 +159,10 @@ class OpenPdf:
         except (pypdfium2.PdfiumError, ValueError, MemoryError) as error:
             # ValueError: pypdfium2 refuses a crop of nothing
             raise PaperError(f"the page cannot be read ({error})", reason="broken-page", where=where) from error
+
+
+def _same_box(a: Rect, b: Rect) -> bool:
+    return all(abs(x - y) < 1 for x, y in zip(a, b, strict=True))
 
 
 def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: Style) -> Style:

@@ -25,17 +25,14 @@ from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
 from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
+from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw
 from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2
 """Title and abstract stand on these."""
-PADDING = 2.0
-"""pt of white around a picture, so that anti-aliased edges are not cut."""
 INK_DPI = 50.0
 """Enough to find the edges of what is drawn to within 1.5 pt."""
-INK_LEVEL = 245
-"""Grey level from which on a pixel is paper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def lay_out(pages: Sequence[Page]) -> Layout:
         cuts = gutters(lines, page.width, style, gutter)
         in_captions = {line for caption in mine for line in caption.lines}
         blocks = reading_order(blocks_of([line for line in lines if line not in in_captions], style, cuts), cuts)
-        drawings = drawings_of(page, repeated)
+        drawings = drawings_of(page, repeated, [caption.box for caption in mine if caption.number])
         body = tuple(block for block in blocks if is_body(block, style, drawings))
         loose = [line.box for block in blocks if block not in body for line in block.lines]
         texts.append(
@@ -197,8 +194,10 @@ def deliver(
             continue
         page, region = regions[caption.number]
         box = _padded(region.box, caption if page.number == caption.page else None, page)
+        picture = None
         try:
-            image = pdf.crop(page, box, dpi) if images else None
+            if images:
+                picture, _ = draw(pdf, page, box, dpi)
         except PaperError as error:
             lost.append(Dropped(item=caption.label, reason="not-rendered", detail=f"page {caption.page}: {error.what}"))
             continue
@@ -207,9 +206,9 @@ def deliver(
                 number=caption.number,
                 label=caption.label,
                 caption=caption.text,
-                image=image,
+                image=picture.data if picture else None,
                 page=page.number,
-                box=shown_box(box, page),
+                box=shown_box(picture.box if picture else box, page),
                 mentions=mentions.get(caption.number, ()),
                 route="pdf",
                 confidence=region.confidence,

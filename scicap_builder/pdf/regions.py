@@ -41,6 +41,8 @@ NOTHING = -2.5
 """Score of no region at all: better only than sharing most of one with another caption."""
 DOUBT = 3.0
 """Weight of a region's confidence when sides are compared: a picture cut by its room loses against a whole one."""
+CUT = 4.0
+"""pt of a drawing outside its room from which on the region is in doubt: the drawing may stand beside the caption."""
 MAX_COMBINATIONS = 3000
 """Choices of sides tried for one page; a page of seven captions with three sides each has 2,187."""
 
@@ -253,8 +255,11 @@ def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink |
         return _text_picture(caption, side, room, text) if side in ("above", "below") else None
     if side in ("left", "right") and overlap_y(bounds(drawn), caption.box) < 0.5 * (caption.box[3] - caption.box[1]):
         return None
-    box = _with_text(bounds(drawn), [t for t in text.loose if holds(room, t)])
+    whole = bounds(drawn)
+    box = _with_text(whole, [t for t in text.loose if holds(room, t)])
     box = meet(box, room) if side in ("left", "right") else (box[0], max(box[1], room[1]), box[2], min(box[3], room[3]))
+    if any(abs(a - b) > CUT for a, b in zip(meet(whole, box), whole, strict=True)):
+        confidence = min(confidence, 0.8)
     return Region(box, side, confidence)
 
 
