@@ -9,8 +9,9 @@ from pathlib import Path
 
 from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
-from scicap_builder.pdf.captions import Caption, find_captions, find_starts
+from scicap_builder.pdf.captions import Caption, find_captions
 from scicap_builder.pdf.front import read_abstract, read_title
+from scicap_builder.pdf.labels import find_starts
 from scicap_builder.pdf.layout import (
     Style,
     blocks_of,
