@@ -25,7 +25,7 @@ class PdfPage:
     height: float = 842
     rotate: int = 0
     content: list[str] = field(default_factory=list)
-    pictures: list[tuple[int, int]] = field(default_factory=list)
+    pictures: list[tuple[str, bytes]] = field(default_factory=list)
 
     def text(
         self, x: float, y: float, string: str, size: float = 10, font: str = "regular", *, angle: int = 0, gray=0.0
@@ -92,10 +92,15 @@ class PdfPage:
         self.text(x0 + 8, (y0 + y1) / 2, "value", 7, "sans", angle=90)
         return self
 
-    def picture(self, x0: float, y0: float, x1: float, y1: float):
-        """An embedded raster image."""
-        self.pictures.append((8, 8))
-        self.content.append(f"q {x1 - x0} 0 0 {y1 - y0} {x0} {self.height - y1} cm /Im{len(self.pictures) - 1} Do Q")
+    def picture(
+        self, x0: float, y0: float, x1: float, y1: float, image: tuple[str, bytes] | None = None, *, turn: str = ""
+    ):
+        """An embedded raster image: (entries of its dictionary, stream), or 8 x 8 grey pixels; `turn` acts on the unit square."""
+        pixels = zlib.compress(bytes((31 * i) % 200 for i in range(64)))
+        grey = "/Width 8 /Height 8 /ColorSpace /DeviceGray /BitsPerComponent 8 /Filter /FlateDecode"
+        self.pictures.append(image or (grey, pixels))
+        place = f"{x1 - x0} 0 0 {y1 - y0} {x0} {self.height - y1} cm"
+        self.content.append(f"q {place} {turn} /Im{len(self.pictures) - 1} Do Q")
         return self
 
     def raw(self, operators: str):
@@ -112,12 +117,9 @@ def pdf_bytes(pages: list[PdfPage], *, encrypted: bool = False) -> bytes:
     kids = []
     for page in pages:
         names = []
-        for place, (columns, rows) in enumerate(page.pictures):
-            pixels = zlib.compress(bytes((31 * i) % 200 for i in range(columns * rows)))
-            head = f"<< /Type /XObject /Subtype /Image /Width {columns} /Height {rows} /ColorSpace /DeviceGray /BitsPerComponent 8"
-            objects.append(
-                f"{head} /Filter /FlateDecode /Length {len(pixels)} >> stream\n".encode() + pixels + b"\nendstream"
-            )
+        for place, (entries, pixels) in enumerate(page.pictures):
+            head = f"<< /Type /XObject /Subtype /Image {entries} /Length {len(pixels)} >> stream\n"
+            objects.append(head.encode() + pixels + b"\nendstream")
             names.append(f"/Im{place} {len(objects)} 0 R")
         stream = "\n".join(page.content).encode("latin-1")
         objects.append(f"<< /Length {len(stream)} >> stream\n".encode() + stream + b"\nendstream")
