@@ -1,10 +1,10 @@
-"""From one paper's files to its figure records: unpack, read by one or both routes, join, open the images, read their text."""
+"""From one paper's files to its figure records: unpack, read by one route or all, join, open the images, read their text."""
 
 import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 KEPT_FORMATS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """How PNG and JPEG begin: such bytes stay as they are, anything else becomes PNG."""
 NO_OCR = "none"
+JOINED = ("latex", "pdf", "html")
+"""What "auto" reads, in the order in which `Readers.join` takes it."""
+NAMES = {"latex": "its source", "pdf": "its PDF", "html": "its HTML page"}
 _ONE_AT_A_TIME = threading.Lock()
 """PDFium may be used by one thread of a process only; a web page opens papers from many."""
 
@@ -34,11 +37,11 @@ class ReadOptions:
     """How a paper is read."""
 
     route: str = "auto"
-    """ "auto" reads source and PDF where both are there; "pdf" and "latex" read only that."""
+    """ "auto" reads source, PDF and HTML page, those that are there; "pdf", "latex" and "html" read only that."""
     dpi: int = 150
     """Pixels per inch of figures that are drawn from vectors; pdffigures2's default."""
     ocr: str = "rapidocr"
-    """Name of the OCR engine, or "none"."""
+    """Name of the OCR engine, or "none": then only the text that the PDF itself has in the picture."""
 
     def __post_init__(self) -> None:
         if self.route not in ROUTES:
@@ -59,20 +62,27 @@ class Readers:
     """(root: Path, *, dpi: int)"""
     read_pdf: Callable[..., PaperReading]
     """(path: Path, *, dpi: int)"""
-    join: Callable[[PaperReading, PaperReading], PaperReading]
-    """(from the source, from the PDF)"""
+    read_html: Callable[..., PaperReading]
+    """(path: Path, *, dpi: int)"""
+    join: Callable[[PaperReading | None, PaperReading | None, PaperReading | None], PaperReading]
+    """(from the source, from the PDF, from the HTML page); None for what was not read"""
     read_text: Callable[[Image.Image, str], tuple[OcrLine, ...]]
+    kind_of: Callable[[Image.Image, str, tuple[OcrLine, ...]], str] | None = None
+    """(picture, caption, text in the picture) -> chart, diagram, photo, …; None: kinds stay empty"""
 
 
 def default_readers() -> Readers:
-    """The two routes of this package and the engines of `ocr`."""
+    """The three routes of this package and the engines of `ocr`."""
     from ocr import read_text
     from scicap_builder.archive import unpack
+    from scicap_builder.html import read_html
     from scicap_builder.join import join
     from scicap_builder.latex import read_latex
     from scicap_builder.pdf import read_pdf
 
-    return Readers(unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, join=join, read_text=read_text)
+    return Readers(
+        unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, read_html=read_html, join=join, read_text=read_text
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +103,9 @@ def open_paper(
     fetch: "FetchOptions | None" = None,
     readers: Readers | None = None,
 ) -> PaperRecords:
-    """All figures of one paper, in memory: a PDF, an e-print archive, a .tex file, a paper's folder or an arXiv id.
+    """All figures of one paper, in memory: a PDF, an e-print archive, a .tex file, an HTML page, a paper's folder or an arXiv id.
 
-    An id is fetched from arXiv (at most four requests, 3 s apart; nothing if it is in the cache).
+    An id is fetched from arXiv (at most five requests, 3 s apart; nothing if it is in the cache).
     Raises InputError (no such paper), PaperError (it cannot be read; `reason` says why) and FetchError.
     """
     from scicap_builder.fetch import ArxivClient, FetchOptions
@@ -123,10 +133,11 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
                 Dropped(item=id_, reason="no-image" if found.image is None else "bad-image", detail=error.what)
             )
             continue
-        lines, failure = read_lines(image, id_, options.ocr, readers)
+        lines, failure = lines_of(found, image, id_, options.ocr, readers)
         dropped += failure
-        width, height = image.size
-        figures.append(to_record(files, reading, found, id=id_, image=data, width=width, height=height, ocr=lines))
+        seen = {"id": id_, "image": data, "width": image.width, "height": image.height, "ocr": lines}
+        kind = readers.kind_of(image, found.caption, lines) if readers.kind_of else ""
+        figures.append(to_record(files, reading, found, kind=kind, **seen))
     dropped += [
         Dropped(item=f"{files.id} {item.item}", reason=item.reason, detail=item.detail) for item in reading.dropped
     ]
@@ -139,27 +150,37 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
 
 
 def read_files(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperReading:
-    """What the routes find. With "auto" one route's failure is made up for by the other. Raises PaperError."""
+    """What the routes find. With "auto" one route's failure is counted and made up for by the others. Raises PaperError."""
+    wanted = (options.route,) if options.route != "auto" else JOINED
+    sides: dict[str, PaperReading] = {}
+    failures: dict[str, PaperError] = {}
     with tempfile.TemporaryDirectory(prefix="llava-graph-") as folder:
-        sides: list[PaperReading] = []
-        failures: list[PaperError] = []
-        pdf = files.pdf
-        if files.source is not None and (options.route != "pdf" or pdf is None):
+        root, pdf = None, files.pdf
+        if files.source is not None and ("latex" in wanted or ("pdf" in wanted and pdf is None)):
             try:
                 root, inner = _open_source(files.source, Path(folder), readers)
                 pdf = pdf or inner
-                if root is not None and options.route != "pdf":
-                    sides.append(readers.read_latex(root, dpi=options.dpi))
             except PaperError as error:
-                failures.append(error)
-        if pdf is not None and options.route != "latex":
+                failures["latex"] = error
+        jobs = {
+            "latex": (readers.read_latex, root),
+            "pdf": (readers.read_pdf, pdf),
+            "html": (readers.read_html, files.html),
+        }
+        for route, (read, path) in jobs.items():
+            if path is None or route not in wanted:
+                continue
             try:
-                sides.append(readers.read_pdf(pdf, dpi=options.dpi))
+                sides[route] = read(path, dpi=options.dpi)
             except PaperError as error:
-                failures.append(error)
+                failures[route] = error
     if not sides:
-        raise failures[0] if failures else _nothing(files, options.route)
-    return readers.join(*sides) if len(sides) == 2 else sides[0]
+        raise next(iter(failures.values())) if failures else _nothing(files, options.route)
+    reading = next(iter(sides.values())) if len(sides) == 1 else readers.join(*(sides.get(route) for route in JOINED))
+    lost = (
+        Dropped(item=f"({NAMES[route]})", reason=error.reason, detail=error.what) for route, error in failures.items()
+    )
+    return replace(reading, dropped=(*reading.dropped, *lost))
 
 
 def _open_source(source: Path, folder: Path, readers: Readers) -> tuple[Path | None, Path | None]:
@@ -179,12 +200,13 @@ def _open_source(source: Path, folder: Path, readers: Readers) -> tuple[Path | N
 
 
 def _nothing(files: PaperFiles, route: str) -> PaperError:
-    if files.pdf is None and files.source is None:
-        return PaperError("there is neither a PDF nor a source", reason="no-files", where=files.id)
-    missing = "LaTeX source" if route == "latex" else "PDF"
+    if files.pdf is None and files.source is None and files.html is None:
+        return PaperError("there is neither a PDF nor a source nor an HTML page", reason="no-files", where=files.id)
+    missing = {"latex": "source", "html": "html"}.get(route, "pdf")
+    name = {"source": "LaTeX source", "html": "HTML page", "pdf": "PDF"}[missing]
     return PaperError(
-        f"there is no {missing}, which the route {route!r} reads",
-        reason="no-source" if route == "latex" else "no-pdf",
+        f"there is no {name}, which the route {route!r} reads",
+        reason=f"no-{missing}",
         where=files.id,
         next_step="Use --route auto",
     )
@@ -211,24 +233,24 @@ def open_figure(found: FoundFigure, where: str) -> tuple[Image.Image, bytes]:
     return image, found.image if found.image.startswith(KEPT_FORMATS) else encode_png(image)
 
 
-def read_lines(
-    image: Image.Image, id_: str, engine: str, readers: Readers
+def lines_of(
+    found: FoundFigure, image: Image.Image, id_: str, engine: str, readers: Readers
 ) -> tuple[tuple[OcrLine, ...], list[Dropped]]:
-    """The text in the picture. An engine that breaks on it costs the figure its text, counted, and not the figure."""
+    """The text in the picture. An engine that breaks on it costs the figure what the engine would have read, counted."""
     if engine == NO_OCR:
-        return (), []
+        return found.text, []
     try:
         return readers.read_text(image, engine), []
     except MissingExtra:
         raise
     except Exception as error:  # noqa: BLE001  (engines are foreign code: onnxruntime, OpenCV, subprocesses)
-        return (), [
+        return found.text, [
             Dropped(item=f"{id_} (its text)", reason="ocr-failed", detail=f"{type(error).__name__}: {error}"[:500])
         ]
 
 
 def to_record(files: PaperFiles, reading: PaperReading, found: FoundFigure, **image: Any) -> Figure:
-    """One found figure as a record with its id and picture; what arXiv says of the paper goes before what was read."""
+    """One found figure as a record with its id, kind and picture; what arXiv says of the paper goes before what was read."""
     return Figure(
         **image,
         label=found.label,

@@ -44,7 +44,12 @@ def unpack(path: Path, into: Path) -> Unpacked:
     return Unpacked(kind="pdf" if name.endswith("pdf") else "tex", root=into, files=(Path(name),))
 
 
-def join(source: PaperReading, pdf: PaperReading) -> PaperReading:
+def read_html(path: Path, *, dpi: int = 150) -> PaperReading:
+    return _read(path, "html")
+
+
+def join(source: PaperReading | None, pdf: PaperReading | None, html: PaperReading | None = None) -> PaperReading:
+    source, pdf = source or html, pdf or source or html
     return PaperReading(title=source.title, figures=source.figures, pages=pdf.pages)
 
 
@@ -57,7 +62,9 @@ def broken_engine(image: Image.Image, engine: str) -> tuple[OcrLine, ...]:
 
 
 def stand_ins(read_text=read_text) -> Readers:
-    return Readers(unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, join=join, read_text=read_text)
+    return Readers(
+        unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, read_html=read_html, join=join, read_text=read_text
+    )
 
 
 def _read(path: Path, route: str) -> PaperReading:
