@@ -3,17 +3,17 @@
 Pure functions.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from scicap_builder.mentions import parse_label
 from scicap_builder.pdf.boxes import bounds, overlap_x
-from scicap_builder.pdf.labels import SENTENCE_END, Start
+from scicap_builder.pdf.joining import SENTENCE_END, join_lines
 from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line, in_rows
 from scicap_builder.pdf.page import Rect
+from scicap_builder.pdf.starts import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +100,3 @@ def _caption(start: Start, body: tuple[Line, ...]) -> Caption:
     label = parse_label(text) or start.label
     box = bounds(line.box for line in body)
     return Caption(start.label.number, start.label.text, body, text[label.end :].strip(), body[0].page, box)
-
-
-def join_lines(lines: Sequence[str], vocabulary: frozenset[str] = frozenset()) -> str:
-    """Lines -> one string; a word cut at the end of a line is mended unless the paper writes it with its hyphen."""
-    text = ""
-    for line in (entry.strip() for entry in lines):
-        if not text:
-            text = line
-            continue
-        cut = re.search(r"([A-Za-z]+)-$", text)
-        rest = re.match(r"[a-z]+", line)
-        if cut and rest:
-            kept = f"{cut[1]}-{rest[0]}".lower() in vocabulary and (cut[1] + rest[0]).lower() not in vocabulary
-            text = text + line if kept else text[:-1] + line
-        elif text.endswith(("-", "–", "/")) and not text.endswith((" -", " –")):
-            text += line
-        else:
-            text += " " + line
-    return re.sub(r"\s+", " ", text)

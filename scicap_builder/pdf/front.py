@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from scicap_builder.pdf.captions import SENTENCE_END, join_lines
+from scicap_builder.pdf.joining import SENTENCE_END, join_lines
 from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.paragraphs import Paragraph

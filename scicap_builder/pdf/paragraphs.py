@@ -3,11 +3,11 @@
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from scicap_builder.mentions import cited_numbers
-from scicap_builder.pdf.captions import SENTENCE_END, join_lines
+from scicap_builder.pdf.joining import SENTENCE_END, join_lines, vocabulary
 from scicap_builder.pdf.layout import Style, half_point
 from scicap_builder.pdf.lines import Line
 
@@ -33,13 +33,6 @@ def read_paragraphs(flow: Sequence[Sequence[Line]], style: Style) -> tuple[Parag
                 groups.append(list(part))
     words = vocabulary(line for block in flow for line in block)
     return tuple(Paragraph(join_lines([line.text for line in lines], words), tuple(lines)) for lines in groups)
-
-
-def vocabulary(lines: Iterable[Line]) -> frozenset[str]:
-    """All words within lines (not the cut ones at their ends), lower case: says whether a paper writes a hyphen."""
-    return frozenset(
-        found.lower() for line in lines for found in re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?(?=[^A-Za-z-])", line.text)
-    )
 
 
 def mentions_by_number(paragraphs: Sequence[Paragraph]) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,6 @@ from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
 from scicap_builder.pdf.captions import Caption, find_captions
 from scicap_builder.pdf.front import read_abstract, read_title
-from scicap_builder.pdf.labels import find_starts
 from scicap_builder.pdf.layout import (
     Style,
     blocks_of,
@@ -28,6 +27,7 @@ from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw
 from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
+from scicap_builder.pdf.starts import find_starts
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2

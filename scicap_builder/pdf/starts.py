@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from scicap_builder.mentions import Label, parse_label
+from scicap_builder.pdf.joining import SENTENCE_END
 from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import is_bold
@@ -29,7 +30,6 @@ PROSE_AFTER = re.compile(
 )
 LIST_STEP = 2.6
 """em between two labels of a list of figures (two lines); a figure between them would need more."""
-SENTENCE_END = re.compile(r"[.!?:]['\"”’)\]]*$")
 
 
 @dataclass(frozen=True, slots=True)
