@@ -10,11 +10,15 @@ COLOURS = {
     "title": "#0072B2",
     "x-axis": "#009E73",
     "y-axis": "#D55E00",
+    "x-tick": "#7FCDB5",
+    "y-tick": "#E8A77C",
     "tick": "#999999",
     "legend": "#CC79A7",
+    "panel": "#000000",
+    "annotation": "#56B4E9",
     "other": "#E69F00",
 }
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+"""Okabe and Ito's palette, which colour-blind readers can tell apart; ticks in a paler shade of their axis."""
 
 
 def draw_overlay(image: Image.Image, lines: Sequence[OcrLine]) -> Image.Image:

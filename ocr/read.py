@@ -7,7 +7,9 @@ from PIL import Image
 from llava_graph.images import open_image
 from llava_graph.record import OcrLine
 from ocr.engines import Engine, RawLine, get_engine
-from ocr.layout import assign_roles, reading_order
+from ocr.layout import by_panel, reading_order
+from ocr.roles import assign_roles
+from ocr.swatches import Swatches
 
 MIN_CONFIDENCE = 0.5
 """Lines below it are noise more often than text (RapidOCR's own `text_score` default)."""
@@ -33,7 +35,7 @@ def read_text(
         for raw in reader(opened)
         if raw.confidence >= min_confidence and (line := to_line(raw, opened.size, reader.name)) is not None
     ]
-    return assign_roles(reading_order(lines))
+    return by_panel(assign_roles(reading_order(lines), opened.size, swatch=Swatches(opened)))
 
 
 def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:

@@ -17,7 +17,8 @@ import typer
 from llava_graph.dataset import DatasetWriter
 from llava_graph.prompt import EXPLAIN_REQUESTS
 from llava_graph.record import Figure, OcrLine, Paper, Table, Turn, split_of
-from ocr.layout import assign_roles, reading_order
+from ocr.layout import reading_order
+from ocr.roles import assign_roles
 from scicap_builder.charts.data import Chart, make_chart, pick
 from scicap_builder.charts.draw import Drawing, draw_chart
 from scicap_builder.charts.questions import ask
@@ -62,11 +63,11 @@ def make_figure(seed: int, index: int) -> Figure:
 
 def seen_text(drawing: Drawing, rng: np.random.Generator) -> tuple[OcrLine, ...]:
     """The true text as an engine might give it: some lines lost, and in a share of the charts the order and roles that
-    our layout rules give to an engine's lines (no legend, a category taken for an axis label)."""
+    our layout rules give to an engine's lines."""
     lines = [line for line in drawing.ocr if rng.random() >= LOST_LINE_SHARE]
     if rng.random() < ROLES_KNOWN_SHARE:
         return tuple(lines)
-    return assign_roles(reading_order([replace(line, role="other") for line in lines]))
+    return assign_roles(reading_order([replace(line, role="other") for line in lines]), (drawing.width, drawing.height))
 
 
 def dialogue(chart: Chart, paragraph: str, rng: np.random.Generator) -> tuple[Turn, ...]:

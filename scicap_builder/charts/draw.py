@@ -201,7 +201,9 @@ def _read(axes: Axes, legend: Any, renderer: Any, width: int, height: int) -> It
         margin = 1e-9 * (high - low)
         # Matplotlib keeps labels of ticks beyond the axis that it does not draw.
         drawn = [tick for tick in axis.get_major_ticks() if low - margin <= tick.get_loc() <= high + margin]
-        texts += [("tick", text) for text in (*(tick.label1 for tick in drawn), axis.get_offset_text())]
+        texts += [
+            (f"{axis.axis_name}-tick", text) for text in (*(tick.label1 for tick in drawn), axis.get_offset_text())
+        ]
     for role, text in texts:
         words = plain_text(text.get_text())
         if words:
