@@ -3,12 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-CHAPTERED = re.compile(
-    r"\\(?:documentclass|LoadClass)\s*(?:\[[^\]]*\])?\s*\{[^}]*(?:book|report|memoir|scrreprt|thesis|Thesis|svmono)[^}]*\}"
-)
-"""Classes that number figures by chapter."""
-ROMAN_SECTIONS = re.compile(r"\\(?:documentclass|LoadClass)\s*(?:\[[^\]]*\])?\s*\{[^}]*(?:IEEEtran|revtex)[^}]*\}")
-"""Classes that number sections I, II, III."""
+from scicap_builder.latex.dialects import FLOATS, Dialect, dialect_of, is_chaptered
+
 SECTIONS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 _FORMAT = re.compile(
     r"\\(?P<style>arabic|alph|Alph|roman|Roman|value|number|fnsymbol)\s*\*?\s*\{(?P<counter>[A-Za-z*]+)\}"
@@ -16,6 +12,14 @@ _FORMAT = re.compile(
     r"|\\@(?P<inner>arabic|alph|Alph|roman|Roman)\s*\\c@(?P<register>[A-Za-z]+)"
     r"|\\the(?P<the>[A-Za-z]+)"
 )
+_ARTICLE_FORMATS = {
+    "section": r"\arabic{section}",
+    "subsection": r"\thesection.\arabic{subsection}",
+    "subsubsection": r"\thesubsection.\arabic{subsubsection}",
+    "subfigure": r"\alph{subfigure}",
+    "subtable": r"\alph{subtable}",
+}
+_ARTICLE_PARENTS = {"subsection": "section", "subsubsection": "subsection"}
 MAX_DEPTH = 5
 """\\thefigure that prints \\thesection that prints …; deeper is a loop."""
 
@@ -30,24 +34,14 @@ class Counters:
     names: dict[str, str] = field(default_factory=lambda: {"figure": "Figure", "table": "Table"})
     """What a caption of this kind is called."""
     chaptered: bool = False
+    dialect: Dialect = Dialect()
 
     @classmethod
     def of_class(cls, preamble: str) -> "Counters":
         """Counters as the document's class sets them up."""
-        counters = cls(chaptered=bool(CHAPTERED.search(preamble)))
-        counters.formats = {
-            "section": r"\arabic{section}",
-            "subsection": r"\thesection.\arabic{subsection}",
-            "subsubsection": r"\thesubsection.\arabic{subsubsection}",
-        }
-        counters.parents = {"subsection": "section", "subsubsection": "subsection"}
-        if counters.chaptered:
-            counters.formats["section"] = r"\thechapter.\arabic{section}"
-            for name in ("figure", "table", "equation", "section"):
-                counters.parents[name] = "chapter"
-                counters.formats[name] = rf"\thechapter.\arabic{{{name}}}"
-        elif ROMAN_SECTIONS.search(preamble):
-            counters.formats |= {"section": r"\Roman{section}", "subsection": r"\thesection-\Alph{subsection}"}
+        counters = cls(chaptered=is_chaptered(preamble), dialect=dialect_of(preamble))
+        counters.formats = dict(_ARTICLE_FORMATS) | dict(counters.dialect.formats)
+        counters.parents = dict(_ARTICLE_PARENTS) | dict(counters.dialect.parents)
         return counters
 
     def step(self, name: str) -> str:
@@ -78,8 +72,16 @@ class Counters:
         self.values[top] = 0
         self._reset_below(top, 0)
         self.formats[top] = rf"\Alph{{{top}}}"
-        if top == "section" and self.formats.get("subsection", "").startswith(r"\thesection-"):
-            self.formats["subsection"] = r"\thesection.\arabic{subsection}"
+        self.formats |= self.dialect.appendix
+        self.values |= dict.fromkeys(self.dialect.appendix_resets, 0)
+        self.parents |= dict.fromkeys(self.dialect.appendix_within, top)
+
+    def restart_in_appendix(self) -> None:
+        """AASTeX's \\restartappendixnumbering: A1, A2, B1 for floats and equations."""
+        for name in FLOATS:
+            self.values[name] = 0
+            self.parents[name] = "section"
+            self.formats[name] = rf"\thesection\arabic{{{name}}}"
 
     def printed(self, name: str, depth: int = 0) -> str:
         """\\thename as text."""

@@ -1,7 +1,6 @@
 """The table of a paper's macros and environments, filled from the token stream as definitions come."""
 
 from scicap_builder.latex.macros import (
-    COUNTER_FORMAT,
     STRUCTURAL,
     STRUCTURAL_ENVIRONMENTS,
     Environment,
@@ -9,6 +8,7 @@ from scicap_builder.latex.macros import (
     Parameter,
     def_parameters,
     document_parameters,
+    formats_counter,
     is_name,
     make_macro,
     plain_parameters,
@@ -51,7 +51,9 @@ class Definitions:
             self._let(name, stream, trusted=trusted)
             return []
         macro = self._macro(definer, stream)
-        if COUNTER_FORMAT.match(name):
+        if name == r"\appendix":
+            return [r"\appendixsetup", "{", *macro.body, "}"]
+        if formats_counter(name, macro):
             if name.endswith("name"):
                 self.macros[name] = macro
             return [r"\renewcommand", "{", name, "}", "{", *macro.body, "}"]

@@ -18,9 +18,11 @@ EQUATION_ENVIRONMENTS = frozenset(
         "IEEEeqnarray",
         "math",
         "displaymath",
+        "empheq",
     ]
 )
 _ONE_NUMBER = frozenset(["equation", "multline", "dmath"])
+_EMPHEQ = re.compile(r"\s*(?:\[[^\]]*\])?\s*\{([a-z]+\*?)(?:=\d+)?\}")
 MAX_DISPLAY_CHARS = 50_000
 """A display longer than this has lost its end."""
 _LABEL = re.compile(r"\\label\s*\{([^{}]*)\}")
@@ -36,8 +38,10 @@ def number_equations(text: str, start: int, environment: str, counters: Counters
         return start, {}
     body = text[start:end]
     targets: dict[str, Target] = {}
-    starred = environment.endswith("*") or environment in ("math", "displaymath")
-    bare = environment.rstrip("*")
+    inner = _EMPHEQ.match(body) if environment == "empheq" else None
+    environment_inside = inner[1] if inner else environment
+    starred = environment_inside.endswith("*") or environment in ("math", "displaymath")
+    bare = environment_inside.rstrip("*")
     rows = [body] if bare in _ONE_NUMBER else re.split(r"\\\\", _INNER.sub(_only_labels, body))
     waiting: list[str] = []
     for row in rows:

@@ -15,9 +15,15 @@ EVENTS = re.compile(
     r"|\\(?P<count>setcounter|addtocounter)\s*\{\s*(?P<counter>[A-Za-z*]+)\s*\}\s*\{\s*(?P<value>-?\d+)\s*\}"
     r"|\\(?P<step>refstepcounter|stepcounter)\s*\{\s*(?P<stepped>[A-Za-z*]+)\s*\}"
     r"|\\(?P<within>numberwithin|counterwithin|counterwithout|@addtoreset)(?P<within_star>\*?)\s*\{(?P<child>[A-Za-z]+)\}\s*\{(?P<parent>[A-Za-z]+)\}"
-    r"|\\renewcommand\{\\(?P<format>the[A-Za-z]+|(?:figure|table)name)\}"
-    r"|\\newtheorem(?P<theorem>\*?)\s*\{"
-    r"|\\(?P<other>appendix|appendices|ContinuedFloat|item)(?![A-Za-z@])",
+    r"|\\(?:renewcommand|[gex]?def)\s*\{?\\(?P<format>the[A-Za-z]+|(?:figure|table)name|[a-z]+autorefname)\}?(?=\s*\{)"
+    r"|\\(?:sp)?newtheorem(?P<theorem>\*?)\s*\{"
+    r"|\\(?P<cref>crefname|Crefname)\s*\{(?P<creftype>[^{}]*)\}\s*\{(?P<one>[^{}]*)\}\s*\{(?P<many>[^{}]*)\}"
+    r"|\\(?P<newfloat>newfloat|DeclareFloatingEnvironment)\s*(?:\[(?P<floatoptions>[^\]]*)\])?\s*\{(?P<floattype>[^{}]*)\}"
+    r"|\\floatname\s*\{(?P<renamed>[^{}]*)\}\s*\{(?P<floatname>[^{}]*)\}"
+    r"|\\figurenum\s*\{(?P<figurenum>[^{}]*)\}|\\floatconts\s*\{(?P<floatconts>[^{}]*)\}"
+    r"|\\(?:left|right|boxed)?fig\s*\{[^{}]*\}\s*\{[^{}]*\}(?P<gridfigure>)(?=\s*\{)"
+    r"|\\(?P<ownappendix>appendixsetup)(?=\s*\{)"
+    r"|\\(?P<other>appendix|appendices|restartappendixnumbering|ContinuedFloat|item)(?![A-Za-z@])",
     re.DOTALL,
 )
 

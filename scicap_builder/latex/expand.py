@@ -30,6 +30,8 @@ Read = Callable[[str, tuple[str, ...]], str | None]
 _INPUTS = {r"\input", r"\include", r"\subfile", r"\InputIfFileExists", r"\@input", r"\loadgeometry", r"\subfileinclude"}
 _IMPORTS = {r"\import", r"\subimport", r"\includefrom", r"\subincludefrom", r"\inputfrom"}
 _PACKAGES = {r"\usepackage": ".sty", r"\RequirePackage": ".sty", r"\documentclass": ".cls", r"\LoadClass": ".cls"}
+_SETTINGS = {r"\numberwithin": 2, r"\counterwithin": 2, r"\@addtoreset": 2, r"\crefname": 3, r"\Crefname": 3}
+"""Commands that set up counters and names -> how many arguments they have."""
 _XSPACE_STOPS = frozenset(".,:;!?'\"){}]/-~&")
 _XSPACE_COMMANDS = frozenset((r"\ ", r"\/", r"\,", r"\\", r"\footnote", r"\footnotemark", r"\space", r"\xspace"))
 
@@ -58,6 +60,7 @@ class Expander:
         self.in_document = False
         self.commands: dict[str, Callable[[str], None]] = {
             **dict.fromkeys(DEFINERS, self._define),
+            **dict.fromkeys(_SETTINGS, self._setting),
             **dict.fromkeys(_INPUTS, self._input),
             **dict.fromkeys(_IMPORTS, self._import),
             **dict.fromkeys(_PACKAGES, self._package),
@@ -137,6 +140,11 @@ class Expander:
     def _if_then_else(self, _: str) -> None:
         test, yes, no = (self.stream.argument() for _ in range(3))
         self.stream.push(yes if self.conditionals.decide("".join(test)) else no)
+
+    def _setting(self, lexeme: str) -> None:
+        """A setting of counters, which counts in packages and classes too."""
+        arguments = [self.stream.argument() for _ in range(_SETTINGS[lexeme])]
+        self.out += [lexeme, *(token for argument in arguments for token in ("{", *argument, "}"))]
 
     def _xspace(self, _: str) -> None:
         following = next((lexeme for lexeme in self.stream.ahead(20) if lexeme[0] != "\0"), " ")

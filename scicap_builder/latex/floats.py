@@ -50,11 +50,24 @@ OTHER_FLOATS = {
     "floatalgo": "Algorithm", "code": "Listing",
 }  # fmt: skip
 SUB_ENVIRONMENTS = frozenset(["subfigure", "subtable", "subfigures", "subfloat", "subcaptionblock", "subcaptiongroup"])
-SUB_COMMANDS = frozenset(["subfigure", "subfloat", "subcaptionbox", "subcaption", "subtable", "subfig"])
+SUB_COMMANDS = frozenset(
+    ["subfigure", "subfloat", "subcaptionbox", "subcaption", "subtable", "subfig", "phantomsubcaption"]
+)
 PANELS = frozenset(
     ["minipage", "center", "centering", "flushleft", "flushright", "tabular", "subcaptionblock", "floatrow"]
 )
 """Environments within a float that can hold one picture and its own caption."""
+
+
+@dataclass
+class SubFigure:
+    """One part of a float with a caption (or at least a letter) of its own."""
+
+    letter: str
+    """As \\thesubfigure prints it: "a", "(b)"; empty when the float gives none."""
+    source: str = ""
+    """Its caption, still as TeX."""
+    labels: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -74,8 +87,7 @@ class Caption:
     """Where the innermost minipage around it starts; -1 when it stands in the float itself."""
     panel_end: int = -1
     labels: list[str] = field(default_factory=list)
-    panel_labels: list[tuple[str, str]] = field(default_factory=list)
-    """(label, letter) of sub-figures."""
+    subs: list[SubFigure] = field(default_factory=list)
 
 
 @dataclass
@@ -89,8 +101,10 @@ class Float:
     captions: list[Caption] = field(default_factory=list)
     waiting_labels: list[str] = field(default_factory=list)
     """Labels before the first caption."""
-    waiting_panels: list[tuple[str, str]] = field(default_factory=list)
-    panels: int = 0
+    waiting_subs: list[SubFigure] = field(default_factory=list)
+    """Sub-figures before the first caption."""
+    fixed_number: str = ""
+    """What \\figurenum (AASTeX) says."""
     continued: bool = False
     """Whether \\ContinuedFloat stands in it: it continues the float before."""
 
@@ -98,6 +112,14 @@ class Float:
     def numbered(self) -> list[Caption]:
         """Captions that carry a number."""
         return [caption for caption in self.captions if caption.number]
+
+    def add_label(self, key: str) -> None:
+        """A label that names the figure: of the last caption, or of the first to come."""
+        (self.numbered[-1].labels if self.numbered else self.waiting_labels).append(key)
+
+    def add_sub(self, sub: SubFigure) -> None:
+        """A sub-figure: of the last caption, or of the first to come."""
+        (self.numbered[-1].subs if self.numbered else self.waiting_subs).append(sub)
 
 
 def float_kind(environment: str) -> str:

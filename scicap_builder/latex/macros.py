@@ -153,9 +153,19 @@ STRUCTURAL_ENVIRONMENTS = frozenset(
 )
 
 COUNTER_FORMAT = re.compile(
-    r"\\the(?:figure|table|section|subsection|subsubsection|chapter|equation)$|\\(?:figure|table)name$"
+    r"\\the(?:figure|table|section|subsection|subsubsection|chapter|equation|subfigure|subtable)$|\\(?:figure|table)name$"
+    r"|\\[a-z]+autorefname$"
 )
 """Definitions that the numbering reads later: they stay in the text."""
+_PRINTS_COUNTER = frozenset((r"\arabic", r"\alph", r"\Alph", r"\roman", r"\Roman", r"\@arabic", r"\@alph", r"\@Alph"))
+
+
+def formats_counter(name: str, macro: "Macro") -> bool:
+    """Whether a definition says how a counter is printed: \\thefigure, or any \\the… that prints one."""
+    if COUNTER_FORMAT.match(name):
+        return True
+    return name.startswith(r"\the") and not macro.parameters and not _PRINTS_COUNTER.isdisjoint(macro.body)
+
 
 _INTERNAL = frozenset(
     [

@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from llava_graph.record import Dropped
-from scicap_builder.latex.floats import Caption, Float
+from scicap_builder.latex.floats import Caption, Float, SubFigure
 from scicap_builder.latex.frontmatter import abstract_source, title_source
 from scicap_builder.latex.graphics import Graphic, find_graphics
 from scicap_builder.latex.paragraphs import split_paragraphs
 from scicap_builder.latex.prose import Prose, tidy, to_prose
 from scicap_builder.latex.references import References, Target
-from scicap_builder.latex.structure import Structure, find_structure
+from scicap_builder.latex.structure import LOOSE, Structure, find_structure
 from scicap_builder.mentions import cited_numbers
 
 _MAY_CITE = re.compile(r"\\[A-Za-z]*ref(?:range)?\b|[Ff][Ii][Gg]|\\hyperref")
@@ -68,7 +68,7 @@ def read_paper(text: str) -> SourcePaper:
     preamble, body = _halves(text)
     structure = find_structure(body, preamble)
     seen = _figures_of(structure)
-    references = References(structure.targets | _other_targets(structure) | _figure_targets(seen))
+    references = References(_targets(structure, seen), structure.names)
     mentions = _mentions(body, structure, seen, references)
     figures = tuple(_finish(body, figure, found, references) for figure, found in zip(seen, mentions, strict=True))
     return SourcePaper(
@@ -113,14 +113,25 @@ def _continues(caption: Caption, earlier: Caption) -> bool:
     return same and bool(_CONTINUED.match(caption.source))
 
 
+def read_targets(text: str) -> dict[str, Target]:
+    """What every label of an expanded paper stands for."""
+    preamble, body = _halves(text)
+    structure = find_structure(body, preamble)
+    return _targets(structure, _figures_of(structure))
+
+
+def _targets(structure: Structure, seen: list[_Seen]) -> dict[str, Target]:
+    return structure.targets | _other_targets(structure) | _figure_targets(seen)
+
+
 def _figure_targets(seen: list[_Seen]) -> dict[str, Target]:
     """Labels of figures and panels; of a label given twice the last one counts, as in LaTeX."""
     targets: dict[str, Target] = {}
     for index, figure in enumerate(seen):
         for _, caption in figure.captions:
-            name, number = figure.first.name, figure.first.number
-            targets |= {key.strip(): Target(name, number, index) for key in caption.labels}
-            targets |= {key: Target(name, number + letter, index, letter) for key, letter in caption.panel_labels}
+            whole = Target(figure.first.name, figure.first.number, index, title=caption.source)
+            targets |= {key.strip(): whole for key in caption.labels}
+            targets |= {key.strip(): _sub_target(whole, sub) for sub in caption.subs for key in sub.labels}
     return targets
 
 
@@ -132,11 +143,16 @@ def _other_targets(structure: Structure) -> dict[str, Target]:
         for caption in found.captions
         if caption.kind != "figure" and caption.number
     ]
-    return {
-        key.strip(): Target(caption.name, caption.number + letter)
-        for caption in captions
-        for key, letter in [*((key, "") for key in caption.labels), *caption.panel_labels]
-    }
+    targets: dict[str, Target] = {}
+    for caption in captions:
+        whole = Target(caption.name, caption.number, title=caption.source)
+        targets |= {key.strip(): whole for key in caption.labels}
+        targets |= {key.strip(): _sub_target(whole, sub) for sub in caption.subs for key in sub.labels}
+    return targets
+
+
+def _sub_target(whole: Target, sub: SubFigure) -> Target:
+    return replace(whole, number=whole.number + sub.letter, panel=sub.letter.strip("()"), title=sub.source)
 
 
 def _mentions(body: str, structure: Structure, seen: list[_Seen], references: References) -> list[tuple[str, ...]]:
@@ -204,7 +220,7 @@ def _caption_text(source: str, references: References) -> str:
 
 def _region(body: str, found: Float, caption: Caption) -> str:
     """The part of the source whose pictures belong to this caption."""
-    if found.environment in ("captionof", "figcaption", "caption", "fcaption"):
+    if found.environment in LOOSE:
         start = caption.panel_start if caption.panel_start >= 0 else max(0, body.rfind("\n\n", 0, caption.start))
         return body[max(start, caption.start - _LOOK_BACK) : caption.end]
     numbered = found.numbered

@@ -12,7 +12,7 @@ _BLOCKS = re.compile(
     VERBATIM
     + rf"|\\begin\s*\{{(?P<equation>(?:{'|'.join(sorted(EQUATION_ENVIRONMENTS - {'math'}))})\*?)\}}.*?\\end\s*\{{(?P=equation)\}}"
     rf"|\\begin\s*\{{(?P<dropped>(?:{_DROPPED})\*?)\}}.*?\\end\s*\{{(?P=dropped)\}}"
-    r"|\\\[.*?\\\]|(?<!\\)\$\$.*?\$\$",
+    r"|(?P<inline>(?<![\\$])\$(?!\$)(?:[^$\\]|\\.)+\$)|\\(?P<escaped>[\\$])|\\\[.*?\\\]|\$\$.*?\$\$",
     re.DOTALL,
 )
 _HEADINGS = re.compile(
@@ -68,7 +68,7 @@ def _without(body: str, spans: Iterable[tuple[int, int]]) -> str:
 
 
 def _block(match: re.Match[str]) -> str:
-    if match["bar"]:
+    if match["bar"] or match["inline"] or match["escaped"]:
         return match.group()
     if match["dropped"] or match["verbatim"]:
         return _GONE

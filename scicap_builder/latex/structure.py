@@ -1,17 +1,23 @@
 """Expanded TeX -> floats with numbered captions, and what every label stands for. One pass, no I/O, nothing executed."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from scicap_builder.latex.counters import Counters, as_style
+from scicap_builder.latex.counters import Counters
 from scicap_builder.latex.equations import EQUATION_ENVIRONMENTS, number_equations
 from scicap_builder.latex.events import CAPTION_KINDS, EVENTS
-from scicap_builder.latex.floats import OTHER_FLOATS, PANELS, SUB_ENVIRONMENTS, Caption, Float, float_kind
-from scicap_builder.latex.references import Target
+from scicap_builder.latex.floats import OTHER_FLOATS, PANELS, SUB_ENVIRONMENTS, Caption, Float, SubFigure, float_kind
+from scicap_builder.latex.lists import ItemLabels
+from scicap_builder.latex.references import Names, Target
+from scicap_builder.latex.settings import Setup
 from scicap_builder.latex.tokens import brace_pairs, group_at, option_at
 
 MAX_SCOPES = 200
 """Environments within environments; beyond that they are not tracked."""
+LOOSE = frozenset(("captionof", "figcaption", "tabcaption", "caption", "fcaption"))
+"""Caption commands that can stand outside of any float; they name the float that is made for them."""
+_LABEL = re.compile(r"\\label\s*\{([^{}]*)\}")
+_GRID_LETTER = re.compile(r"^\s*(?:\\[a-z]+\s*)*\{?\(?([A-Za-z])[).:]\)?\s*")
 
 
 @dataclass
@@ -22,6 +28,7 @@ class Structure:
     targets: dict[str, Target] = field(default_factory=dict)
     """Labels other than those of figures and panels, which the reader adds when figures have their places."""
     sections: list[int] = field(default_factory=list)
+    names: Names = field(default_factory=Names)
 
 
 @dataclass
@@ -30,30 +37,36 @@ class _Scope:
     start: int
     current: Target | None
     float: Float | None = None
-    panel: str = ""
-    """Letter of the sub-figure, when this is one."""
-    item: int = 0
+    holds_sub: bool = False
+    """Whether its caption is a sub-figure's."""
+    sub: SubFigure | None = None
+    waiting: list[str] = field(default_factory=list)
+    """Labels before the caption of a sub-figure."""
+    resume: tuple[int, str] | None = None
+    """The equation counter and its format outside of subequations."""
 
 
 def find_structure(body: str, preamble: str = "") -> Structure:
     """Walk over `preamble` for its counters and over `body` for everything."""
     counters = Counters.of_class(preamble)
-    setup = _Walk(preamble, counters)
-    setup.run()
-    walk = _Walk(body, counters)
-    walk.theorems = setup.theorems
+    theorems = {name: (name.capitalize(), name) for name in counters.dialect.theorems}
+    setup = Setup(counters, Names.of_preamble(preamble), theorems)
+    _Walk(preamble, setup).run()
+    walk = _Walk(body, setup)
     walk.run()
+    walk.found.names = setup.names
     return walk.found
 
 
 class _Walk:
-    def __init__(self, text: str, counters: Counters) -> None:
+    def __init__(self, text: str, setup: Setup) -> None:
         self.text = text
-        self.counters = counters
+        self.setup = setup
+        self.counters = setup.counters
         self.pairs = brace_pairs(text)
         self.found = Structure()
         self.scopes = [_Scope("", 0, None)]
-        self.theorems: dict[str, str] = {}
+        self.items = ItemLabels()
 
     def run(self) -> None:
         position = 0
@@ -71,50 +84,53 @@ class _Walk:
             return self._caption(match)
         if match["sub"]:
             return self._sub_command(match)
+        if match["gridfigure"] is not None:
+            return self._grid_figure(match)
         if match["section"]:
             self._section(match)
         elif match["label"] is not None:
             self._label(match["label"].strip())
-        elif match["count"]:
-            name, value = match["counter"], int(match["value"])
-            self.counters.set(
-                name, value + (self.counters.values.get(name, 0) if match["count"] == "addtocounter" else 0)
-            )
         elif match["step"]:
             self.scopes[-1].current = Target("", self.counters.step(match["stepped"]))
-        else:
-            self._setting(match)
+        elif not self.setup.apply(match, self.text, self.pairs):
+            self._other(match)
         return 0
 
-    def _setting(self, match: re.Match[str]) -> None:
-        if match["within"] == "counterwithout":
-            self.counters.parents.pop(match["child"], None)
-            self.counters.formats.pop(match["child"], None)
-        elif match["within"]:
-            keep = bool(match["within_star"]) or match["within"] == "@addtoreset"
-            self.counters.within(match["child"], match["parent"], keep_format=keep)
-        elif match["format"]:
-            group = group_at(self.text, match.end(), self.pairs)
-            if group and match["format"].endswith("name"):
-                self.counters.names[match["format"][:-4]] = re.sub(r"\\[A-Za-z]+\s*|[{}~]", " ", group[0]).strip(" :")
-            elif group:
-                self.counters.formats[match["format"][3:]] = group[0]
-        elif match["theorem"] is not None:
-            self._new_theorem(match)
+    def _other(self, match: re.Match[str]) -> None:
+        holder = self._float()
+        if match["verbatim"]:
+            self._listing(match)
         elif match["other"] in ("appendix", "appendices"):
-            self.counters.begin_appendix()
-        elif match["other"] == "ContinuedFloat":
-            holder = self._float()
-            if holder:
-                holder.continued = True
+            self._appendix()
+        elif match["other"] == "restartappendixnumbering":
+            self.counters.restart_in_appendix()
         elif match["other"] == "item":
-            self._item()
+            self.scopes[-1].current = self.items.step() or self.scopes[-1].current
+        elif match["other"] == "ContinuedFloat" and holder:
+            holder.continued = True
+        elif match["figurenum"] is not None and holder:
+            holder.fixed_number = match["figurenum"].strip()
+        elif match["floatconts"] is not None and holder:
+            holder.add_label(match["floatconts"])
 
-    def _item(self) -> None:
-        scope = self.scopes[-1]
-        if scope.environment.startswith("enumerate"):
-            scope.item += 1
-            scope.current = Target("", str(scope.item))
+    def _listing(self, match: re.Match[str]) -> None:
+        """\\begin{lstlisting}[caption=…, label=…]"""
+        option = re.match(r"\\begin\s*\{lstlisting\*?\}\s*\[([^\]]*)\]", match.group())
+        label = re.search(r"\blabel\s*=\s*\{?([^,{}]+)", option[1]) if option else None
+        if option and "caption" in option[1]:
+            number = self.counters.step("lstlisting")
+            if label:
+                self.found.targets[label[1].strip()] = Target("Listing", number)
+
+    def _appendix(self) -> None:
+        self.counters.begin_appendix()
+        if self.setup.own_appendix and not self.counters.dialect.appendix:
+            own, self.setup.own_appendix = self.setup.own_appendix, ""
+            _Walk(own, self.setup).run()
+            self.setup.own_appendix = own
+        top = "chapter" if self.counters.chaptered else "section"
+        self.counters.names[top] = "Appendix"
+        self.scopes[-1].current = Target("Appendix", "A", counter=top)  # \appendix itself can be labelled (IEEEtran)
 
     def _float(self) -> Float | None:
         return next((scope.float for scope in reversed(self.scopes) if scope.float is not None), None)
@@ -127,54 +143,79 @@ class _Walk:
             self.found.targets |= targets
             return end
         scope = _Scope(environment, match.start(), self.scopes[-1].current)
-        kind = float_kind(environment)
-        if bare == "wrapfloat":
-            group = group_at(self.text, match.end(), self.pairs)
-            kind = float_kind(group[0]) if group else ""
+        kind = self._kind(bare, match.end())
         if kind and not (kind == "table" and self._float()):
             scope.float = Float(kind, environment, match.start())
             self.found.floats.append(scope.float)
-        holder = self._float()
-        if bare in SUB_ENVIRONMENTS and holder:
-            scope.panel = self._new_panel(holder)
-        if environment in self.theorems:
-            scope.current = Target(self.theorems[environment], self.counters.step(environment))
+            self.counters.set(f"sub{kind}", 0)
+        elif bare in SUB_ENVIRONMENTS and self._float():
+            scope.holds_sub = True
+        elif bare in ("appendices", "appendix", "subappendices"):
+            self._appendix()
+            scope.current = self.scopes[-1].current
+        elif bare == "subequations":
+            scope.resume, scope.current = self._begin_subequations()
+        elif environment in self.setup.theorems:
+            title, counter = self.setup.theorems[environment]
+            scope.current = Target(title, self.counters.step(counter), counter=environment)
+        self.items.begin(bare, option_at(self.text, match.end(), self.pairs))
         if len(self.scopes) < MAX_SCOPES:
             self.scopes.append(scope)
         return 0
 
+    def _kind(self, environment: str, at: int) -> str:
+        """The kind of float that an environment is; of kinds that the paper declares those named after figures are figures."""
+        if environment == "wrapfloat":
+            group = group_at(self.text, at, self.pairs)
+            environment = group[0].strip() if group else ""
+        return environment if environment in self.setup.floats else float_kind(environment)
+
+    def _begin_subequations(self) -> tuple[tuple[int, str], Target]:
+        """Equations 4a, 4b within equation 4."""
+        number = self.counters.step("equation")
+        resume = (self.counters.values["equation"], self.counters.formats.get("equation", r"\arabic{equation}"))
+        self.counters.set("equation", 0)
+        self.counters.formats["equation"] = number + r"\alph{equation}"
+        return resume, Target("Equation", number, counter="equation")
+
     def _end(self, match: re.Match[str]) -> int:
         environment = match["env"].strip()
+        self.items.end(environment.rstrip("*"))
         names = [scope.environment for scope in self.scopes]
         if environment not in names[1:]:
             return 0
         while len(self.scopes) > 1:
             scope = self.scopes.pop()
-            if scope.float is not None and scope.float.end < 0:
-                self._close_float(scope.float, match.end())
-            holder = self._float() or scope.float
-            for caption in holder.captions if holder else ():
-                if caption.panel_start == scope.start:
-                    caption.panel_end = match.end()
+            self._close(scope, match.end())
             if scope.environment == environment:
                 break
         return 0
 
-    def _close_float(self, found: Float, end: int) -> None:
-        found.end = end
-        captions = [caption for caption in found.captions if caption.number]
-        if captions:
-            captions[-1].panel_labels += found.waiting_panels
-            captions[0].labels += found.waiting_labels
+    def _close(self, scope: _Scope, end: int) -> None:
+        if scope.float is not None and scope.float.end < 0:
+            self._close_float(scope.float, end)
+        if scope.resume:
+            self.counters.values["equation"], self.counters.formats["equation"] = scope.resume
+        holder = self._float() or scope.float
+        if holder is None:
+            return
+        for key in scope.waiting:
+            holder.add_label(key)
+        for caption in holder.captions:
+            if caption.panel_start == scope.start:
+                caption.panel_end = end
 
-    def _new_panel(self, holder: Float) -> str:
-        holder.panels += 1
-        return as_style(holder.panels, "alph")
+    @staticmethod
+    def _close_float(found: Float, end: int) -> None:
+        found.end = end
+        if found.numbered:
+            found.numbered[-1].subs += found.waiting_subs
+            found.numbered[0].labels += found.waiting_labels
 
     def _caption(self, match: re.Match[str]) -> int:
         at, command = match.end(), match["caption"]
         kind = ""
-        if command in ("captionof",):
+        if command == "captionof":
             group = group_at(self.text, at, self.pairs)
             if group is None:
                 return 0
@@ -185,8 +226,9 @@ class _Walk:
             return 0
         holder = self._float()
         kind = kind or CAPTION_KINDS.get(command, "") or (holder.kind if holder else "")
-        if any(scope.panel for scope in self.scopes) and command == "caption":
-            self._panel_labels(group[0], next(scope.panel for scope in reversed(self.scopes) if scope.panel))
+        scope = next((scope for scope in reversed(self.scopes) if scope.holds_sub), None)
+        if scope is not None and holder and command in ("caption", "captionof"):
+            self._name_sub(scope, holder, group[0], numbered=not match["star"])
             return group[1]
         if not kind:
             return group[1]
@@ -196,12 +238,32 @@ class _Walk:
         self._add_caption(holder, kind, group, match)
         return group[1]
 
+    def _name_sub(self, scope: _Scope, holder: Float, source: str, *, numbered: bool = True) -> None:
+        """A caption of a sub-figure: the labels before it and in it are its own, and those that follow in its scope."""
+        letter = self._next_letter(holder) if numbered else ""
+        scope.sub = SubFigure(letter, _LABEL.sub("", source), scope.waiting + _LABEL.findall(source))
+        scope.waiting = []
+        holder.add_sub(scope.sub)
+
+    def _next_letter(self, holder: Float) -> str:
+        """Steps the counter of sub-figures; a float that continues another one counts on."""
+        counter = f"sub{holder.kind}"
+        if holder.continued and not holder.waiting_subs and not holder.captions:
+            before = [found for found in self.found.floats[:-1] if found.kind == holder.kind]
+            subs = [sub for found in before[-1:] for sub in _all_subs(found)]
+            self.counters.set(counter, max(self.counters.values.get(counter, 0), len(subs)))
+        return self.counters.step(counter) if counter in self.counters.formats else self.counters.step("subfigure")
+
     def _add_caption(self, holder: Float, kind: str, group: tuple[str, int], match: re.Match[str]) -> None:
         caption = Caption(kind, group[0], match.start(), group[1])
         caption.name = self.counters.names.get(kind) or OTHER_FLOATS.get(kind, kind.capitalize())
         if not match["star"]:
             continues = holder.continued and not holder.captions
-            caption.number = self.counters.printed(kind) if continues else self.counters.step(kind)
+            caption.number = holder.fixed_number or (
+                self.counters.printed(kind) if continues else self.counters.step(kind)
+            )
+        if not (holder.continued and match["star"]):
+            self.counters.set(f"sub{kind}", 0)
         panel = next(
             (s for s in reversed(self.scopes) if s.environment.rstrip("*") in PANELS and s.start > holder.start), None
         )
@@ -209,78 +271,80 @@ class _Walk:
             caption.panel_start = panel.start
         elif holder.environment == match["caption"] and len(self.scopes) > 1:
             caption.panel_start = self.scopes[-1].start
-        caption.labels = re.findall(r"\\label\s*\{([^{}]*)\}", group[0])
-        caption.panel_labels, holder.waiting_panels = (
-            (holder.waiting_panels, []) if caption.number else ([], holder.waiting_panels)
-        )
+        caption.labels = _LABEL.findall(group[0])
+        if caption.number:
+            caption.subs, holder.waiting_subs = holder.waiting_subs, []
         holder.captions.append(caption)
 
     def _sub_command(self, match: re.Match[str]) -> int:
-        """\\subfigure[…]{…}, \\subfloat[…]{…}, \\subcaptionbox{…}{…}, \\subcaption{…}: their labels are panels."""
-        holder = self._float()
+        """\\subfigure[…]{…}, \\subfloat[…]{…}, \\subcaptionbox{…}{…}, \\subcaption{…}."""
+        holder, command = self._float(), match["sub"]
         if holder is None:
             return 0
-        letter = next((scope.panel for scope in reversed(self.scopes) if scope.panel), "") or self._new_panel(holder)
-        at, labelled = match.end(), ""
+        at, source, content = match.end(), "", ""
         while option := option_at(self.text, at, self.pairs):
-            labelled, at = labelled + option[0], option[1]
-        for _ in range(2 if match["sub"] == "subcaptionbox" else 1):
-            group = group_at(self.text, at, self.pairs)
-            if group is None:
-                break
-            labelled, at = labelled + group[0], group[1]
-        self._panel_labels(labelled, letter)
-        return at
+            source, at = option[0], option[1]
+        group = None if command == "phantomsubcaption" else group_at(self.text, at, self.pairs)
+        if group is not None:
+            content, at = group
+        if command in ("subcaptionbox", "subcaption", "phantomsubcaption"):
+            source, content = content, ""
+        if command in ("subcaption", "phantomsubcaption"):
+            scope = next((s for s in reversed(self.scopes) if s.holds_sub), self.scopes[-1])
+            self._name_sub(scope, holder, source)
+            return at
+        while command == "subcaptionbox" and (option := option_at(self.text, at, self.pairs)):
+            at = option[1]
+        box = group_at(self.text, at, self.pairs) if command == "subcaptionbox" else None
+        letter = "" if command == "subcaptionbox" and self.text[match.end() - 1] == "*" else self._next_letter(holder)
+        labels = _LABEL.findall(source) + _LABEL.findall(box[0] if box else content)
+        holder.add_sub(SubFigure(letter, _LABEL.sub("", source), labels))
+        return box[1] if box else at
 
-    def _panel_labels(self, text: str, letter: str) -> None:
-        for key in re.findall(r"\\label\s*\{([^{}]*)\}", text):
-            self._panel_label(key.strip(), letter)
-
-    def _panel_label(self, key: str, letter: str) -> None:
-        holder = self._float()
-        if holder is not None:
-            captions = [caption for caption in holder.captions if caption.number]
-            (captions[-1].panel_labels if captions else holder.waiting_panels).append((key, letter))
+    def _grid_figure(self, match: re.Match[str]) -> int:
+        """AASTeX's \\fig{file}{width}{(a) caption}: the letter is typed."""
+        holder, group = self._float(), group_at(self.text, match.end(), self.pairs)
+        if holder is None or group is None:
+            return 0
+        letter = _GRID_LETTER.match(group[0])
+        source = group[0][letter.end() :] if letter else group[0]
+        holder.add_sub(SubFigure(letter[1] if letter else "", _LABEL.sub("", source)))
+        return group[1]
 
     def _section(self, match: re.Match[str]) -> None:
         self.found.sections.append(match.start())
-        if not match["section_star"] and match["section"] not in ("paragraph", "subparagraph"):
-            number = self.counters.step(match["section"])
-            name = "Appendix" if self.counters.formats.get(match["section"], "").startswith(r"\Alph") else "Section"
-            self.scopes[-1].current = Target("Chapter" if match["section"] == "chapter" else name, number)
+        option = option_at(self.text, match.end(), self.pairs)
+        group = group_at(self.text, option[1] if option else match.end(), self.pairs)
+        title = group[0] if group else ""
+        level = match["section"]
+        if match["section_star"] or level in ("paragraph", "subparagraph"):
+            before = self.scopes[-1].current
+            self.scopes[-1].current = replace(before, title=title) if before else Target("", "", title=title)
+            return
+        top = "chapter" if self.counters.chaptered else "section"
+        appendix = self.counters.names.get(top) == "Appendix"
+        name = "Appendix" if appendix else ("Chapter" if level == "chapter" else "Section")
+        self.scopes[-1].current = Target(name, self.counters.step(level), title=title, counter=level)
 
     def _label(self, key: str) -> None:
-        letter = next((scope.panel for scope in reversed(self.scopes) if scope.panel), "")
+        scope = next((scope for scope in reversed(self.scopes) if scope.sub or scope.holds_sub), None)
         holder = self._float() or self._just_closed_caption()
-        if letter and holder:
-            self._panel_label(key, letter)
+        if scope is not None and holder:
+            (scope.sub.labels if scope.sub else scope.waiting).append(key)
         elif holder:
-            captions = [caption for caption in holder.captions if caption.number]
-            (captions[-1].labels if captions else holder.waiting_labels).append(key)
+            holder.add_label(key)
         elif self.scopes[-1].current is not None:
             self.found.targets[key] = self.scopes[-1].current
 
     def _just_closed_caption(self) -> Float | None:
         """The \\captionof outside of any float that stands last in this environment: the label belongs to it."""
         last = self.found.floats[-1] if self.found.floats else None
-        if (
-            last is None
-            or last.environment not in ("captionof", "figcaption", "tabcaption", "caption")
-            or not last.captions
-        ):
+        if last is None or last.environment not in LOOSE or not last.captions:
             return None
         scope = self.scopes[-1].start
         newer_section = bool(self.found.sections) and self.found.sections[-1] > last.end
         return last if last.start >= scope and not newer_section else None
 
-    def _new_theorem(self, match: re.Match[str]) -> None:
-        group = group_at(self.text, match.end() - 1, self.pairs)
-        if group is None:
-            return
-        shared = option_at(self.text, group[1], self.pairs)
-        title = group_at(self.text, shared[1] if shared else group[1], self.pairs)
-        if title and not match["theorem"]:
-            self.theorems[group[0]] = title[0]
-            parent = option_at(self.text, title[1], self.pairs)
-            if parent:
-                self.counters.within(group[0], parent[0].strip())
+
+def _all_subs(found: Float) -> list[SubFigure]:
+    return found.waiting_subs + [sub for caption in found.captions for sub in caption.subs]
