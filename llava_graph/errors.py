@@ -117,6 +117,7 @@ EXTRA_OF = {
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio"), "serve"),
     "matplotlib": "charts",
     "pytesseract": "tesseract",
+    "ray": "ray",
 }
 """Package -> the extra of ours that installs it."""
 

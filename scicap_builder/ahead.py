@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 
-from llava_graph.errors import LlavaGraphError
+from llava_graph.errors import InputError, LlavaGraphError
 from scicap_builder.obtain import Obtained
 
 AHEAD = 4
@@ -23,7 +23,8 @@ class Ahead:
         threading.Thread(target=self._run, args=(source,), daemon=True).start()
 
     def take(self, patience_s: float) -> Obtained | None:
-        """The next paper; None when there is none yet, or no more (`exhausted`). Raises what fetching raised, unless ours."""
+        """The next paper; None when there is none yet, or no more (`exhausted`). Raises what fetching raised,
+        unless it is ours or the disk's (`error`)."""
         if self.exhausted:
             return None
         try:
@@ -35,6 +36,12 @@ class Ahead:
         self.exhausted = True
         if isinstance(item, LlavaGraphError):
             self.error = item
+        elif isinstance(item, OSError):
+            self.error = InputError(
+                f"what was fetched cannot be kept ({item.strerror or item})",
+                where=str(item.filename or ""),
+                next_step="Make room or give another --cache; the same command goes on where it stopped",
+            )
         elif item is not None:
             raise item
         return None

@@ -10,6 +10,7 @@ from llava_graph.dataset import read_json
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
+from scicap_builder.parts import Carried, Stored
 
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
 """What arXiv's e-prints are stored as: an archive of files, or one compressed file."""
@@ -35,6 +36,10 @@ class PaperRef:
     html: Path | None = None
     """A page as LaTeXML writes it (arxiv.org/html, ar5iv)."""
     licence: str = ""
+    parts: tuple[Stored, ...] = ()
+    """Its files in a bulk archive."""
+    place: str = ""
+    """Where a local paper lies: its path without the ending."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +56,8 @@ class PaperFiles:
     abstract: str = ""
     categories: tuple[str, ...] = ()
     licence: str = ""
+    parts: tuple[Stored | Carried, ...] = ()
+    """Those of its files that have to be laid out before it is read (`parts.read_laid_out`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,11 +309,15 @@ def _whole(one: PaperRef, other: PaperRef) -> PaperRef | None:
 def _short_names(papers: list[PaperRef]) -> Iterator[PaperRef]:
     """Local papers are named by as many parts of their path, from its end, as tell them apart."""
     depth = {Path(paper.key): 1 for paper in papers if not paper.arxiv}
-    while clashes := {name for name, count in Counter(_tail(*item) for item in depth.items()).items() if count > 1}:
-        depth = {path: parts + (_tail(path, parts) in clashes) for path, parts in depth.items()}
+    while clashes := {name for name, count in Counter(tail(*item) for item in depth.items()).items() if count > 1}:
+        depth = {path: parts + (tail(path, parts) in clashes) for path, parts in depth.items()}
     for paper in papers:
-        yield paper if paper.arxiv else replace(paper, key=f"local:{_tail(Path(paper.key), depth[Path(paper.key)])}")
+        if paper.arxiv:
+            yield paper
+        else:
+            yield replace(paper, place=paper.key, key=f"local:{tail(Path(paper.key), depth[Path(paper.key)])}")
 
 
-def _tail(path: Path, parts: int) -> str:
+def tail(path: Path, parts: int) -> str:
+    """The last `parts` parts of a path."""
     return "/".join(path.parts[-parts:])

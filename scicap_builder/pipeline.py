@@ -10,54 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from llava_graph.dataset import BuildSummary, DatasetWriter
-from llava_graph.errors import DatasetError, InputError, LlavaGraphError, MissingExtra, PaperError, did_you_mean
+from llava_graph.errors import LlavaGraphError, PaperError
 from llava_graph.record import Dropped, Figure
 from scicap_builder.ahead import Ahead
 from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, FetchOptions
 from scicap_builder.obtain import Obtained, obtain
-from scicap_builder.one_paper import (
-    DEFAULT_READING,
-    NO_OCR,
-    PaperRecords,
-    Readers,
-    ReadOptions,
-    default_readers,
-    read_paper,
-)
+from scicap_builder.one_paper import PaperRecords, Readers, default_readers, read_paper
 from scicap_builder.papers import PaperFiles, PaperList, PaperRef, list_papers
-from scicap_builder.workers import Failure, Workers
+from scicap_builder.parts import read_laid_out
+from scicap_builder.resume import papers_left, place_of
+from scicap_builder.settings import DEFAULT_BUILD, BuildOptions, check_ocr
+from scicap_builder.workers import Engine, Failure, Workers
 
 PATIENCE_S = 0.1
 """s that the loop waits for a worker or a paper before it looks at the other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """How a data set is built. Only `read` is part of the data set; the rest may change when a build goes on."""
-
-    read: ReadOptions = DEFAULT_READING
-    workers: int = 1
-    paper_timeout_s: float = 900.0
-    """s for one paper. Routes take seconds, OCR about 1-3 s a figure on one core; a hundred figures do occur."""
-    papers_per_shard: int = 32
-    """What is lost of a killed build is at most so much reading; downloads are kept in the cache."""
-    max_shard_bytes: int = 256 * 2**20
-    overwrite: bool = False
-    """Begin anew where `out` holds a data set."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise InputError(f"workers must be at least 1, got {self.workers}")
-        if self.paper_timeout_s <= 0 or self.papers_per_shard < 1:
-            raise InputError("paper_timeout_s and papers_per_shard must be positive")
-
-    @property
-    def recorded(self) -> dict[str, Any]:
-        """What build.json keeps, and what must be the same when a build goes on."""
-        return {"builder": "papers", "route": self.read.route, "dpi": self.read.dpi, "ocr": self.read.ocr}
-
-
-DEFAULT_BUILD = BuildOptions()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,34 +71,39 @@ def build(
     fetch: FetchOptions = DEFAULTS,
     readers: Readers | None = None,
     clock: Clock = SYSTEM_CLOCK,
+    engine: Callable[[Callable[[PaperFiles], PaperRecords]], Engine[PaperFiles]] | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> BuildResult:
     """Read all `papers` (see `list_papers`) into the data set `out`.
 
-    `readers` and `clock` are seams. Raises InputError (no such list, unknown engine) and DatasetError (`out` was begun with
-    other options) before any work; what goes wrong later is counted, or stands in the result's `error`.
+    `readers`, `clock` and `engine` are seams. Raises InputError (no such list, unknown engine) and DatasetError (`out` was
+    begun with other options, or another build writes there) before any work, and DatasetError when `out` cannot be written; what
+    else goes wrong is counted, or stands in the result's `error`.
     """
-    check_engine(options.read.ocr)
+    check_ocr(options.read.ocr)
     listed = papers if isinstance(papers, PaperList) else list_papers(papers)
-    writer = DatasetWriter(Path(out), options=options.recorded, overwrite=options.overwrite)
-    run = _Run(listed=listed, writer=writer, options=options, on_progress=on_progress)
-    run.write_dropped(listed.dropped)
-    source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock))
-    work = partial(read_paper, options=options.read, readers=readers or default_readers())
-    with _ctrl_c() as interrupted, Workers(work, options.workers, timeout_s=options.paper_timeout_s) as workers:
-        error = run.work_off(Ahead(source), workers, interrupted)
-        run.flush()
-    complete = not interrupted.is_set() and error is None
-    return run.result(writer.finish() if complete else writer.summary(), interrupted=interrupted.is_set(), error=error)
+    read = partial(read_paper, options=options.read, readers=readers or default_readers())
+    work = partial(read_laid_out, read=read)
+    start = engine or partial(start_engine, options)
+    with DatasetWriter(Path(out), options=options.recorded, overwrite=options.overwrite) as writer:
+        run = _Run(listed=listed, writer=writer, options=options, on_progress=on_progress)
+        run.write_dropped(listed.dropped)
+        source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock))
+        with _ctrl_c() as interrupted, start(work) as workers:
+            error = run.work_off(Ahead(source), workers, interrupted)
+            run.flush()
+        complete = not interrupted.is_set() and error is None
+        summary = writer.finish() if complete else writer.summary()
+    return run.result(summary, interrupted=interrupted.is_set(), error=error)
 
 
-def check_engine(name: str) -> None:
-    """Refuse an OCR engine that does not exist before any work is done. Raises InputError."""
-    from ocr import engines
+def start_engine(options: BuildOptions, work: Callable[[PaperFiles], PaperRecords]) -> Engine[PaperFiles]:
+    """What works the papers off: processes of this machine, or a Ray cluster. Raises MissingExtra, InputError."""
+    if options.engine == "ray":
+        from scicap_builder.ray_engine import RayWorkers
 
-    known = {*engines(), NO_OCR}
-    if name not in known:
-        raise InputError(f"unknown OCR engine {name!r}", next_step=did_you_mean(name, known))
+        return RayWorkers(work, options.workers, limits=options.limits, address=options.address)
+    return Workers(work, options.workers, limits=options.limits)
 
 
 @contextmanager
@@ -170,18 +141,18 @@ class _Run:
     papers_done: int = 0
     figures_done: int = 0
     dropped_done: int = 0
+    waiting: list[PaperRef] = field(init=False)
+    places: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.waiting = papers_left(self.listed.papers, self.writer.done, self.writer.places, self.writer.out)
+        self.places = {paper.key: place_of(paper, self.writer.out) for paper in self.waiting if not paper.arxiv}
         before = self.writer.summary()
         self.figures_done, self.dropped_done = before.figures, sum(before.dropped.values())
         self.papers_done = len(self.listed.papers) - len(self.waiting)
 
-    @property
-    def waiting(self) -> list[PaperRef]:
-        return [paper for paper in self.listed.papers if paper.key not in self.writer.done]
-
     def work_off(
-        self, ahead: Ahead, workers: Workers[PaperFiles], interrupted: threading.Event
+        self, ahead: Ahead, workers: Engine[PaperFiles], interrupted: threading.Event
     ) -> LlavaGraphError | None:
         """Give papers to workers as they are fetched and collect what they read. Returns what stopped the run early.
 
@@ -200,7 +171,7 @@ class _Run:
         ahead.stop()
         return stopped
 
-    def results(self, workers: Workers[PaperFiles]) -> list[tuple[PaperFiles, Any]]:
+    def results(self, workers: Engine[PaperFiles]) -> list[tuple[PaperFiles, Any]]:
         """What workers have finished; if no more of them start, what is read is kept before that is raised."""
         try:
             return workers.results(PATIENCE_S)
@@ -208,7 +179,7 @@ class _Run:
             self.flush()
             raise
 
-    def accept(self, obtained: Obtained, workers: Workers[PaperFiles]) -> None:
+    def accept(self, obtained: Obtained, workers: Engine[PaperFiles]) -> None:
         paper, found = obtained
         if isinstance(found, PaperFiles):
             workers.give(found)
@@ -222,7 +193,7 @@ class _Run:
         if isinstance(outcome, PaperRecords):
             self.done(files.key, outcome.figures, outcome.dropped)
             return None
-        if isinstance(outcome.error, MissingExtra):
+        if outcome.stops_run and isinstance(outcome.error, LlavaGraphError):
             return outcome.error
         reason = outcome.error.reason if isinstance(outcome.error, PaperError) else outcome.reason
         detail = str(outcome.error) if outcome.error else outcome.detail
@@ -247,23 +218,14 @@ class _Run:
         """Bad lines are counted once, however often the build is taken up again."""
         new = [line for line in lines if line.item not in self.writer.done]
         if new:
-            self._write([line.item for line in new], [], new)
+            self.writer.write_shard([line.item for line in new], [], new)
             self.dropped_done += len(new)
 
     def flush(self) -> None:
         if self.keys:
-            self._write(self.keys, self.figures, self.dropped)
+            places = {key: self.places[key] for key in self.keys if key in self.places}
+            self.writer.write_shard(self.keys, self.figures, self.dropped, places=places)
             self.keys, self.figures, self.dropped = [], [], []
-
-    def _write(self, keys: list[str], figures: list[Figure], dropped: list[Dropped]) -> None:
-        try:
-            self.writer.write_shard(keys, figures, dropped)
-        except OSError as error:
-            raise DatasetError(
-                f"a shard cannot be written ({error.strerror})",
-                where=str(self.writer.out),
-                next_step="Make room, then run the same command again: it goes on where it stopped",
-            ) from error
 
     def report(self, now: str) -> None:
         self.on_progress(
