@@ -72,11 +72,12 @@ class WordBuilder:
         if (style.angle + self._frame.rotation) % 180 == 0:
             overlap = min(y1, box[3]) - max(y0, box[1])
             gap = x0 - box[2] if (style.angle + self._frame.rotation) % 360 == 0 else box[0] - x1
+            inside = x0 >= box[0] - 0.1 and x1 <= box[2] + 0.1
         else:
             overlap = min(x1, box[2]) - max(x0, box[0])
             gap = y0 - box[3] if (style.angle + self._frame.rotation) % 360 == 90 else box[1] - y1
-        # the letters of a ligature all have the box of the ligature
-        inside = x0 >= box[0] - 0.1 and x1 <= box[2] + 0.1
+            inside = y0 >= box[1] - 0.1 and y1 <= box[3] + 0.1
+        # the letters of a ligature all have the box of the ligature: `inside`
         limit = WORD_GAP if style.font == last.font else FONT_CHANGE_GAP
         # some fonts give a hyphen a box without height
         return (-0.6 * size < gap < limit * size or inside) and overlap > min(0.2 * size, 0.5 * min(x1 - x0, y1 - y0))
