@@ -1,4 +1,4 @@
-"""A local server that speaks arXiv: query API (Atom), OAI-PMH, /src, /e-print and /pdf, with answers in arXiv's shapes.
+"""A local server that speaks arXiv: query API (Atom), OAI-PMH, /src, /e-print, /pdf and /html, with answers in arXiv's shapes.
 
 The shapes follow the API user's manual (info.arxiv.org/help/api/user-manual), OAI-PMH 2.0 with arXiv's own format, and the
 public code of arxiv-browse. `script` says what comes before the usual answer: a status, a redirect, a hang.
@@ -50,6 +50,7 @@ class Submission:
     licence: str = "http://creativecommons.org/licenses/by/4.0/"
     sources: dict[int, bytes] = field(default_factory=dict)
     pdfs: dict[int, bytes] = field(default_factory=dict)
+    pages: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.oai(parse_qs(url.query))
         elif match := re.fullmatch(r"/e-print/(.+)", url.path):
             self.send(301, b"", {"Location": f"/src/{match[1]}"})
-        elif match := re.fullmatch(r"/(src|pdf)/(.+?)", url.path):
+        elif match := re.fullmatch(r"/(src|pdf|html)/(.+?)", url.path):
             self.file(match[1], unquote(match[2]))
         else:
             self.send(404, b"<html>Not found</html>")
@@ -204,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
     def file(self, kind: str, id_: str) -> None:
         base, _, version = id_.partition("v")
         paper = self.server.papers.get(base)
-        held = (paper.sources if kind == "src" else paper.pdfs) if paper else {}
+        held = {"src": paper.sources, "pdf": paper.pdfs, "html": paper.pages}[kind] if paper else {}
         data = held.get(int(version or paper.latest)) if paper else None
         if data is None:
             self.send(404, b"<html><title>404</title>No source for this version</html>")
@@ -215,8 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         pdf = data.startswith(b"%PDF")
         ending = ".pdf" if pdf else ".tar.gz" if is_tar(data) else ".gz"
+        types = {True: "application/pdf", False: "text/html; charset=utf-8" if kind == "html" else "application/gzip"}
         headers = {
-            "Content-Type": "application/pdf" if pdf else "application/gzip",
+            "Content-Type": types[pdf],
             "ETag": etag,
             "Last-Modified": "Wed, 02 Aug 2023 00:41:18 GMT",
         }
