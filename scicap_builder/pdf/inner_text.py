@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from llava_graph.record import OcrLine
 from scicap_builder.pdf.boxes import bounds, center
@@ -24,14 +24,15 @@ SUPERSCRIPT = str.maketrans("0123456789+-−=()in", "⁰¹²³⁴⁵⁶⁷⁸⁹
 SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 
 
-def read_labels(words: Iterable[Word], box: Rect) -> tuple[OcrLine, ...]:
+def read_labels(words: Iterable[Word], box: Rect, shows: Callable[[Rect], bool] | None = None) -> tuple[OcrLine, ...]:
     """The lines of text in `box` (pt), upright ones first, each direction from the top.
 
-    Text that is printed in white is left out here: whoever has the pixels knows whether it shows.
+    `shows` says of text printed in white whether it stands on something dark; without it such text is left out.
     """
-    inside = [word for word in words if word.size > 0.5 and not word.white and _in(box, word.box)]
+    inside = [word for word in words if word.size > 0.5 and _in(box, word.box)]
+    inside = [word for word in inside if not word.white or (shows and shows(word.box))]
     by_angle: dict[int, list[Word]] = defaultdict(list)
-    for word in drawn_once(inside):
+    for word in inside:
         by_angle[word.angle].append(word)
     return tuple(line for angle in sorted(by_angle) for line in _lines(by_angle[angle], angle, box))
 
@@ -44,7 +45,7 @@ def _in(box: Rect, word: Rect) -> bool:
 def _lines(words: Sequence[Word], angle: int, box: Rect) -> Iterator[OcrLine]:
     """Words of one direction -> lines: laid flat, joined along their baselines, their boxes turned back."""
     side = 10_000.0
-    flat = [_laid_flat(word, angle, side) for word in words]
+    flat = drawn_once(_laid_flat(word, angle, side) for word in words)
     for run in _runs(flat):
         shown = turn_box(bounds(word.box for word in run), (360 - angle) % 360, side, side)
         yield OcrLine(text=_text(run), box=_share(shown, box), orientation=angle, source=SOURCE)
@@ -54,14 +55,15 @@ def _laid_flat(word: Word, angle: int, side: float) -> Word:
     """A word that runs up or down the page, turned so that it reads from left to right."""
     if angle == 0:
         return word
-    x, y, _, _ = turn_box((word.baseline,) * 4, angle, side, side)
+    _, y, _, _ = turn_box((word.baseline,) * 4, angle, side, side)
     # the baseline of sideways text is an x; turned, it becomes a y
     return word._replace(box=turn_box(word.box, angle, side, side), baseline=y)
 
 
 def _runs(words: Sequence[Word]) -> list[list[Word]]:
     """Words that read on along one baseline; a small word raised or lowered goes with the word beside it."""
-    runs: list[list[Word]] = []
+    runs = _slanted_runs(words)
+    words = [word for word in words if not word.slanted]
     levels: dict[int, list[list[Word]]] = defaultdict(list)
     for word in sorted(words, key=lambda word: word.box[0]):
         level = int(word.baseline // LEVEL)
@@ -76,10 +78,26 @@ def _runs(words: Sequence[Word]) -> list[list[Word]]:
     return sorted(runs, key=lambda run: (round(_main(run).baseline), run[0].box[0]))
 
 
+def _slanted_runs(words: Sequence[Word]) -> list[list[Word]]:
+    """Slanted labels: words that the page itself glues together, in the order it draws them."""
+    runs: list[list[Word]] = []
+    for word in sorted((word for word in words if word.slanted), key=lambda word: word.order):
+        if runs and word.glued and word.order == runs[-1][-1].order + 1:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return runs
+
+
 def _reads_on(run: Sequence[Word], word: Word) -> bool:
     last, main = run[-1], _main(run)
     large, small = (word, main) if word.size > main.size else (main, word)
     gap = word.box[0] - last.box[2]
+    if gap < -0.35 * large.size and max(last.size, word.size) < SMALL * large.size:
+        # one script above another
+        gap = word.box[0] - max(
+            (other.box[2] for other in run if other.size >= SMALL * large.size), default=last.box[2]
+        )
     if not -0.35 * large.size < gap < SPACE * max(last.size, word.size):
         return False
     lowered = (small.baseline - large.baseline) / large.size
@@ -108,7 +126,7 @@ def _text(run: Sequence[Word]) -> str:
 
 def _raised(text: str, word: Word, main: Word) -> str:
     """A super- or subscript in Unicode's own letters where it has all of them, else as it is."""
-    if word.size > SMALL * main.size:
+    if word.size > SMALL * main.size or word.slanted:
         return text
     shift = main.baseline - word.baseline
     if abs(shift) < SHIFT * main.size:

@@ -33,6 +33,8 @@ class Word(NamedTuple):
     """Place in the page's content stream."""
     white: bool = False
     """Printed in white: unseen on paper (old journals draw captions a second time so), a label on a dark picture."""
+    slanted: bool = False
+    """It runs between the quarter turns; `angle` is the nearest of them."""
 
 
 class Graphic(NamedTuple):

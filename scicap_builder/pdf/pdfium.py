@@ -37,6 +37,8 @@ MAX_DEPTH = 4
 """Drawings within drawings that are followed."""
 MAX_CLIP_POINTS = 200
 """Points of a clip path that are looked at; nearly all are rectangles."""
+SLANT = 10.0
+"""Degrees from the nearest quarter turn from which on text is slanted."""
 MAX_SIDE = 14_400.0
 """pt; the largest page that PDF 1.7 allows (Annex C)."""
 MAX_PIXELS = 40_000_000
@@ -179,7 +181,9 @@ def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: St
         turned += math.degrees(math.atan2(matrix.b, matrix.a))
     angle = round(turned / 90) * 90 % 360
     font = _font_name(thing, fonts)
-    return Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
+    style = Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
+    style.slanted = abs((turned - angle + 180) % 360 - 180) > SLANT
+    return style
 
 
 def _is_white(text: Any, index: int) -> bool:
@@ -225,7 +229,8 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
     for index, code in enumerate(codes):
         if code in (10, 13, 32, 160) or code in UNREADABLE:
             # pdfium's own guess at a space says nothing that the gap does not say; a real space always parts two words
-            if code in (32, 160) and raw.FPDFText_IsGenerated(text, index) != 1:
+            # on a slant it is all that we have
+            if code in (32, 160) and (style.slanted or raw.FPDFText_IsGenerated(text, index) != 1):
                 builder.space()
             fresh = True
             continue

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from llava_graph.images import encode_png
@@ -17,6 +18,8 @@ TOUCH = 0.5
 """pt; what reaches less far into a picture is its neighbour's edge."""
 FILLED = 0.9
 """Share of a figure's box that its one image must fill to be the figure."""
+CONTRAST = 40
+"""Grey levels (of 255) between letters and their ground from which on they can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,18 @@ def draw(pdf: OpenPdf, page: Page, box: Rect, dpi: int) -> tuple[Picture, Image.
     look = pdf.render(page, box, dpi)
     box, look = trimmed(look, box)
     return Picture(encode_png(look), box, original=False), look
+
+
+def has_contrast(look: Image.Image, box: Rect, part: Rect) -> bool:
+    """Whether something is to be seen in `part` of a picture that shows `box` (pt): white text on a dark ground, say."""
+    across, down = look.width / (box[2] - box[0]), look.height / (box[3] - box[1])
+    x0, x1 = (int((value - box[0]) * across) for value in (part[0], part[2]))
+    y0, y1 = (int((value - box[1]) * down) for value in (part[1], part[3]))
+    piece = look.crop((max(0, x0), max(0, y0), min(look.width, x1 + 1), min(look.height, y1 + 1)))
+    if not piece.width or not piece.height:
+        return False
+    levels = np.asarray(piece.convert("L"))
+    return int(levels.max()) - int(levels.min()) >= CONTRAST
 
 
 def only_image(page: Page, box: Rect) -> Rect | None:

@@ -11,6 +11,7 @@ from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
 from scicap_builder.pdf.captions import Caption, find_captions
 from scicap_builder.pdf.front import read_abstract, read_title
+from scicap_builder.pdf.inner_text import read_labels
 from scicap_builder.pdf.layout import (
     Style,
     blocks_of,
@@ -25,7 +26,7 @@ from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
 from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
-from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw
+from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw, has_contrast
 from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
 from scicap_builder.pdf.starts import find_starts
 from scicap_builder.reading import FoundFigure, PaperReading
@@ -195,10 +196,12 @@ def deliver(
             continue
         page, region = regions[caption.number]
         box = _padded(region.box, caption if page.number == caption.page else None, page)
-        picture = None
+        picture, shows = None, None
         try:
             if images:
-                picture, _ = draw(pdf, page, box, dpi)
+                picture, look = draw(pdf, page, box, dpi)
+                box = picture.box
+                shows = partial(has_contrast, look, box)
         except PaperError as error:
             lost.append(Dropped(item=caption.label, reason="not-rendered", detail=f"page {caption.page}: {error.what}"))
             continue
@@ -209,8 +212,9 @@ def deliver(
                 caption=caption.text,
                 image=picture.data if picture else None,
                 page=page.number,
-                box=shown_box(picture.box if picture else box, page),
+                box=shown_box(box, page),
                 mentions=mentions.get(caption.number, ()),
+                text=read_labels(page.words, box, shows),
                 route="pdf",
                 confidence=region.confidence,
             )
