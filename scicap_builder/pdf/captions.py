@@ -3,17 +3,27 @@
 Pure functions.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from scicap_builder.mentions import parse_label
 from scicap_builder.pdf.boxes import bounds, overlap_x
-from scicap_builder.pdf.joining import SENTENCE_END, join_lines
+from scicap_builder.pdf.joining import SENTENCE_END, join_lines, vocabulary
 from scicap_builder.pdf.layout import Style
 from scicap_builder.pdf.lines import Line, in_rows
 from scicap_builder.pdf.page import Rect
-from scicap_builder.pdf.starts import Start
+from scicap_builder.pdf.starts import CONTINUED, Start
+
+GOES_ON = re.compile(
+    r"\s*\(?\b(?:(?:fig(?:ure|\.)\s*\S{1,5}|caption|legend)\s+)?(?:is\s+)?(?:continue[sd]?)\s+on\s+(?:the\s+)?(?:next|following)\s+page"
+    r"[.)\s]*$",
+    re.I,
+)
+"""At the end of a caption: its rest stands on the next page."""
+REST_WORDS = 4
+"""Words of the first line of a caption's rest; text of pictures, which may have the caption's type, comes in scraps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +31,28 @@ class Caption:
     """A figure's (or table's) caption."""
 
     number: str
-    """Empty for tables and other floats, which are kept because they bound the figures."""
+    """Empty for tables, other floats and further parts of a figure, which are kept because they bound the figures."""
     label: str
     lines: tuple[Line, ...]
     text: str
     """Without the label."""
     page: int
     box: Rect
+    repeats: str = ""
+    """The figure of which this is a further part: "Figure 3 (continued)"."""
 
 
 def find_captions(pages: Sequence[Sequence[Line]], starts: Sequence[Start], style: Style) -> tuple[Caption, ...]:
     """The captions that begin at `starts`, whole, in order of appearance."""
     by_line = {start.line: start for start in starts}
-    captions = []
+    captions: list[Caption] = []
+    words = vocabulary(line for lines in pages for line in lines)
     for lines in pages:
         heads = {line for line in lines if line in by_line}
         for line in sorted(heads, key=lambda entry: (entry.baseline, entry.box[0])):
             start = by_line[line]
-            captions.append(_caption(start, caption_lines(line, lines, heads, style, label_end=start.label.end)))
-    return tuple(captions)
+            captions.append(_caption(start, caption_lines(line, lines, heads, style, label_end=start.label.end), words))
+    return join_parts(captions, pages, style, words)
 
 
 def caption_lines(
@@ -70,7 +83,8 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
         return near and (abs(line.size - last.size) < 1 or len(line.text) <= 3)
     step = line.baseline - last.baseline
     if len(body) == 1 and label_only:
-        return step < 2.4 * last.size and overlap_x(box, line.box) > -2 * last.size and line.box[0] < box[2] + 20
+        below = overlap_x(box, line.box) > 0 or box[2] <= line.box[0] < box[2] + 20
+        return step < 2.4 * last.size and below
     reference = body[1] if len(body) > 1 and label_only else last
     if abs(line.size - reference.size) > 0.08 * reference.size:
         return False
@@ -88,15 +102,71 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
 def _resumes(body: list[Line], last: Line, line: Line, style: Style) -> bool:
     """Whether the running text begins again at `line`: after a short last line, in the fonts of the running text."""
     box = bounds(entry.box for entry in body)
-    if line.bold and not any(entry.bold for entry in body) and line.size >= style.size - 0.2:
+    heading = line.bold and line.text[:1].isalnum() and not line.text[:1].islower()
+    if heading and not any(entry.bold for entry in body) and line.size >= style.size - 0.2:
         return True
     ended = SENTENCE_END.search(last.text) and last.box[2] < box[2] - 2 * last.size
     indented = line.box[0] > box[0] + 0.8 * line.size
     return bool(len(body) > 1 and ended and (indented or line.font != last.font))
 
 
-def _caption(start: Start, body: tuple[Line, ...]) -> Caption:
-    text = join_lines([line.text for line in body])
-    label = parse_label(text) or start.label
-    box = bounds(line.box for line in body)
-    return Caption(start.label.number, start.label.text, body, text[label.end :].strip(), body[0].page, box)
+def _caption(start: Start, body: tuple[Line, ...], words: frozenset[str]) -> Caption:
+    text = join_lines([line.text for line in body], words)
+    text = text[(parse_label(text) or start.label).end :].strip()
+    number, box = start.label.number, bounds(line.box for line in body)
+    if start.repeat:
+        return Caption("", start.label.text, body, CONTINUED.sub("", text), body[0].page, box, repeats=number)
+    return Caption(number, start.label.text, body, text, body[0].page, box)
+
+
+def join_parts(
+    captions: Sequence[Caption], pages: Sequence[Sequence[Line]], style: Style, words: frozenset[str]
+) -> tuple[Caption, ...]:
+    """Captions with their rests from the next column, the next page and the next part of the figure.
+
+    A rest that has no label becomes a caption without a number, so that it is no running text.
+    """
+    used = {line for caption in captions for line in caption.lines}
+    tails = {caption.repeats: caption for caption in reversed(captions) if caption.repeats and caption.text}
+    joined: list[Caption] = []
+    for caption in captions:
+        cut = GOES_ON.sub("", caption.text)
+        if not caption.number or (SENTENCE_END.search(caption.text) and cut == caption.text):
+            joined.append(caption)
+            continue
+        tail = tails.get(caption.number)
+        if tail and tail.text[:40].lower() not in cut.lower():
+            joined.append(replace(caption, text=join_lines([cut, tail.text], words)))
+            continue
+        rest = next((rest for rest in _rests(caption, pages, style) if not used & set(rest)), ())
+        text = join_lines([cut, *(line.text for line in rest)], words)
+        joined.append(replace(caption, text=text))
+        if rest:
+            box = bounds(line.box for line in rest)
+            joined.append(Caption("", caption.label, rest, "", rest[0].page, box, repeats=caption.number))
+            used |= set(rest)
+    return tuple(joined)
+
+
+def _rests(caption: Caption, pages: Sequence[Sequence[Line]], style: Style) -> Iterator[tuple[Line, ...]]:
+    """Lines in a caption's own type that go on with its sentence: at the right of it, else on the next page."""
+    last = next((line for line in reversed(caption.lines) if len(line.text) > 3), caption.lines[-1])
+    if last.font == style.font and abs(last.size - style.size) < 0.3:
+        return
+    for lines in pages:
+        if not lines or lines[0].page not in (caption.page, caption.page + 1):
+            continue
+        if lines[0].page == caption.page and any(_follows_below(last, line) for line in lines):
+            return
+        for place, line in enumerate(lines):
+            beside = line.page > caption.page or line.box[0] > caption.box[2]
+            same_type = line.font == last.font and abs(line.size - last.size) < 0.3
+            if beside and same_type and len(line.words) >= REST_WORDS and line.text[:1].islower():
+                above = (o for o in lines[:place] if overlap_x(o.box, line.box) > 0 and o.font == line.font)
+                if not any(0 < line.baseline - o.baseline < 1.6 * line.size for o in above):
+                    yield caption_lines(line, lines, set(), style)
+
+
+def _follows_below(last: Line, line: Line) -> bool:
+    """Whether running text stands below the last line of a caption: then the caption is whole."""
+    return line.baseline > last.baseline + 1 and overlap_x(line.box, last.box) > 0 and len(line.words) >= REST_WORDS

@@ -7,7 +7,7 @@ most like a caption and most like the other captions of the paper.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from scicap_builder.mentions import Label, parse_label
@@ -28,6 +28,11 @@ PROSE_AFTER = re.compile(
     r"indicates?\b|reveals?\b|contains?\b|also\b|has\b|have\b|can\b|we\b|for\b|with\b|below\b|above\b|that\b|which\b|by\b|from\b|"
     r"at\b|as\b|on\b|where\b|of\b|suggests?\b|confirms?\b|lists?\b|then\b|visuali[sz]es?\b|outlines?\b|exhibits?\b|\(?[a-z]\)?\s+(?:shows?|and|is|are)\b)"
 )
+CONTINUED = re.compile(
+    r"^[\s(\[.:|–—-]*(?:continued|contd?\b|cont['’]d|suite\b)[.'’]*(?:\s+from\s+(?:the\s+)?\w+\s+page)?[\s)\].:|–—-]*",
+    re.I,
+)
+"""After a label: a further part of a figure, whose caption stands at its first part."""
 LIST_STEP = 2.6
 """em between two labels of a list of figures (two lines); a figure between them would need more."""
 
@@ -41,6 +46,8 @@ class Start:
     bold: bool
     """The label is bold."""
     score: float
+    repeat: bool = False
+    """A further part of a figure: "Figure 3 (continued)"."""
 
 
 def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
@@ -57,10 +64,15 @@ def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
     usual = _usual_forms([start for starts in found.values() for start in starts if start.score >= 2])
     chosen = [start for start in _other_floats(pages, style) if start.score >= 2]
     for starts in filter(None, found.values()):
-        best = max(starts, key=lambda start: (start.score + usual.get(_form(start), 0.0), -start.line.page))
+        best, *others = sorted(starts, key=lambda s: (_is_repeat(s), -s.score - usual.get(_form(s), 0.0), s.line.page))
         if best.score + usual.get(_form(best), 0.0) >= 2:
             chosen.append(best)
+            chosen += [replace(start, repeat=True) for start in others if _is_repeat(start) and start.score >= 0]
     return sorted(chosen, key=lambda start: (start.line.page, start.line.baseline))
+
+
+def _is_repeat(start: Start) -> bool:
+    return bool(CONTINUED.match(start.line.text[start.label.end :]))
 
 
 def _other_floats(pages: Sequence[Sequence[Line]], style: Style) -> Iterator[Start]:
