@@ -19,7 +19,16 @@ from scicap_builder.obtain import ROUTES
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
-from scicap_builder.terminal import ProgressBar, chosen, export_summary, panel, summary
+from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
+from scicap_builder.terminal import (
+    ProgressBar,
+    chosen,
+    export_summary,
+    panel,
+    paper_bar,
+    report_summary,
+    summary,
+)
 
 DEFAULT_OUT = Path("figures")
 CONTACT_VARIABLE = "SCICAP_BUILDER_CONTACT"
@@ -117,6 +126,35 @@ def show(
     if not seen:
         complain(f"{folder}: the data set holds no figure{f' in the split {split}' if split else ''}")
         raise typer.Exit(2)
+
+
+@app.command("report")
+def report_command(
+    folder: Annotated[Path, typer.Argument(help="A data set.")],
+    out: Annotated[Path, typer.Option(help="The HTML file. A report that is there is written anew.")] = Path(
+        "report.html"
+    ),
+    papers: Annotated[
+        int, typer.Option(min=1, help="So many papers are shown; totals are of all.")
+    ] = DEFAULT_REPORT.papers,
+    seed: Annotated[int, typer.Option(help="Draws the papers where there are more.")] = DEFAULT_REPORT.seed,
+    pdfs: Annotated[Path | None, typer.Option(help="Folder of the papers' PDFs: their pages are drawn, too.")] = None,
+) -> None:
+    """Write one HTML page that shows a data set: totals with plots; pages, figures, paragraphs and drops of some papers.
+
+    The page needs nothing else: no network, no other file. It holds pictures of the papers: mind their licences.
+
+    Examples:
+
+        scicap_builder report figures
+
+        scicap_builder report figures --pdfs my_papers/ --out look.html
+
+        scicap_builder report figures --papers 100 --seed 7
+    """
+    with paper_bar(stderr) as on_paper:
+        done = write_report(folder, out, ReportOptions(papers=papers, seed=seed, pdfs=pdfs), on_paper=on_paper)
+    Console().print(report_summary(done), soft_wrap=True)
 
 
 @app.command("export")

@@ -1,6 +1,7 @@
-"""What people read on the terminal: the progress and summary of a build, the summary of an export, records of a data set."""
+"""What people read on the terminal: progress and summaries of builds, exports and reports; records of a data set."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from llava_graph.errors import InputError, did_you_mean
 from llava_graph.record import Dropped, Figure
 from scicap_builder.exports import Exported
 from scicap_builder.pipeline import BuildResult, Progress
+from scicap_builder.report import Report
 
 MENTION_CHARS = 600
 """How much of a paragraph a panel shows."""
@@ -105,6 +107,35 @@ def export_summary(done: Exported) -> RenderableType:
             f"{done.restricted} of {done.pictures} pictures must not be published again: their papers' licences do not allow it "
             "or are not known. Leave them out with --images redistributable"
         )
+    return Text("\n".join(lines))
+
+
+@contextmanager
+def paper_bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is called with (papers done, of so many)."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("papers"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("report", total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def report_summary(done: Report) -> RenderableType:
+    """What a report shows, and of how much."""
+    size = done.path.stat().st_size / 1e6
+    lines = [
+        f"{done.path} ({size:.1f} MB): {done.papers_shown} of {done.papers} papers, "
+        f"{done.figures_shown} of {done.figures} figures. Open it in a browser"
+    ]
+    if done.papers_without_pages:
+        lines.append(f"{done.papers_without_pages} papers without their pages: give --pdfs, the folder with the papers")
+    if done.pictures_left_out:
+        lines.append(f"{done.pictures_left_out} pictures found no room on the page: fewer --papers show them all")
     return Text("\n".join(lines))
 
 
