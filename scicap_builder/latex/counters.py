@@ -9,7 +9,7 @@ SECTIONS = ("part", "chapter", "section", "subsection", "subsubsection", "paragr
 _FORMAT = re.compile(
     r"\\(?P<style>arabic|alph|Alph|roman|Roman|value|number|fnsymbol)\s*\*?\s*\{(?P<counter>[A-Za-z*]+)\}"
     r"|\\(?:number|the)?\\value\s*\{(?P<value>[A-Za-z*]+)\}"
-    r"|\\@(?P<inner>arabic|alph|Alph|roman|Roman)\s*\\c@(?P<register>[A-Za-z]+)"
+    r"|\\@(?P<inner>arabic|alph|Alph|roman|Roman)\s*\{?\s*\\c@(?P<register>[A-Za-z]+)"
     r"|\\the(?P<the>[A-Za-z]+)"
 )
 _ARTICLE_FORMATS = {
@@ -34,7 +34,7 @@ class Counters:
     names: dict[str, str] = field(default_factory=lambda: {"figure": "Figure", "table": "Table"})
     """What a caption of this kind is called."""
     chaptered: bool = False
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
 
     @classmethod
     def of_class(cls, preamble: str) -> "Counters":

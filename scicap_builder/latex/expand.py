@@ -61,6 +61,7 @@ class Expander:
         self.commands: dict[str, Callable[[str], None]] = {
             **dict.fromkeys(DEFINERS, self._define),
             **dict.fromkeys(_SETTINGS, self._setting),
+            r"\pdfstringdefDisableCommands": self._leave_out,
             **dict.fromkeys(_INPUTS, self._input),
             **dict.fromkeys(_IMPORTS, self._import),
             **dict.fromkeys(_PACKAGES, self._package),
@@ -145,6 +146,10 @@ class Expander:
         """A setting of counters, which counts in packages and classes too."""
         arguments = [self.stream.argument() for _ in range(_SETTINGS[lexeme])]
         self.out += [lexeme, *(token for argument in arguments for token in ("{", *argument, "}"))]
+
+    def _leave_out(self, _: str) -> None:
+        """Definitions that hold in PDF bookmarks only."""
+        self.stream.argument()
 
     def _xspace(self, _: str) -> None:
         following = next((lexeme for lexeme in self.stream.ahead(20) if lexeme[0] != "\0"), " ")

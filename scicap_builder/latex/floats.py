@@ -68,6 +68,9 @@ class SubFigure:
     source: str = ""
     """Its caption, still as TeX."""
     labels: list[str] = field(default_factory=list)
+    start: int = -1
+    end: int = -1
+    """Where it stands in the text; -1 where no group or environment bounds it."""
 
 
 @dataclass

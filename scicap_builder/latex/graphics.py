@@ -1,7 +1,7 @@
 """The source of one float -> the picture files it includes, with their places: rows, widths, pages, trims. No I/O."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scicap_builder.latex.tokens import VERBATIM, brace_pairs, group_at, option_at
 
@@ -45,6 +45,14 @@ class Graphic:
     """Degrees counter-clockwise."""
     trim: tuple[float, float, float, float] | None = None
     """left, bottom, right, top in bp; only when clipped."""
+    viewport: tuple[float, float, float, float] | None = None
+    """left, bottom, right, top of what is shown, in bp from the lower left; only when clipped."""
+    scale: float = 1.0
+    """Of its natural size, where it has no width."""
+    height: float = 0.0
+    """Share of the text width, 0 when the float does not say."""
+    start: int = 0
+    """Where it is included, counted from the start of the source."""
 
 
 def find_graphics(source: str) -> tuple[list[Graphic], bool]:
@@ -68,14 +76,15 @@ def find_graphics(source: str) -> tuple[list[Graphic], bool]:
             boxes[-1:] = []
         elif match.lastgroup != "bar":
             scale = boxes[-1] if boxes and boxes[-1] else 1.0
-            found += [_scaled(graphic, row, scale) for graphic in _graphics(match, source, pairs)]
+            found += [_scaled(graphic, row, scale, match.start()) for graphic in _graphics(match, source, pairs)]
     return found, drawn
 
 
-def _scaled(graphic: Graphic, row: int, box: float) -> Graphic:
-    """A width within a minipage is a share of the minipage; without a width it fills it."""
-    width = graphic.width * box if graphic.width else (box if box != 1.0 else 0.0)
-    return Graphic(graphic.name, round(min(width, 2.0), 4), row, graphic.page, graphic.angle, graphic.trim)
+def _scaled(graphic: Graphic, row: int, box: float, start: int) -> Graphic:
+    """A width within a minipage is a share of the minipage; a picture whose size is not given fills it."""
+    fills = box if box != 1.0 and not graphic.height and graphic.scale == 1.0 else 0.0
+    width = graphic.width * box if graphic.width else fills
+    return replace(graphic, width=round(min(width, 2.0), 4), row=row, start=start)
 
 
 def _graphics(match: re.Match[str], source: str, pairs: dict[int, int]) -> list[Graphic]:
@@ -84,15 +93,21 @@ def _graphics(match: re.Match[str], source: str, pairs: dict[int, int]) -> list[
         return [_graphic(name[1], match["keys"])] if name else []
     if match["aas"]:
         return [_graphic(match["aasfile"], "width=" + match["aaswidth"])]
-    option = option_at(source, match.end(), pairs)
     names: list[str] = []
-    at = option[1] if option else match.end()
+    options: list[str] = []
+    at = match.end()
+    while len(options) < 2 and (
+        option := option_at(source, at, pairs)
+    ):  # \\includegraphics[llx,lly][urx,ury]{…} of old
+        options.append(option[0])
+        at = option[1]
+    keys = options[0] if len(options) == 1 else ""
     for _ in range(2 if match["two"] else 1):
         group = group_at(source, at, pairs)
         if group:
             names.append(group[0])
             at = group[1]
-    return [_graphic(name, "width=0.5\\textwidth" if match["two"] else (option[0] if option else "")) for name in names]
+    return [_graphic(name, "width=0.5\\textwidth" if match["two"] else keys) for name in names]
 
 
 def _graphic(name: str, options: str) -> Graphic:
@@ -113,6 +128,9 @@ def _graphic(name: str, options: str) -> Graphic:
         page=int(page) if page.isdecimal() else 1,
         angle=_number(values.get("angle", "0")),
         trim=_trim(values.get("trim", "")) if clipped else None,
+        viewport=_trim(values.get("viewport", "")) if clipped else None,
+        scale=_number(values.get("scale", "1")) or 1.0,
+        height=_share(values["height"]) if "height" in values else 0.0,
     )
 
 
@@ -131,7 +149,9 @@ def _number(text: str) -> float:
 
 
 def _trim(text: str) -> tuple[float, float, float, float] | None:
-    """Four lengths; without a unit they are bp."""
+    """Four lengths; without a unit they are bp. Shares of the picture (`.1\\width`) are not known here."""
+    if "\\" in text:
+        return None
     numbers = re.findall(r"(-?\d*\.?\d+)\s*(cm|mm|in|pt|bp)?", text)
     if len(numbers) != 4:
         return None

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from llava_graph.record import Dropped
+from llava_graph.record import Dropped, Panel
 from scicap_builder.latex.floats import Caption, Float, SubFigure
 from scicap_builder.latex.frontmatter import abstract_source, title_source
 from scicap_builder.latex.graphics import Graphic, find_graphics
@@ -38,6 +38,10 @@ class SourceFigure:
     graphics: tuple[Graphic, ...] = ()
     drawn: bool = False
     """Whether TeX itself draws (part of) it: then its files alone are not the figure."""
+    panels: tuple[Panel, ...] = ()
+    """Sub-figures in reading order; their boxes are not known here."""
+    graphic_of_panel: tuple[int, ...] = ()
+    """For each panel the one graphic that it shows; empty when panels and graphics are not one to one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,12 +201,13 @@ def _finish(body: str, figure: _Seen, mentions: tuple[str, ...], references: Ref
     graphics: list[Graphic] = []
     drawn = False
     for found, caption in figure.captions:
-        region = _region(body, found, caption)
-        more, more_drawn = find_graphics(region)
+        start, end = _region(body, found, caption)
+        more, more_drawn = find_graphics(body[start:end])
         last_row = graphics[-1].row + 1 if graphics else 0
-        graphics += [replace(graphic, row=graphic.row + last_row) for graphic in more]
+        graphics += [replace(graphic, row=graphic.row + last_row, start=graphic.start + start) for graphic in more]
         drawn = drawn or more_drawn
     caption = figure.first
+    subs = [sub for _, caption in figure.captions for sub in caption.subs]
     return SourceFigure(
         number=caption.number,
         label=f"{caption.name} {caption.number}",
@@ -210,7 +215,25 @@ def _finish(body: str, figure: _Seen, mentions: tuple[str, ...], references: Ref
         mentions=mentions,
         graphics=tuple(graphics),
         drawn=drawn,
+        panels=_panels(subs, references),
+        graphic_of_panel=_graphic_of_panel(subs, graphics),
     )
+
+
+def _panels(subs: list[SubFigure], references: References) -> tuple[Panel, ...]:
+    """A figure with one sub-figure only is a single picture."""
+    if len(subs) < 2:
+        return ()
+    return tuple(Panel(letter=sub.letter.strip("(). "), caption=_caption_text(sub.source, references)) for sub in subs)
+
+
+def _graphic_of_panel(subs: list[SubFigure], graphics: list[Graphic]) -> tuple[int, ...]:
+    """For each sub-figure the index of the picture in it, when each holds one and none stands outside of them."""
+    inside = [[i for i, graphic in enumerate(graphics) if sub.start <= graphic.start < sub.end] for sub in subs]
+    if len(subs) != len(graphics) or any(len(found) != 1 for found in inside):
+        return ()
+    order = tuple(found[0] for found in inside)
+    return order if len(set(order)) == len(order) else ()
 
 
 def _caption_text(source: str, references: References) -> str:
@@ -218,21 +241,20 @@ def _caption_text(source: str, references: References) -> str:
     return to_prose(source, references).text
 
 
-def _region(body: str, found: Float, caption: Caption) -> str:
-    """The part of the source whose pictures belong to this caption."""
+def _region(body: str, found: Float, caption: Caption) -> tuple[int, int]:
+    """The part of the source, as (start, end), whose pictures belong to this caption."""
     if found.environment in LOOSE:
         start = caption.panel_start if caption.panel_start >= 0 else max(0, body.rfind("\n\n", 0, caption.start))
-        return body[max(start, caption.start - _LOOK_BACK) : caption.end]
+        return max(start, caption.start - _LOOK_BACK), caption.end
     numbered = found.numbered
     if len(numbered) < 2 or caption not in numbered:
-        return body[found.start : found.end]
+        return found.start, found.end
     if caption.panel_start >= 0 and sum(other.panel_start == caption.panel_start for other in numbered) == 1:
-        return body[caption.panel_start : caption.panel_end if caption.panel_end > 0 else found.end]
+        return caption.panel_start, caption.panel_end if caption.panel_end > 0 else found.end
     position = numbered.index(caption)
-    before = body[found.start : numbered[0].start]
-    if find_graphics(before)[0]:
-        return body[numbered[position - 1].end if position else found.start : caption.start]
-    return body[caption.end : numbered[position + 1].start if position + 1 < len(numbered) else found.end]
+    if find_graphics(body[found.start : numbered[0].start])[0]:
+        return numbered[position - 1].end if position else found.start, caption.start
+    return caption.end, numbered[position + 1].start if position + 1 < len(numbered) else found.end
 
 
 def _abstract(preamble: str, body: str, references: References) -> str:

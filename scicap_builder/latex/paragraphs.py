@@ -12,7 +12,8 @@ _BLOCKS = re.compile(
     VERBATIM
     + rf"|\\begin\s*\{{(?P<equation>(?:{'|'.join(sorted(EQUATION_ENVIRONMENTS - {'math'}))})\*?)\}}.*?\\end\s*\{{(?P=equation)\}}"
     rf"|\\begin\s*\{{(?P<dropped>(?:{_DROPPED})\*?)\}}.*?\\end\s*\{{(?P=dropped)\}}"
-    r"|(?P<inline>(?<![\\$])\$(?!\$)(?:[^$\\]|\\.)+\$)|\\(?P<escaped>[\\$])|\\\[.*?\\\]|\$\$.*?\$\$",
+    r"|(?P<inline>\$(?!\$)(?:[^$\\\n]|\\.|\n(?![ \t]*\n))+\$)|\\(?P<escaped>[\\$])|\\\[.*?\\\]"
+    r"|\$\$(?:(?!\n[ \t]*\n).)*?\$\$",
     re.DOTALL,
 )
 _HEADINGS = re.compile(

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from llava_graph.errors import ImageError
 from llava_graph.images import encode_png, open_image
+from llava_graph.record import Box
 from scicap_builder.latex.graphics import TEXT_WIDTH_BP, Graphic
 
 MAX_SIDE_PX = 3000
@@ -27,18 +29,30 @@ _ROW_SHARE = 1.06
 _log = logging.getLogger(__name__)
 
 
-def figure_picture(graphics: Sequence[Graphic], find: Callable[[str], Path | None], dpi: int) -> bytes | None:
-    """One encoded picture for all `graphics` of a figure, or None when one of them cannot be had (half a figure is none)."""
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One encoded picture, and where in it each of its parts lies."""
+
+    data: bytes
+    boxes: tuple[Box, ...] = ()
+    """0..1 of the picture, one for each graphic of the figure; empty for a single one."""
+
+
+def figure_picture(graphics: Sequence[Graphic], find: Callable[[str], Path | None], dpi: int) -> Picture | None:
+    """One picture for all `graphics` of a figure, or None when one of them cannot be had (half a figure is none)."""
     paths = [find(graphic.name) for graphic in graphics]
     if not graphics or any(path is None for path in paths):
         return None
     try:
-        if len(graphics) == 1 and graphics[0].trim is None and not graphics[0].angle:
+        if len(graphics) == 1 and not (graphics[0].trim or graphics[0].viewport or graphics[0].angle):
             whole = _as_it_is(paths[0])
             if whole is not None:
-                return whole
+                return Picture(whole)
         images = [_load(path, graphic, dpi) for path, graphic in zip(paths, graphics, strict=True) if path]
-        return encode_png(images[0] if len(images) == 1 else compose(images, graphics, dpi))
+        if len(images) == 1:
+            return Picture(encode_png(images[0]))
+        image, boxes = compose(images, graphics, dpi)
+        return Picture(encode_png(image), boxes)
     except ImageError as error:
         _log.info("%s", error)
         return None
@@ -104,10 +118,16 @@ def _render_pdf(data: bytes, graphic: Graphic, dpi: int, where: str) -> Image.Im
 
 
 def _trimmed(image: Image.Image, graphic: Graphic, px_per_bp: float) -> Image.Image:
-    if graphic.trim is None:
+    """What trim or viewport leave; a remainder too small to be meant is not cut."""
+    if graphic.viewport is not None:
+        left, bottom, right, top = (round(value * px_per_bp) for value in graphic.viewport)
+        box = (left, image.height - top, right, image.height - bottom)
+    elif graphic.trim is not None:
+        left, bottom, right, top = (round(value * px_per_bp) for value in graphic.trim)
+        box = (left, top, image.width - right, image.height - bottom)
+    else:
         return image
-    left, bottom, right, top = (round(value * px_per_bp) for value in graphic.trim)
-    box = (max(0, left), max(0, top), min(image.width, image.width - right), min(image.height, image.height - bottom))
+    box = (max(0, box[0]), max(0, box[1]), min(image.width, box[2]), min(image.height, box[3]))
     return image.crop(box) if box[2] - box[0] >= 8 and box[3] - box[1] >= 8 else image
 
 
@@ -157,8 +177,13 @@ def _eps_to_pdf(data: bytes, where: str) -> bytes:
             raise ImageError("EPS figure that Ghostscript cannot read", where=where) from error
 
 
-def compose(images: Sequence[Image.Image], graphics: Sequence[Graphic], dpi: int) -> Image.Image:
-    """Several pictures on white: rows from top to bottom, each from left to right, at the widths that the paper gives them."""
+def compose(
+    images: Sequence[Image.Image], graphics: Sequence[Graphic], dpi: int
+) -> tuple[Image.Image, tuple[Box, ...]]:
+    """Several pictures on white: rows from top to bottom, each from left to right, at the widths that the paper gives them.
+
+    Also returns where each of them lies, 0..1 of the whole.
+    """
     shares = [_width_share(image, graphic, dpi) for image, graphic in zip(images, graphics, strict=True)]
     px_per_share = min(max(image.width / share for image, share in zip(images, shares, strict=True)), MAX_SIDE_PX)
     rows: list[list[Image.Image]] = []
@@ -170,25 +195,37 @@ def compose(images: Sequence[Image.Image], graphics: Sequence[Graphic], dpi: int
         width = max(8, round(share * px_per_share))
         rows[-1].append(image.resize((width, max(8, round(image.height * width / image.width)))))
         filled, last_row = filled + share, graphic.row
-    return _shrunk(_stack(rows))
+    whole, boxes = _stack(rows)
+    return _shrunk(whole), boxes
 
 
 def _width_share(image: Image.Image, graphic: Graphic, dpi: int) -> float:
-    """How much of the text width a picture takes: as the paper says, else by its natural size."""
+    """How much of the text width a picture takes: as the paper says, else by its height, else by its natural size."""
     if graphic.width > 0.02:
         return min(graphic.width, 1.0)
-    return min(1.0, max(0.05, image.width * 72 / dpi / TEXT_WIDTH_BP))
+    if graphic.height > 0.02:
+        return min(1.0, max(0.05, graphic.height * image.width / image.height))
+    return min(1.0, max(0.05, graphic.scale * image.width * 72 / dpi / TEXT_WIDTH_BP))
 
 
-def _stack(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+def _stack(rows: Sequence[Sequence[Image.Image]]) -> tuple[Image.Image, tuple[Box, ...]]:
     widths = [sum(image.width for image in row) + GAP_PX * (len(row) - 1) for row in rows]
     heights = [max(image.height for image in row) for row in rows]
     canvas = Image.new("RGB", (max(widths), sum(heights) + GAP_PX * (len(rows) - 1)), "white")
+    boxes: list[Box] = []
     top = 0
     for row, width, height in zip(rows, widths, heights, strict=True):
         left = (canvas.width - width) // 2
         for image in row:
-            canvas.paste(image, (left, top + (height - image.height) // 2))
+            upper = top + (height - image.height) // 2
+            canvas.paste(image, (left, upper))
+            edges = (left, upper, left + image.width, upper + image.height)
+            sides = (canvas.width, canvas.height) * 2
+            boxes.append(_box(*(edge / side for edge, side in zip(edges, sides, strict=True))))
             left += image.width + GAP_PX
         top += height + GAP_PX
-    return canvas
+    return canvas, tuple(boxes)
+
+
+def _box(left: float, top: float, right: float, bottom: float) -> Box:
+    return round(left, 4), round(top, 4), round(min(1.0, right), 4), round(min(1.0, bottom), 4)

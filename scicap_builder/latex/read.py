@@ -2,13 +2,15 @@
 
 import posixpath
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from llava_graph.errors import PaperError
+from llava_graph.record import Panel
 from scicap_builder.latex.expand import expand
 from scicap_builder.latex.paper import SourceFigure, SourcePaper, read_paper
-from scicap_builder.latex.pictures import figure_picture
+from scicap_builder.latex.pictures import Picture, figure_picture
 from scicap_builder.latex.sources import Sources, find_main
 from scicap_builder.reading import FoundFigure, PaperReading
 
@@ -24,8 +26,7 @@ def read_latex(root: Path, *, dpi: int = 150) -> PaperReading:
     folders = _folders(posixpath.dirname(main), paper.picture_folders)
     find = partial(_file_of, sources, folders)
     figures = tuple(
-        _found(figure, figure_picture(figure.graphics, find, dpi) if not figure.drawn else None)
-        for figure in paper.figures
+        _found(figure, None if figure.drawn else figure_picture(figure.graphics, find, dpi)) for figure in paper.figures
     )
     return PaperReading(title=paper.title, abstract=paper.abstract, figures=figures, dropped=paper.dropped)
 
@@ -68,12 +69,23 @@ def _file_of(sources: Sources, folders: tuple[str, ...], name: str) -> Path | No
     return None if found is None else sources.root / found
 
 
-def _found(figure: SourceFigure, image: bytes | None) -> FoundFigure:
+def _found(figure: SourceFigure, picture: Picture | None) -> FoundFigure:
     return FoundFigure(
         number=figure.number,
         label=figure.label,
         caption=figure.caption,
-        image=image,
+        image=None if picture is None else picture.data,
         mentions=figure.mentions,
+        panels=_with_boxes(figure, picture),
         route="latex",
+    )
+
+
+def _with_boxes(figure: SourceFigure, picture: Picture | None) -> tuple[Panel, ...]:
+    """The panels, with their places where the picture is composed of exactly them."""
+    if picture is None or not picture.boxes or not figure.graphic_of_panel:
+        return figure.panels
+    return tuple(
+        replace(panel, box=picture.boxes[graphic])
+        for panel, graphic in zip(figure.panels, figure.graphic_of_panel, strict=True)
     )

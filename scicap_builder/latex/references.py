@@ -135,12 +135,10 @@ class References:
         known = [target for target in map(self.find, keys) if target is not None]
         if not known:
             return {"nameref": "", "eqref": f"({UNKNOWN})"}.get(name, UNKNOWN)
-        if name == "subref":
-            return f"({known[0].panel})" if known[0].panel else known[0].number
-        if name in _RANGES:
-            return f"{self._name(name, known[0], plural=True)} {known[0].number}–{known[-1].number}".strip()
         if name in _SPECIAL:
             return _SPECIAL[name](known)
+        if name in _RANGES:
+            return f"{self._name(name, known[0], plural=True)} {known[0].number}–{known[-1].number}".strip()
         if name in ("namecref", "nameCref"):
             return self.names.cref(name, known[0], plural=False)
         if name in _NUMBER_ONLY or name.lower().endswith(("tabref", "secref")):
@@ -205,4 +203,5 @@ def _enumerate(items: list[str]) -> str:
 _SPECIAL: dict[str, Callable[[list[Target]], str]] = {
     "eqref": lambda targets: ", ".join(f"({target.number})" for target in targets),
     "nameref": lambda targets: targets[0].title,
+    "subref": lambda targets: f"({targets[0].panel})" if targets[0].panel else targets[0].number,
 }

@@ -1,4 +1,4 @@
-"""What a paper sets up for its counters and names: \\setcounter, \\numberwithin, \\thefigure, \\newtheorem, \\newfloat, \\crefname …"""
+"""What a paper sets up for its counters and names: \\setcounter, \\numberwithin, \\thefigure, \\newtheorem, \\crefname …"""
 
 import re
 from dataclasses import dataclass, field
@@ -39,9 +39,6 @@ class Setup:
             )
         elif match["newfloat"] or match["renamed"]:
             self._declare_float(match)
-        elif match["ownappendix"]:
-            group = group_at(text, match.end(), pairs)
-            self.own_appendix = group[0] if group else ""
         else:
             return False
         return True

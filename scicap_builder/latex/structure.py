@@ -86,6 +86,8 @@ class _Walk:
             return self._sub_command(match)
         if match["gridfigure"] is not None:
             return self._grid_figure(match)
+        if match["ownappendix"]:
+            return self._own_appendix(match)
         if match["section"]:
             self._section(match)
         elif match["label"] is not None:
@@ -121,6 +123,12 @@ class _Walk:
             number = self.counters.step("lstlisting")
             if label:
                 self.found.targets[label[1].strip()] = Target("Listing", number)
+
+    def _own_appendix(self, match: re.Match[str]) -> int:
+        """The paper's own definition of \\appendix: kept until it is called."""
+        group = group_at(self.text, match.end(), self.pairs)
+        self.setup.own_appendix = group[0] if group else ""
+        return group[1] if group else 0
 
     def _appendix(self) -> None:
         self.counters.begin_appendix()
@@ -194,6 +202,8 @@ class _Walk:
     def _close(self, scope: _Scope, end: int) -> None:
         if scope.float is not None and scope.float.end < 0:
             self._close_float(scope.float, end)
+        if scope.sub is not None:
+            scope.sub.end = end
         if scope.resume:
             self.counters.values["equation"], self.counters.formats["equation"] = scope.resume
         holder = self._float() or scope.float
@@ -243,6 +253,8 @@ class _Walk:
         letter = self._next_letter(holder) if numbered else ""
         scope.sub = SubFigure(letter, _LABEL.sub("", source), scope.waiting + _LABEL.findall(source))
         scope.waiting = []
+        if scope.float is None:
+            scope.sub.start = scope.start
         holder.add_sub(scope.sub)
 
     def _next_letter(self, holder: Float) -> str:
@@ -298,8 +310,9 @@ class _Walk:
         box = group_at(self.text, at, self.pairs) if command == "subcaptionbox" else None
         letter = "" if command == "subcaptionbox" and self.text[match.end() - 1] == "*" else self._next_letter(holder)
         labels = _LABEL.findall(source) + _LABEL.findall(box[0] if box else content)
-        holder.add_sub(SubFigure(letter, _LABEL.sub("", source), labels))
-        return box[1] if box else at
+        end = box[1] if box else at
+        holder.add_sub(SubFigure(letter, _LABEL.sub("", source), labels, match.start(), end))
+        return end
 
     def _grid_figure(self, match: re.Match[str]) -> int:
         """AASTeX's \\fig{file}{width}{(a) caption}: the letter is typed."""
@@ -308,7 +321,7 @@ class _Walk:
             return 0
         letter = _GRID_LETTER.match(group[0])
         source = group[0][letter.end() :] if letter else group[0]
-        holder.add_sub(SubFigure(letter[1] if letter else "", _LABEL.sub("", source)))
+        holder.add_sub(SubFigure(letter[1] if letter else "", _LABEL.sub("", source), [], match.start(), group[1]))
         return group[1]
 
     def _section(self, match: re.Match[str]) -> None:
