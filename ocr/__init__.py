@@ -2,6 +2,7 @@
 
 from ocr.draw import draw_overlay
 from ocr.engines import engines
+from ocr.merge import read_figure_text
 from ocr.read import read_text
 
-__all__ = ["draw_overlay", "engines", "read_text"]
+__all__ = ["draw_overlay", "engines", "read_figure_text", "read_text"]

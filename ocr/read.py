@@ -1,5 +1,6 @@
 """An image in, ordered lines with boxes, orientation and role out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -28,21 +29,27 @@ def read_text(
     `engine` is a name (see `engines()`) or anything that behaves like one. Raises ImageError for an image that cannot be
     opened, InputError for an unknown engine, MissingExtra for one that is not installed.
     """
-    reader = get_engine(engine) if isinstance(engine, str) else engine
     opened = open_image(image)
-    lines = [
-        line
-        for raw in reader(opened)
-        if raw.confidence >= min_confidence and (line := to_line(raw, opened.size, reader.name)) is not None
-    ]
-    return by_panel(assign_roles(reading_order(lines), opened.size, swatch=Swatches(opened)))
+    return in_order(raw_lines(opened, engine, min_confidence=min_confidence), opened)
+
+
+def raw_lines(image: Image.Image, engine: str | Engine, *, min_confidence: float = MIN_CONFIDENCE) -> list[OcrLine]:
+    """What `engine` finds in an RGB image, in any order and without roles."""
+    reader = get_engine(engine) if isinstance(engine, str) else engine
+    found = (to_line(raw, image.size, reader.name) for raw in reader(image) if raw.confidence >= min_confidence)
+    return [line for line in found if line is not None]
+
+
+def in_order(lines: Sequence[OcrLine], image: Image.Image) -> tuple[OcrLine, ...]:
+    """The lines of a figure with roles, panel by panel, each in reading order."""
+    return by_panel(assign_roles(reading_order(lines), image.size, swatch=Swatches(image)))
 
 
 def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:
-    """A raw line in px of an image of `size` -> a line in 0..1; None when it holds no text."""
+    """A raw line in px of an image of `size` -> a line in 0..1; None when it holds no letter and no digit."""
     text = " ".join(raw.text.split())
-    if not text:
-        return None
+    if not any(letter.isalnum() or letter in "%‰°±∞" for letter in text):
+        return None  # markers of a scatter plot are read as ● or +
     width, height = size
     xs, ys = [x / width for x, _ in raw.quad], [y / height for _, y in raw.quad]
     box = (_unit(min(xs)), _unit(min(ys)), _unit(max(xs)), _unit(max(ys)))
