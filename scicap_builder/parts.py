@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from scicap_builder.papers import PaperFiles
@@ -75,7 +75,7 @@ def read_laid_out(files: "PaperFiles", read: "Callable[[PaperFiles], Result]") -
     if not files.parts:
         return read(files)
     with tempfile.TemporaryDirectory(prefix="llava-graph-") as folder:
-        laid_out = {}
+        laid_out: dict[str, Any] = {}
         for part in files.parts:
             place = Path(folder) / part.field
             place.mkdir()

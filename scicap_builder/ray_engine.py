@@ -5,6 +5,7 @@ Files travel as bytes: the nodes need this package and its extras installed, and
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -137,12 +138,19 @@ class RayWorkers:
         return [(task.job, answer)] if task.job else []
 
     def _lost(self, task: _Task, error: Exception) -> list[tuple[PaperFiles, Any | Failure]]:
+        if task.job is None and task.tries == TRIES:
+            raise LlavaGraphError(
+                f"the Ray workers do not start ({str(error).strip().splitlines()[-1]})"[:500],
+                where=self._address,
+                next_step="Install the same llava-graph, and the same Python, on every node",
+            ) from error
         actor = self._actor.remote(self._function, self._limits)
-        if task.job is None or task.tries < TRIES:
+        if task.tries < TRIES:
             self._hand(actor, task.job, task.tries + 1)
             return []
         self._hand(actor, None, 1)
-        return [(task.job, Failure(reason="crashed", detail=f"its Ray worker was lost {TRIES} times ({error})"[:500]))]
+        why = f"its Ray worker was lost {TRIES} times ({error})"[:500]
+        return [(task.job, Failure(reason="crashed", detail=why))] if task.job else []
 
     def _start(self) -> None:
         self._hand(self._actor.remote(self._function, self._limits), None, 1)
@@ -171,6 +179,8 @@ class RayWorkers:
                 "include_dashboard": False,
                 "object_store_memory": STORE_BYTES,
                 "_temp_dir": str(self._folder),
+                # Readers that a script brings along are found where the script finds them.
+                "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
             }
         try:
             self._ray.init(address=self._address, **options)
