@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from scicap_builder.pdf.boxes import clusters, meet, share_inside
+from scicap_builder.pdf.boxes import clusters, meet, overlap_x, overlap_y, share_inside
 from scicap_builder.pdf.layout import Block, Style, half_point
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Graphic, Page, Rect
@@ -14,6 +14,11 @@ CLUSTER_GAP = 5.0
 RULE = 2.5
 """pt; a drawing thinner than this is a rule (of a table, above footnotes), never a figure of its own."""
 
+SUB_CAPTION = re.compile(r"\(?[a-zA-Z]\)\s")
+SUB_CAPTION_LINES = 4
+"""Longer ones are enumerations."""
+SUB_CAPTION_REACH = 16.0
+"""pt between a sub-caption and its panel."""
 FRAMED = 0.98
 """Share of a caption within a path from which on the path is a frame or a ground of the whole float (BMC, Frontiers)."""
 CORNER = 8.0
@@ -93,6 +98,8 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     words = sum(len(line.words) for line in lines) / count
     letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
     inside = any(share_inside(block.box, drawing) > 0.8 for drawing in drawings)
+    if _is_sub_caption(block, drawings):
+        return False
     if count <= 2 and not inside and lines[0].size == lines[-1].size and _ends_paragraph(lines[-1], style):
         return True
     if letters < 0.55:
@@ -106,6 +113,15 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     long = width > 0.7 * style.line_width and words >= 6
     return (
         (count >= 3 and long) or (count >= 2 and long and width > 0.9 * style.line_width) or _is_heading(block, style)
+    )
+
+
+def _is_sub_caption(block: Block, drawings: Sequence[Rect]) -> bool:
+    """ "(a) Measured values": a few lines that begin with a panel's letter, right below or above a drawing."""
+    if len(block.lines) > SUB_CAPTION_LINES or not SUB_CAPTION.match(block.text):
+        return False
+    return any(
+        overlap_x(block.box, drawing) > 0 and -SUB_CAPTION_REACH < overlap_y(block.box, drawing) < 3 for drawing in drawings
     )
 
 

@@ -41,6 +41,8 @@ NOTHING = -2.5
 """Score of no region at all: better only than sharing most of one with another caption."""
 DOUBT = 3.0
 """Weight of a region's confidence when sides are compared: a picture cut by its room loses against a whole one."""
+SHARED = 8.0
+"""pt by which a caption on the same level must reach into a caption's columns to have a share of their width."""
 CUT = 4.0
 """pt of a drawing outside its room from which on the region is in doubt: the drawing may stand beside the caption."""
 MAX_COMBINATIONS = 3000
@@ -191,7 +193,7 @@ def _room(caption: Caption, side: str, text: PageText, tables: Sequence[Rect]) -
     for other in text.captions:
         if other is caption or not other.number or overlap_y(other.box, caption.box) <= 0:
             continue
-        if overlap_x(other.box, caption.box) < 0 and other.box[0] >= left - 1 and other.box[2] <= right + 1:
+        if overlap_x(other.box, caption.box) < 0 and min(other.box[2], right) - max(other.box[0], left) > SHARED:
             middle = (min(other.box[2], caption.box[2]) + max(other.box[0], caption.box[0])) / 2
             left, right = (middle, right) if other.box[0] < caption.box[0] else (left, middle)
     if side in ("left", "right"):
