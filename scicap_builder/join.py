@@ -40,9 +40,9 @@ class _Group:
 def join(source: PaperReading | None, pdf: PaperReading | None, html: PaperReading | None = None) -> PaperReading:
     """Join what the LaTeX route, the PDF route and the HTML route found; None for one that was not read.
 
-    Figures are paired by number and caption, then by caption alone, then by number alone; `confidence` falls from one to the
-    next. A figure of one side alone is kept with half its confidence; with a PDF beside it and without any picture it is
-    dropped as `not-in-pdf`.
+    Figures are paired by number and caption, then by caption alone, then by a less like caption between the same neighbours,
+    then by number alone; `confidence` falls with the likeness. A figure of one side alone is kept with half its confidence;
+    with a PDF beside it and without any picture it is dropped as `not-in-pdf`.
     """
     readings = {route: reading for route, reading in zip(ROUTES, (source, pdf, html), strict=True) if reading}
     if len(readings) < 2:
@@ -109,7 +109,7 @@ def match_figures(one: Sequence[FoundFigure], other: Sequence[FoundFigure]) -> d
     """Index of a figure -> (index of the other side's figure, how sure the pair is, 0..1); each is in one pair at most."""
     pairs: dict[int, tuple[int, float]] = {}
     taken: set[int] = set()
-    for same_number, least in ((True, SURE), (False, SAME_TEXT), (True, 0.0)):
+    for same_number, least in ((True, SURE), (False, SAME_TEXT), (False, SURE), (True, 0.0)):
         options = [
             (similarity(figure.caption, candidate.caption), i, j)
             for i, figure in enumerate(one)
@@ -117,10 +117,16 @@ def match_figures(one: Sequence[FoundFigure], other: Sequence[FoundFigure]) -> d
             if i not in pairs and j not in taken and (not same_number or key(figure) == key(candidate))
         ]
         for alike, i, j in sorted(options, key=lambda option: (-option[0], abs(option[1] - option[2]))):
-            if alike >= least and i not in pairs and j not in taken:
+            placed = same_number or least == SAME_TEXT or _in_place(i, j, pairs)
+            if alike >= least and placed and i not in pairs and j not in taken:
                 pairs[i] = (j, alike if least else ONE_SIDED)
                 taken.add(j)
     return pairs
+
+
+def _in_place(i: int, j: int, pairs: dict[int, tuple[int, float]]) -> bool:
+    """Whether two figures stand between the same neighbours on both sides."""
+    return all((k < i) == (found < j) for k, (found, _) in pairs.items())
 
 
 def _decide(group: _Group, asked: frozenset[str]) -> FoundFigure:
