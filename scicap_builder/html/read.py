@@ -102,7 +102,8 @@ def _meant(owners: list[int], text: str, figures: tuple[HtmlFigure, ...]) -> int
 
 def _picture(figure: HtmlFigure, find: "partial[Path | None]", dpi: int) -> bytes | None:
     graphics = [Graphic(name) for name in figure.files[:MAX_GRAPHICS]]
-    return figure_picture(graphics, find, dpi)
+    picture = figure_picture(graphics, find, dpi)
+    return picture.data if picture else None
 
 
 def _picture_file(folder: Path, address: str) -> Path | None:
