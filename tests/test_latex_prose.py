@@ -13,7 +13,7 @@ from scicap_builder.latex.prose import to_prose
         (r"``double'' `single' it's 1--2---3", "“double” ‘single’ it’s 1–2—3"),
         (r"5\,\% of \$3 \& more~\dots", "5 % of $3 & more …"),
         (r"shown \cite{a,b} and \citep[see][p.~2]{c}; \citet{d} says", "shown [cite] and [cite]; [cite] says"),
-        (r"a \footnote{Nota bene.} b\footnote{\url{https://x.org/a_b}}", "a [Nota bene.] b"),
+        (r"a \footnote{Nota bene.} b\footnote{\url{https://x.org/a_b}}", "a b"),
         (r"\href{https://x.org}{link} \textcolor{red}{red} \raisebox{1pt}{up}", "link red up"),
         (r"\unknown[opt]{kept} \otherthing text", "kept text"),
         (r"\vspace{-1em}\label{x}\hspace*{2pt}text\\[2pt] line", "text line"),

@@ -5,8 +5,10 @@ import unicodedata
 from collections.abc import Callable
 
 from scicap_builder.latex.reader import GroupReader
-from scicap_builder.latex.symbols import LETTERS_BLACKBOARD, MATH_ACCENTS, UNITS, symbol_table
+from scicap_builder.latex.symbols import LETTERS_BLACKBOARD, MATH_ACCENTS, symbol_table
 from scicap_builder.latex.tokens import is_control_word
+from scicap_builder.latex.units import COMMANDS as UNIT_COMMANDS
+from scicap_builder.latex.units import UNITS
 
 MAX_DEPTH = 25
 """Fractions within fractions; deeper ones are left out."""
@@ -67,7 +69,13 @@ _SAME |= {"cancel", "smash", "mathstrut", "hphantom", "vcenter", "operatorname*"
 _BLACKBOARD = {"mathbb", "mathds", "mathbbm", "Bbb"}
 _ARROWS = {"xrightarrow": "→", "xleftarrow": "←"}
 _WITH_ARGUMENT = _SAME | set(MATH_ACCENTS) | _BLACKBOARD | set(_ARROWS) | {"not"}
-_OF_PROSE = {"cite", "citep", "citet", "footnote", "textcolor", "SI", "num", "si", "qty", "url"}
+_OF_PROSE = {"cite", "citep", "citet", "footnote", "textcolor", "url", "ce", "ch", *UNIT_COMMANDS}
+_AROUND = {
+    "bra": ("⟨", "|"), "ket": ("|", "⟩"), "braket": ("⟨", "⟩"), "expval": ("⟨", "⟩"), "ev": ("⟨", "⟩"), "abs": ("|", "|"),
+    "norm": ("‖", "‖"), "order": ("O(", ")"), "floor": ("⌊", "⌋"), "ceil": ("⌈", "⌉"), "set": ("{", "}"),
+}  # fmt: skip
+"""Commands of physics and braket (and what authors call so) -> what they put around their argument."""
+_DERIVATIVES = {"dv": "d", "pdv": "∂", "derivative": "d", "partialderivative": "∂"}
 _FRACTIONS = {"frac", "dfrac", "tfrac", "cfrac", "nicefrac", "sfrac", "textfrac"}
 _SIZES = re.compile(r"^(?:left|right|middle|[bB]igg?[lrm]?|[bB]igg?)$")
 _SKIPPED = {
@@ -102,6 +110,8 @@ _FUNCTIONS = {
     "dim",
     "ker",
     "Pr",
+    "Tr",
+    "tr",
     "tanh",
 }
 _FUNCTIONS |= {
@@ -119,6 +129,7 @@ _FUNCTIONS |= {
     "arccos",
     "arctan",
 }
+_ENDS_IN_FUNCTION = re.compile(r"(?:^|[^A-Za-z\\])(?:" + "|".join(sorted(_FUNCTIONS)) + r")$")
 
 
 def math_text(tokens: list[str], inner: Inner, depth: int = 0) -> str:
@@ -135,16 +146,28 @@ def math_text(tokens: list[str], inner: Inner, depth: int = 0) -> str:
 
 
 def _space_out(parts: list[str]) -> str:
-    """Put blanks around relations and after function names."""
-    text = ""
+    """Put blanks around relations and function names, and where a script would run into what follows: "∑_i x"."""
+    text, before = "", ""
     for part in parts:
         if part in _RELATIONS:
             text = text.rstrip() + (f" {part} " if text.strip() else part)
-        elif text and part[0].isalnum() and re.search(r"(?:^|[^A-Za-z\\])(?:" + "|".join(_FUNCTIONS) + r")$", text):
+        elif _needs_blank(text, before, part):
             text += " " + part
         else:
             text += part
+        before = part
     return re.sub(r"\s+", " ", text)
+
+
+def _needs_blank(text: str, before: str, part: str) -> bool:
+    if not text or not part[0].isalnum():
+        return False
+    if _ENDS_IN_FUNCTION.search(text):
+        return True
+    if part in _FUNCTIONS:
+        return text[-1].isalnum() or text[-1] == ")"
+    runs_on = text[-1].isalpha() if part[0].isalpha() else text[-1].isdigit()
+    return before[:1] in ("_", "^") and len(before) > 1 and runs_on
 
 
 def _atom(reader: GroupReader, inner: Inner, depth: int) -> str:
@@ -190,19 +213,56 @@ def _command(lexeme: str, reader: GroupReader, inner: Inner, depth: int) -> str:
     name = lexeme[1:]
     if not is_control_word(lexeme):
         return _control_symbol(name)
-    if name in _FRACTIONS:
-        above, below = (_argument(reader, inner, depth).strip() for _ in range(2))
-        return f"{_wrapped(above)}/{_wrapped(below)}"
-    if name == "sqrt":
-        degree = reader.option()
-        root = {"3": "∛", "4": "∜"}.get("".join(degree or []), "√")
-        return root + _wrapped(_argument(reader, inner, depth).strip())
     if _SIZES.match(name):
         reader.skip_blanks()
         if reader.peek()[:1] == ".":
             reader.argument()
         return ""
+    if name in _LAYOUTS:
+        return _LAYOUTS[name](name, reader, lambda: _argument(reader, inner, depth).strip())
     return _named(name, reader, inner, depth)
+
+
+def _fraction(_name: str, _reader: GroupReader, argument: Callable[[], str]) -> str:
+    return f"{_wrapped(argument())}/{_wrapped(argument())}"
+
+
+def _choose(_name: str, _reader: GroupReader, argument: Callable[[], str]) -> str:
+    return f"({argument()} choose {argument()})"
+
+
+def _over(_name: str, _reader: GroupReader, argument: Callable[[], str]) -> str:
+    """What stands above or below a sign is left out."""
+    argument()
+    return argument()
+
+
+def _root(_name: str, reader: GroupReader, argument: Callable[[], str]) -> str:
+    degree = reader.option()
+    return {"3": "∛", "4": "∜"}.get("".join(degree or []), "√") + _wrapped(argument())
+
+
+def _around(name: str, reader: GroupReader, argument: Callable[[], str]) -> str:
+    if reader.peek() != "{":
+        return symbol_table().get(name, "")
+    before, after = _AROUND[name]
+    return before + argument() + after
+
+
+def _derivative(name: str, _reader: GroupReader, argument: Callable[[], str]) -> str:
+    sign = _DERIVATIVES[name]
+    return f"{sign}{_wrapped(argument())}/{sign}{_wrapped(argument())}"
+
+
+_LAYOUTS: dict[str, Callable[[str, GroupReader, Callable[[], str]], str]] = {
+    **dict.fromkeys(_FRACTIONS, _fraction),
+    **dict.fromkeys(("binom", "dbinom", "tbinom"), _choose),
+    **dict.fromkeys(("overset", "underset", "stackrel"), _over),
+    "sqrt": _root,
+    **dict.fromkeys(_AROUND, _around),
+    **dict.fromkeys(_DERIVATIVES, _derivative),
+}
+"""Commands that set their arguments around a sign."""
 
 
 def _named(name: str, reader: GroupReader, inner: Inner, depth: int) -> str:
@@ -220,6 +280,8 @@ def _named(name: str, reader: GroupReader, inner: Inner, depth: int) -> str:
         reader.star()
         reader.option()
         return _changed(name, _argument(reader, inner, depth))
+    if name in _FUNCTIONS:
+        return name
     return " " if name in _SPACES else symbol_table().get(name, UNITS.get(name, "")).strip(" ")
 
 

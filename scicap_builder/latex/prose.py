@@ -10,11 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from scicap_builder.latex.counters import as_style
 from scicap_builder.latex.maths import math_text
 from scicap_builder.latex.reader import GroupReader
 from scicap_builder.latex.references import NO_REFERENCES, References
-from scicap_builder.latex.symbols import ACCENTS, CITES, DROPPED, KEPT, UNITS, symbol_table
+from scicap_builder.latex.symbols import ACCENTS, CITES, DROPPED, KEPT, symbol_table
 from scicap_builder.latex.tokens import is_control_word, join, tokenize
+from scicap_builder.latex.units import COMMANDS as UNIT_COMMANDS
+from scicap_builder.latex.units import quantity
 
 CITE = "[cite]"
 EQUATION = "[eq]"
@@ -31,6 +34,8 @@ _ENVIRONMENT_ARGUMENTS = {
     "CJK": 2,
 }
 _ENVIRONMENT_ARGUMENTS |= {"CJK*": 2, "otherlanguage": 1, "adjustwidth": 2, "changemargin": 2, "wrapfigure": 2}
+_DRAWN = frozenset(("tikzpicture", "pgfpicture", "picture"))
+"""Environments without running text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +133,10 @@ class _Writer:
         return self._keep if name in KEPT else None
 
     def _footnote(self, _: str, reader: GroupReader, depth: int) -> str:
-        """In brackets where it stands; one that is only an address is left out."""
+        """Left out: it stands at the foot of the page. What it refers to counts for the paragraph that it hangs on."""
         reader.option()
-        note = tidy(self.read(reader.argument(), depth))
-        return "" if re.fullmatch(r"\W*(?:https?://|www\.)\S+\W*", note) or not note else f" [{note}]"
+        self.read(reader.argument(), depth)
+        return ""
 
     def _drop(self, name: str, reader: GroupReader, _: int) -> str:
         reader.option()
@@ -141,7 +146,8 @@ class _Writer:
 
     def _keep(self, name: str, reader: GroupReader, depth: int) -> str:
         count, which = KEPT[name]
-        reader.option()
+        for _ in range(2):
+            reader.option()
         arguments = [reader.argument(after_option=True) for _ in range(count)]
         return self.read(arguments[which], depth)
 
@@ -155,7 +161,7 @@ class _Writer:
 
     def _script(self, name: str, reader: GroupReader, depth: int) -> str:
         raised = self.read(reader.argument(), depth)
-        return ("^" if name == "textsuperscript" and raised.isdigit() else "") + raised
+        return ("^" if name == "textsuperscript" and re.fullmatch(r"[-+−±\d]+", raised) else "") + raised
 
     def _skip(self, _name: str, reader: GroupReader, _depth: int) -> str:
         reader.drop_dimension()
@@ -201,20 +207,42 @@ class _Writer:
 
     def _environment(self, name: str, reader: GroupReader, _depth: int) -> str:
         environment = "".join(reader.argument())
-        if name == "begin":
+        if name == "begin" and environment in _DRAWN:
+            reader.past_end(environment)
+        elif name == "begin":
             reader.option()
             for _ in range(_ENVIRONMENT_ARGUMENTS.get(environment, 0)):
                 reader.argument(after_option=True)
         return " "
 
     def _quantity(self, name: str, reader: GroupReader, depth: int) -> str:
+        return quantity(name, reader, lambda tokens: self.read(tokens, depth))
+
+    def _chemistry(self, _name: str, reader: GroupReader, depth: int) -> str:
+        """mhchem: the formula as typed, with real arrows."""
+        formula = self.read(reader.argument(), depth)
+        for typed, arrow in (("<=>", "⇌"), ("<->", "↔"), ("->", "→"), ("<-", "←")):
+            formula = formula.replace(typed, arrow)
+        return formula
+
+    def _fraction(self, name: str, reader: GroupReader, depth: int) -> str:
+        """\\nicefrac{1}{2} and \\unitfrac[3]{m}{s} within text."""
+        value = self.read(reader.option() or [], depth) + " " if name == "unitfrac" else ""
+        return value.lstrip() + "/".join(self.read(reader.argument(), depth) for _ in range(2))
+
+    def _ion(self, _name: str, reader: GroupReader, depth: int) -> str:
+        """AASTeX's \\ion{Fe}{2}: Fe II."""
+        element, stage = (self.read(reader.argument(), depth).strip() for _ in range(2))
+        return f"{element} {as_style(int(stage), 'Roman') if re.fullmatch('[1-9][0-9]?', stage) else stage.upper()}"
+
+    def _drawing(self, _name: str, reader: GroupReader, _depth: int) -> str:
+        """\\tikz[…]{…} and \\tikz … ; leave no text."""
         reader.option()
-        number = "" if name in ("si", "unit") else self.read(reader.argument(), depth).strip()
-        number = re.sub(r"(?<=\d)\s*[eE]\s*(?=[-+]?\d)", " × 10^", number)
-        if name == "num":
-            return number
-        unit = "°" if name == "ang" else _unit(reader.argument(after_option=True))
-        return (number + ("" if unit[:1] in "°%" or not number else " ") + unit).strip()
+        if reader.peek() == "{":
+            reader.argument()
+        else:
+            reader.past_sign(";")
+        return ""
 
 
 _Handler = Callable[[_Writer, str, GroupReader, int], str]
@@ -226,7 +254,11 @@ _HANDLERS: dict[str, _Handler] = {
     ),
     **dict.fromkeys(("sqrt", "boldsymbol", "bm"), _Writer._maths_in_text),
     **dict.fromkeys(("url", "path", "nolinkurl"), _Writer._address),
-    **dict.fromkeys(("num", "ang", "SI", "qty", "si", "unit"), _Writer._quantity),
+    **dict.fromkeys(UNIT_COMMANDS, _Writer._quantity),
+    **dict.fromkeys(("ce", "ch"), _Writer._chemistry),
+    **dict.fromkeys(("nicefrac", "sfrac", "unitfrac", "textfrac"), _Writer._fraction),
+    "ion": _Writer._ion,
+    "tikz": _Writer._drawing,
     **dict.fromkeys(
         ("kern", "hskip", "vskip", "parindent", "parskip", "baselineskip", "raise", "lower"), _Writer._skip
     ),
@@ -242,14 +274,6 @@ def _verbatim(lexeme: str) -> str:
     """\\verb|text| -> text; a verbatim environment is no running text."""
     match = re.match(r"\\(?:verb|lstinline)\*?(.)(.*)\1$", lexeme, re.DOTALL)
     return match[2] if match else " "
-
-
-def _unit(tokens: list[str]) -> str:
-    return "".join(
-        UNITS.get(lexeme[1:], "") if lexeme[0] == "\\" else lexeme.replace("~", " ")
-        for lexeme in tokens
-        if lexeme not in "{}"
-    )
 
 
 def _plain(lexeme: str) -> str:

@@ -5,6 +5,8 @@ import re
 from scicap_builder.latex.tokens import is_blank
 
 _DIMENSION = re.compile(r"=?[-+]?[\d.,]*(?:true)?(?:pt|em|ex|mm|cm|in|bp|sp|pc|mu)?")
+MAX_SIGN_TOKENS = 200
+"""How far ahead the end of a drawing command is looked for."""
 
 
 class GroupReader:
@@ -65,6 +67,24 @@ class GroupReader:
                 return self._tokens[start : self._at - 1]
             depth += (lexeme == "{") - (lexeme == "}")
         return self._tokens[start:]
+
+    def past_end(self, environment: str) -> None:
+        """Step behind `\\end{environment}`; nothing is taken when it is missing."""
+        closing = [r"\end", "{", environment, "}"]
+        for at in range(self._at, len(self._tokens) - 3):
+            if self._tokens[at] == closing[0] and self._tokens[at : at + 4] == closing:
+                self._at = at + 4
+                return
+
+    def past_sign(self, sign: str) -> None:
+        """Step behind the next `sign`, also within a word; nothing is taken when it does not come soon."""
+        for at in range(self._at, min(len(self._tokens), self._at + MAX_SIGN_TOKENS)):
+            before, found, rest = self._tokens[at].partition(sign)
+            if found and not before.startswith("\\"):
+                self._at = at + (not rest)
+                if rest:
+                    self._tokens[at] = rest
+                return
 
     def argument(self, *, after_option: bool = False) -> list[str]:
         """The next `{…}` without braces, or the next single token; a word gives its first letter."""

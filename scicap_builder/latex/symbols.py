@@ -22,7 +22,9 @@ DROPPED = {
     "cmidrule": 1, "cline": 1, "rule": 2, "usepackage": 1, "documentclass": 1, "selectlanguage": 1, "enlargethispage": 1,
     "tikzset": 1, "sisetup": 1, "pgfplotsset": 1, "hyphenation": 1, "hypertarget": 1, "phantomsection": 0, "vadjust": 1,
     "pageref": 1, "cpageref": 1, "orcidlink": 1, "orcid": 1, "includesvg": 1, "epsfig": 1, "psfig": 1, "epsfbox": 1, "newpage": 0,
-    "plotone": 1, "plottwo": 2, "numberwithin": 2, "counterwithin": 2, "LoadClass": 1, "cellcolor": 1, "rowcolor": 1,
+    "plotone": 1, "plottwo": 2, "numberwithin": 2, "counterwithin": 2, "LoadClass": 1,
+    "cellcolor": 1, "rowcolor": 1, "sout": 1, "deleted": 1,
+    "DIFdel": 1, "tnoteref": 1, "subcaption": 1,
 }  # fmt: skip
 """Commands without text of their own -> how many arguments go with them."""
 
@@ -32,6 +34,7 @@ KEPT = {
     "foreignlanguage": (2, 1), "hyperlink": (2, 1), "adjustbox": (2, 1), "tooltip": (2, 0), "stackrel": (2, 1),
     "overset": (2, 1), "underset": (2, 1), "raisebox*": (2, 1), "mintinline": (2, 1), "begingroup": (0, 0), "textls": (1, 0),
     "replaced": (2, 0), "resizebox*": (3, 2), "hyperref": (1, 0), "DIFadd": (1, 0),
+    "makebox": (1, 0), "framebox": (1, 0), "isotope": (1, 0),
 }  # fmt: skip
 """Commands with several arguments of which one is text -> (how many, which)."""
 
@@ -50,7 +53,9 @@ NAMES = {
     "cmark": "✓", "xmark": "✗", "checkmark": "✓", "percent": "%", "ding": "", "bigcirc": "○", "triangleq": "≜", "coloneqq": "≔",
     "argmin": "argmin", "argmax": "argmax", "lesssim": "≲", "gtrsim": "≳", "textmd": "", "textup": "", "textnormal": "",
     "emph": "", "textbf": "", "textit": "", "texttt": "", "textsf": "", "textrm": "", "textsc": "", "textsl": "", "text": "",
-    "mbox": "", "hbox": "", "fbox": "", "makebox": "", "underline": "", "uline": "", "footnote": "", "url": "", "path": "",
+    "mbox": "", "hbox": "", "fbox": "", "underline": "", "uline": "", "footnote": "", "url": "", "path": "",
+    "arcsec": "″", "arcmin": "′", "farcs": "″.", "farcm": "′.", "fdg": "°.", "fs": "s.", "degr": "°", "micron": "µm", "sun": "⊙",
+    "earth": "⊕", "copyright": "©", "pounds": "£", "euro": "€", "texteuro": "€", "ohm": "Ω", "textohm": "Ω",
     "num": "", "SI": "", "qty": "", "si": "", "unit": "", "ang": "", "eqref": "", "autoref": "", "cref": "", "Cref": "",
 }  # fmt: skip
 """Commands that pylatexenc's table lacks or spells otherwise; an empty text means that the command is handled elsewhere."""
@@ -82,18 +87,3 @@ def is_known(name: str) -> bool:
         or bool(CITES.match(bare))
         or bare in symbol_table()
     )
-
-
-UNITS = {
-    "percent": "%", "degree": "°", "celsius": "°C", "degreeCelsius": "°C", "micro": "µ", "milli": "m", "kilo": "k", "mega": "M",
-    "giga": "G", "nano": "n", "pico": "p", "centi": "c", "meter": "m", "metre": "m", "second": "s", "gram": "g", "hertz": "Hz",
-    "volt": "V", "ampere": "A", "watt": "W", "kelvin": "K", "mole": "mol", "pascal": "Pa", "joule": "J", "newton": "N",
-    "ohm": "Ω",
-    "tesla": "T", "electronvolt": "eV", "byte": "B", "bit": "bit", "hour": "h", "minute": "min", "day": "d", "litre": "L",
-    "liter": "L", "angstrom": "Å", "decibel": "dB", "tera": "T", "femto": "f", "per": "/", "squared": "^2", "cubed": "^3",
-    "um": "µm", "nm": "nm", "mm": "mm", "cm": "cm", "km": "km", "ms": "ms", "us": "µs", "ns": "ns", "kg": "kg", "mg": "mg",
-    "GHz": "GHz",
-    "MHz": "MHz", "kHz": "kHz", "Hz": "Hz", "eV": "eV", "keV": "keV", "MeV": "MeV", "GeV": "GeV", "TeV": "TeV",
-    "m": "m", "s": "s",
-}  # fmt: skip
-"""siunitx: what its unit commands print."""
