@@ -23,13 +23,17 @@ class PaperPdfs:
 
     @cached_property
     def _known(self) -> dict[str, Path]:
+        """Names -> PDFs: the names that `build` gives, and those of files and of folders with one PDF, where only one has it."""
         if self._folder is None:
             return {}
-        found = [(paper.key, paper.pdf) for paper in list_papers(self._folder).papers if paper.pdf is not None]
-        # A folder's only PDF is named after the folder; the paper may have been listed by the file itself.
-        stems = Counter(bare_name(pdf) for _, pdf in found)
-        by_file = {bare_name(pdf): pdf for _, pdf in found if stems[bare_name(pdf)] == 1}
-        return {**by_file, **{_plain(key): pdf for key, pdf in found}, **dict(found)}
+        pdfs = sorted(path for path in self._folder.rglob("*") if path.suffix.lower() == ".pdf" and path.is_file())
+        alone = Counter(pdf.parent for pdf in pdfs)
+        names = [(bare_name(pdf), pdf) for pdf in pdfs]
+        names += [(pdf.parent.name, pdf) for pdf in pdfs if alone[pdf.parent] == 1 and pdf.stem != pdf.parent.name]
+        counts = Counter(name for name, _ in names)
+        known = {name: pdf for name, pdf in names if counts[name] == 1}
+        listed = list_papers(self._folder).papers if pdfs else ()
+        return known | {paper.key: paper.pdf for paper in listed if paper.pdf is not None}
 
 
 def _plain(paper_id: str) -> str:

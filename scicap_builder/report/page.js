@@ -47,7 +47,7 @@
 
   $("filters").addEventListener("input", filter);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("reset").addEventListener("click", () => { $("filters").reset(); filter(); });
+  $("clear").addEventListener("click", () => { $("filters").reset(); filter(); });
 
   const narrow = matchMedia("(max-width: 760px)");
   const fold = () => { $("more").open = !narrow.matches; };

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 360, 190
-LEFT, BOTTOM, TOP, RIGHT = 44, 38, 10, 8
+LEFT, BOTTOM, TOP, RIGHT = 44, 38, 20, 10
 """px of the view box around a histogram's area: room for the axes' numbers and the name of the x-axis."""
 MAX_BINS = 24
 MAX_ROWS = 8
@@ -67,7 +67,7 @@ def histogram(values: Mapping[int, int], unit: str, what: str = "figures") -> Ma
     """How often each whole number occurs: x-axis in `unit`, y-axis a count of `what`."""
     parts = bins(values)
     if len(values) < 2:
-        return _text("".join(f"All {n:,} {what}: {value:,} {unit}" for value, n in values.items()) or NOTHING)
+        return _text("".join(f"{unit}: {value:,} for each of {n:,} {what}" for value, n in values.items()) or NOTHING)
     area_width, area_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     ticks = _ticks(max(part.count for part in parts))
     scale = area_height / ticks[-1]
@@ -81,8 +81,11 @@ def histogram(values: Mapping[int, int], unit: str, what: str = "figures") -> Ma
         body.append(_BAR.format("bar", x + gap / 2, HEIGHT - BOTTOM - height, step - gap, height, tip))
         if index % every == 0:
             name = f"{part.low}+" if part.high is None else str(part.low)
-            body.append(_TEXT.format("tick", x + step / 2, HEIGHT - BOTTOM + 14, "middle", name))
+            # A bar of one value stands over its number, a wider one begins there.
+            middle = x + step / 2 if part.high in (part.low, None) else x
+            body.append(_TEXT.format("tick", middle, HEIGHT - BOTTOM + 14, "middle", name))
     body.append(_TEXT.format("axis", LEFT + area_width / 2, HEIGHT - 5, "middle", unit))
+    body.append(_TEXT.format("axis", LEFT - 6, 9, "end", what))
     label = f"{what} by {unit}: median {median(values)}, from {min(values)} to {max(values)}"
     return _svg(body, HEIGHT, label)
 

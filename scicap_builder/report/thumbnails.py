@@ -10,7 +10,7 @@ from PIL import Image
 FIGURE_SIDES = (960, 640, 420, 280)
 """px of a figure's longer side, the first that fits the budget: about 500 are shown, and dense screens draw twice as many."""
 PAGE_SIDES = (720, 480, 320)
-OTHER_PAGE_SIDES = (260,)
+OTHER_PAGE_SIDES = (400, 260)
 """Pages without a figure are there to see that nothing was missed."""
 QUALITY = 72
 """Of WebP, 0..100; below about 60 thin axes and small letters of charts get rings."""
