@@ -20,7 +20,7 @@ COMPARED_CHARS = 300
 """Figures are paired by the first letters of their captions: ends differ where a PDF caption is cut or glued."""
 TOLD_CHARS = 2000
 """Captions are compared for disagreements this far."""
-_LEFTOVER = re.compile(r"\\[A-Za-z]{2,}|(?<!\\)\\begin\b|\$[^$]*\$|ltx_|</?[a-z]+>")
+_LEFTOVER = re.compile(r"\\[A-Za-z]{2,}")
 
 
 def similarity(one: str, other: str) -> float:
@@ -87,28 +87,27 @@ def is_broken(text: str) -> bool:
 
 def mentions(sides: Sides) -> tuple[str, ...]:
     """The paragraphs of the first route that has any: source, HTML, PDF."""
-    return next(
-        (sides[route].mentions for route in ("latex", "html", "pdf") if route in sides and sides[route].mentions), ()
-    )
+    return next((side.mentions for side in _by_words(sides) if side.mentions), ())
 
 
-def panels(sides: Sides, *, boxes: bool) -> tuple[Panel, ...]:
-    """Letters and captions from the source or the HTML, boxes from the PDF: by letter, then in order where the counts agree.
+def panels(sides: Sides, shown: str) -> tuple[Panel, ...]:
+    """Letters and captions from the source or the HTML, boxes from the side whose picture is `shown`.
 
-    `boxes`: whether the picture that is delivered is the PDF's; the boxes of another picture are left out.
+    Joined by letter, then in order where the counts agree; a box in a picture that is not shown is left out.
     """
-    drawn = sides["pdf"].panels if "pdf" in sides else ()
-    if not boxes:
-        drawn = tuple(replace(panel, box=None) for panel in drawn)
-    told = next((sides[route].panels for route in ("latex", "html") if route in sides and sides[route].panels), ())
-    if not told:
-        return drawn
-    by_letter = {panel.letter.lower(): panel.box for panel in drawn if panel.letter}
-    if by_letter and any(panel.letter.lower() in by_letter for panel in told):
-        return tuple(replace(panel, box=by_letter.get(panel.letter.lower(), panel.box)) for panel in told)
-    if len(drawn) == len(told):
+    told = next((side.panels for side in _by_words(sides) if side.panels), ())
+    drawn = sides[shown].panels
+    if told is drawn:
+        return told
+    boxes = {panel.letter.lower(): panel.box for panel in drawn if panel.letter and panel.box}
+    if not any(panel.letter.lower() in boxes for panel in told) and len(drawn) == len(told):
         return tuple(replace(panel, box=other.box) for panel, other in zip(told, drawn, strict=True))
-    return told
+    return tuple(replace(panel, box=boxes.get(panel.letter.lower())) for panel in told)
+
+
+def _by_words(sides: Sides) -> list[FoundFigure]:
+    """The sides in the order in which their words are believed."""
+    return [sides[route] for route in ("latex", "html", "pdf") if route in sides]
 
 
 def disagreements(sides: Sides, asked: frozenset[str]) -> tuple[str, ...]:
@@ -126,7 +125,10 @@ def disagreements(sides: Sides, asked: frozenset[str]) -> tuple[str, ...]:
         if share < SAME_TEXT:
             told.append(f"caption: {share:.2f} alike in {one} and {other}")
     told += _values("mentions", sides, lambda figure: str(len(figure.mentions)))
-    told += _values("panels", sides, lambda figure: str(len(figure.panels)))
+    parted = {
+        route: side for route, side in sides.items() if side.panels
+    }  # no panels: that route saw one picture whole
+    told += _values("panels", parted, lambda figure: str(len(figure.panels)))
     return tuple(told)
 
 

@@ -132,21 +132,28 @@ def _in_place(i: int, j: int, pairs: dict[int, tuple[int, float]]) -> bool:
 def _decide(group: _Group, asked: frozenset[str]) -> FoundFigure:
     """One figure from its sides; where the numbers differ the printed one holds."""
     sides = group.sides
-    pdf = sides.get("pdf")
-    first = pdf or next(iter(sides.values()))
-    own = next((side.image for route, side in sides.items() if route != "pdf" and side.image is not None), None)
-    use_own = own is not None and (pdf is None or pdf.image is None or pdf.confidence < POOR_PICTURE)
+    first = sides.get("pdf") or next(iter(sides.values()))
+    shown = _shown(sides)
     return replace(
         first,
         caption=caption(sides),
-        image=own if use_own else first.image,
+        image=sides[shown].image,
         mentions=mentions(sides),
-        panels=panels(sides, boxes=not use_own),
-        text=() if use_own else first.text,
+        panels=panels(sides, shown),
+        text=sides[shown].text,
         route="+".join(route for route in ROUTES if route in sides),
         confidence=round(first.confidence * (group.sure if "pdf" in asked else 1.0), 3),
         disagreements=disagreements(sides, asked),
     )
+
+
+def _shown(sides: Sides) -> str:
+    """The route whose picture is delivered: the PDF's, unless it is poor and another has one."""
+    own = next((route for route, side in sides.items() if route != "pdf" and side.image is not None), None)
+    pdf = sides.get("pdf")
+    if pdf is None or (own and (pdf.image is None or pdf.confidence < POOR_PICTURE)):
+        return own or next(iter(sides))
+    return "pdf"
 
 
 def _is_lost(figure: FoundFigure) -> bool:

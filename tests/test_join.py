@@ -1,9 +1,12 @@
 """Source and PDF of one paper become one reading: each side gives what it knows best."""
 
+from dataclasses import replace
+
 import pytest
 
-from llava_graph.record import Dropped
-from scicap_builder.join import join, similarity
+from llava_graph.record import Dropped, OcrLine, Panel
+from scicap_builder.agreement import alike, similarity
+from scicap_builder.join import join
 from scicap_builder.reading import FoundFigure, PaperReading
 
 BOX = (0.1, 0.1, 0.9, 0.5)
@@ -148,3 +151,146 @@ def test_mentions_of_the_pdf_serve_when_the_source_has_none_at_all():
 )
 def test_similarity(one, other, least, most):
     assert least <= similarity(one, other) <= most
+
+
+def page(number: str, caption: str, *, mentions: tuple[str, ...] = ("page mention",), image: bytes | None = None):
+    return FoundFigure(
+        number=number, label=f"Figure {number}", caption=caption, image=image, mentions=mentions, route="html"
+    )
+
+
+def three(latex: FoundFigure | None, in_pdf: FoundFigure | None, in_page: FoundFigure | None) -> FoundFigure:
+    """The one figure that three routes have."""
+    readings = [side and PaperReading(figures=(side,)) for side in (latex, in_pdf, in_page)]
+    [figure] = join(*readings).figures
+    return figure
+
+
+TEXT = "Growth of the leaves over ten days, with the wind of each"
+
+
+def test_routes_that_agree_say_nothing():
+    figure = three(source("1", TEXT), pdf("1", TEXT), page("1", TEXT))
+    assert (figure.route, figure.disagreements) == ("latex+pdf+html", ())
+    assert (figure.mentions, figure.confidence) == (("cited",), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("sides", "told"),
+    [
+        ((source("4", TEXT), pdf("5", TEXT), None), ["number: 4 in latex, 5 in pdf"]),
+        ((source("4", TEXT), pdf("5", TEXT), page("4", TEXT)), ["number: 4 in latex, 5 in pdf, 4 in html"]),
+        ((source("1", TEXT), pdf("1", TEXT + " and then " + TEXT), None), ["caption: 0.63 alike in latex and pdf"]),
+        (
+            (source("1", TEXT, mentions=("a", "b", "c")), pdf("1", TEXT), None),
+            ["mentions: 3 in latex, 1 in pdf"],
+        ),
+        (
+            (
+                replace(source("1", TEXT), panels=(Panel(letter="a"), Panel(letter="b"))),
+                replace(pdf("1", TEXT), panels=(Panel(letter="a"),) * 3),
+                page("1", TEXT),
+            ),
+            ["panels: 2 in latex, 3 in pdf"],
+        ),
+    ],
+)
+def test_disagreements_have_one_form(sides, told):
+    assert list(three(*sides).disagreements) == told
+
+
+def test_a_figure_that_a_route_does_not_have_is_a_disagreement():
+    reading = joined([source("1", TEXT)], [pdf("7", "Something that only the PDF has")])
+    assert [figure.disagreements for figure in reading.figures] == [
+        ("figure: 1 in latex, 0 in pdf",),
+        ("figure: 0 in latex, 1 in pdf",),
+    ]
+
+
+@pytest.mark.parametrize("broken", ["", "…", r"\mycaption {leaves} of the \treename", "@ % &"])
+def test_a_broken_caption_gives_way(broken):
+    assert three(source("1", broken), pdf("1", TEXT), None).caption == TEXT
+    assert three(source("1", broken), pdf("1", "Glued " + TEXT), page("1", TEXT)).caption == TEXT
+
+
+def test_two_routes_against_the_source_win():
+    other = "Quite another thing: a map of all rivers"
+    assert three(source("1", other), pdf("1", TEXT), page("1", TEXT)).caption == TEXT
+    assert three(source("1", other), pdf("1", TEXT), None).caption == other
+
+
+def test_mentions_come_from_the_next_route_where_one_has_none():
+    none = source("1", TEXT, mentions=())
+    assert three(none, pdf("1", TEXT), page("1", TEXT)).mentions == ("page mention",)
+    assert three(none, pdf("1", TEXT), None).mentions == ("pdf mention",)
+
+
+def test_panels_have_the_words_of_the_source_and_the_places_of_the_picture():
+    words = (Panel(letter="a", caption="Oak"), Panel(letter="b", caption="Birch", box=(0, 0, 1, 1)))
+    places = (Panel(letter="B", box=(0.5, 0, 1, 1)), Panel(letter="A", box=(0, 0, 0.5, 1)))
+    figure = three(replace(source("1", TEXT), panels=words), replace(pdf("1", TEXT), panels=places), None)
+    assert [(p.letter, p.caption, p.box) for p in figure.panels] == [
+        ("a", "Oak", (0, 0, 0.5, 1)),
+        ("b", "Birch", (0.5, 0, 1, 1)),
+    ]
+    unnamed = tuple(replace(panel, letter="") for panel in reversed(places))
+    figure = three(replace(source("1", TEXT), panels=words), replace(pdf("1", TEXT), panels=unnamed), None)
+    assert [panel.box for panel in figure.panels] == [(0, 0, 0.5, 1), (0.5, 0, 1, 1)]
+    figure = three(replace(source("1", TEXT), panels=words), pdf("1", TEXT), None)
+    assert [panel.box for panel in figure.panels] == [None, None]
+
+
+def test_places_and_text_of_a_picture_go_with_it():
+    lines = (OcrLine(text="axis", box=BOX),)
+    seen = replace(pdf("1", TEXT), panels=(Panel(letter="a", box=BOX),), text=lines)
+    assert three(source("1", TEXT), seen, None).text == lines
+    poor = three(source("1", TEXT), replace(seen, confidence=0.1), None)
+    assert (poor.image, poor.text, poor.panels) == (b"source", (), (Panel(letter="a"),))
+
+
+def test_a_pdf_figure_stands_where_the_paper_has_it():
+    captions = {
+        n: f"{word} is what this one shows to the reader" for n, word in enumerate(["Oak", "Wind", "Map of it"], 1)
+    }
+    reading = joined(
+        [source("1", captions[1]), source("3", captions[3])], [pdf(str(n), text) for n, text in captions.items()]
+    )
+    assert [figure.number for figure in reading.figures] == ["1", "2", "3"]
+
+
+def test_the_page_finds_what_the_source_misses_and_counts_nothing_twice():
+    reading = join(
+        PaperReading(figures=(source("1", TEXT),)),
+        PaperReading(figures=(pdf("1", TEXT), pdf("2", "A map of all the rivers of it"))),
+        PaperReading(
+            figures=(page("1", TEXT), page("2", "A map of all the rivers of it"), page("1", "Once more")),
+            dropped=(Dropped(item="unnumbered figure", reason="no-number"),),
+        ),
+    )
+    assert [(f.number, f.route) for f in reading.figures] == [("1", "latex+pdf+html"), ("2", "pdf+html")]
+    assert [item.reason for item in reading.dropped] == ["number-twice"]
+
+
+def test_without_a_pdf_nothing_is_dropped_for_it():
+    reading = join(
+        PaperReading(figures=(source("1", TEXT, image=None),)), None, PaperReading(figures=(page("1", TEXT),))
+    )
+    assert [(f.route, f.image, f.confidence) for f in reading.figures] == [("latex+html", None, 1.0)]
+    assert reading.dropped == ()
+    assert join(None, None, PaperReading(title="Alone")).title == "Alone"
+
+
+def test_a_less_like_caption_pairs_between_the_same_neighbours():
+    first, last = "The first of them all, a tree in the wind", "The last one, a river that is deep and cold"
+    said, printed = "A run of the model: (a) energies, (b) norms", "A run of the model: energies norms and more of it"
+    assert 0.6 < similarity(said, printed) < 0.85
+    reading = joined(
+        [source("1", first), source("2", said), source("3", last)], [pdf("4", first), pdf("5", printed), pdf("6", last)]
+    )
+    assert [(f.number, f.route) for f in reading.figures] == [(n, "latex+pdf") for n in "456"]
+
+
+def test_alike_sees_what_is_cut():
+    assert alike(TEXT, TEXT.upper() + ".") == 1
+    assert alike(TEXT, TEXT[:25]) < similarity(TEXT, TEXT[:25]) == 1
+    assert alike("", TEXT) == 0
