@@ -19,6 +19,16 @@ FREE_GAP = 0.75
 """em between two words that do not; the narrowest column gaps are about 1 em."""
 LABEL_GAP = 3.5
 """em after "Figure 3.", which many journals set apart."""
+SCRIPT = 0.85
+"""Of the full size; raised and lowered signs are smaller."""
+MAX_SCRIPTS = 4
+"""Raised and lowered signs between two full-size words."""
+FULL_SHARE = 0.2
+"""Of a line's letters in a size from which on it is the line's size, though its raised and lowered signs be more."""
+HANGING = frozenset("√")
+"""Signs that TeX's fonts hang from their baseline, which so stands an em above the line's."""
+ACCENTS = frozenset("˜ˆ¯˙¨´`˘ˇ")
+"""Set before or after the letter over which they stand."""
 TWICE = 1.3
 """pt within which the same word is the same ink drawn twice (a poor man's bold)."""
 MARGIN_NUMBERS = 12
@@ -105,7 +115,10 @@ def make_line(words: list[Word], page: int) -> Line:
     for word in words:
         weights[round(word.size, 1), word.font] += len(word.text)
     size, font = max(weights, key=lambda style: weights[style])
-    main = [w for w in words if abs(w.size - size) < 0.3] or words
+    full = [style for style, weight in weights.items() if weight > FULL_SHARE * sum(weights.values())]
+    if len(full) > 1 and size < SCRIPT * max(full)[0]:
+        size, font = max(full, key=lambda style: (style[0], weights[style]))
+    main = [w for w in words if abs(w.size - size) < 0.3 and w.text not in HANGING] or words
     box = (
         min(w.box[0] for w in words),
         min(w.box[1] for w in main),
@@ -166,18 +179,34 @@ def _continues(run: list[Word], word: Word) -> bool:
     last = run[-1]
     size = max(last.size, word.size)
     gap = word.box[0] - last.box[2]
-    if not -0.5 * size < gap < LABEL_GAP * size or not _same_level(last, word):
-        return False
+    back = 1.0 if last.text[0] in ACCENTS or word.text[0] in ACCENTS else 0.5
+    if not -back * size < gap < LABEL_GAP * size or not _same_level(last, word):
+        return _after_scripts(run, word)
     if gap < STREAM_GAP * size:
         return True
     label = len(run) <= 3 and parse_label(line_text(run) + " ")
     return bool(label and label.end >= len(line_text(run)))
 
 
+def _after_scripts(run: list[Word], word: Word) -> bool:
+    """Whether `word` follows the last full-size word of the run, over raised and lowered signs and roots between them."""
+    tail = run[-MAX_SCRIPTS - 1 :]
+    size = max(entry.size for entry in tail)
+    main = next((entry for entry in reversed(tail) if entry.size > SCRIPT * size and entry.text not in HANGING), None)
+    if main is None or main is run[-1] or not _same_level(main, word):
+        return False
+    if word.size < SCRIPT * main.size:
+        return -0.2 * main.size < word.box[0] - main.box[2] < 0.5 * main.size
+    right = max(entry.box[2] for entry in tail[tail.index(main) :])
+    return -0.3 * main.size < word.box[0] - right < FREE_GAP * main.size
+
+
 def _same_level(a: Word, b: Word) -> bool:
     """Whether two words share a line; a raised or lowered word overlaps the other by half of its height."""
     if abs(a.baseline - b.baseline) < 0.15 * max(a.size, b.size):
         return True
+    if a.text in HANGING or b.text in HANGING:
+        return abs(a.baseline - b.baseline) < 1.1 * max(a.size, b.size)
     smaller = min(a.size, b.size)
     if smaller > 0.9 * max(a.size, b.size):
         return abs(a.baseline - b.baseline) < 0.4 * smaller

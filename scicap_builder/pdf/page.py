@@ -5,14 +5,19 @@ runs sideways the page is turned first (`turn`), so that text is upright for eve
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+from scicap_builder.mentions import parse_label
 
 Rect = tuple[float, float, float, float]
 
 SIDEWAYS_SHARE = 0.6
 """Share of a page's characters that must run the same sideways direction for the page to be turned."""
+MAX_UPRIGHT = 1500
+"""Upright letters (running heads, labels) of a page that is turned for its sideways caption; a page of prose has more."""
 
 
 class Word(NamedTuple):
@@ -110,14 +115,35 @@ def upright(
     letters: Counter[int] = Counter()
     for word in words:
         letters[word.angle] += len(word.text)
-    angle, count = letters.most_common(1)[0] if letters else (0, 0)
-    turn = angle if count > SIDEWAYS_SHARE * letters.total() else 0
+    turn = _direction(words, letters) if letters and set(letters) != {0} else 0
     if turn:
         words = [_turned(word, turn, width, height) for word in words]
         graphics = [Graphic(turn_box(g.box, turn, width, height), g.kind) for g in graphics]
         if turn in (90, 270):
             width, height = height, width
     return Page(number, width, height, turn, tuple(words), tuple(graphics), truncated)
+
+
+def _direction(words: list[Word], letters: Counter[int]) -> int:
+    """The angle of the text that a page is read by: that of its captions, else that of most of its letters."""
+    angle, count = letters.most_common(1)[0]
+    captions = {word.angle for last, word, after in _neighbours(words) if _begins_caption(last, word, after)}
+    if len(captions) == 1 and (0 in captions or letters[0] < MAX_UPRIGHT):
+        return captions.pop()
+    return angle if count > SIDEWAYS_SHARE * letters.total() else 0
+
+
+def _neighbours(words: list[Word]) -> Iterator[tuple[Word, Word, Word]]:
+    return zip([*words[:1], *words], words, [*words[1:], *words[-1:]], strict=False)
+
+
+def _begins_caption(last: Word, word: Word, after: Word) -> bool:
+    """Whether `word` begins a line with the label of a figure."""
+    if word.text[:1] not in "Ff" or word.angle != after.angle:
+        return False
+    begins = last is word or last.angle != word.angle or abs(last.baseline - word.baseline) > 0.5 * word.size
+    label = parse_label(f"{word.text} {after.text}") if begins else None
+    return label is not None and (bool(label.separator) or not word.text[0].islower())
 
 
 def _turned(word: Word, turn: int, width: float, height: float) -> Word:
