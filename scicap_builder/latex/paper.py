@@ -5,6 +5,7 @@ Pure: text in, frozen values out.
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llava_graph.record import Dropped, Panel
@@ -13,9 +14,10 @@ from scicap_builder.latex.frontmatter import abstract_source, title_source
 from scicap_builder.latex.graphics import Graphic, find_graphics
 from scicap_builder.latex.paragraphs import split_paragraphs
 from scicap_builder.latex.prose import Prose, tidy, to_prose
-from scicap_builder.latex.references import References, Target
+from scicap_builder.latex.references import NO_REFERENCES, References, Target
 from scicap_builder.latex.structure import LOOSE, Structure, find_structure
 from scicap_builder.mentions import cited_numbers
+from scicap_builder.panels import MIN_PANELS, split_caption
 
 _MAY_CITE = re.compile(r"\\[A-Za-z]*ref(?:range)?\b|[Ff][Ii][Gg]|\\hyperref")
 _CAPTION_HEAD = re.compile(
@@ -67,12 +69,12 @@ class _Seen:
         return self.captions[0][1]  # all of them belong to one figure, the first gives number and text
 
 
-def read_paper(text: str) -> SourcePaper:
-    """Read an expanded paper (see `expand`)."""
+def read_paper(text: str, external: Mapping[str, Target] = NO_REFERENCES.targets) -> SourcePaper:
+    """Read an expanded paper (see `expand`); `external` are labels of other documents that it refers to (xr)."""
     preamble, body = _halves(text)
     structure = find_structure(body, preamble)
     seen = _figures_of(structure)
-    references = References(_targets(structure, seen), structure.names)
+    references = References({**external, **_targets(structure, seen)}, structure.names)
     mentions = _mentions(body, structure, seen, references)
     figures = tuple(_finish(body, figure, found, references) for figure, found in zip(seen, mentions, strict=True))
     return SourcePaper(
@@ -206,31 +208,37 @@ def _finish(body: str, figure: _Seen, mentions: tuple[str, ...], references: Ref
         last_row = graphics[-1].row + 1 if graphics else 0
         graphics += [replace(graphic, row=graphic.row + last_row, start=graphic.start + start) for graphic in more]
         drawn = drawn or more_drawn
-    caption = figure.first
     subs = [sub for _, caption in figure.captions for sub in caption.subs]
+    caption = figure.first
+    text = _caption_text(caption.source, references)
     return SourceFigure(
         number=caption.number,
         label=f"{caption.name} {caption.number}",
-        caption=_caption_text(caption.source, references),
+        caption=text,
         mentions=mentions,
         graphics=tuple(graphics),
         drawn=drawn,
-        panels=_panels(subs, references),
+        panels=_panels(subs, text, references),
         graphic_of_panel=_graphic_of_panel(subs, graphics),
     )
 
 
-def _panels(subs: list[SubFigure], references: References) -> tuple[Panel, ...]:
-    """A figure with one sub-figure only is a single picture."""
-    if len(subs) < 2:
-        return ()
-    return tuple(Panel(letter=sub.letter.strip("(). "), caption=_caption_text(sub.source, references)) for sub in subs)
+def _panels(subs: list[SubFigure], caption: str, references: References) -> tuple[Panel, ...]:
+    """The sub-figures of the source, else what the caption tells of panels; one sub-figure alone is a single picture."""
+    told = split_caption(caption)
+    if len(subs) < MIN_PANELS:
+        return told
+    panels = [Panel(letter=sub.letter.strip("(). "), caption=_caption_text(sub.source, references)) for sub in subs]
+    if any(panel.caption for panel in panels):
+        return tuple(panels)
+    captions = {panel.letter.lower(): panel.caption for panel in told}
+    return tuple(replace(panel, caption=captions.get(panel.letter.lower(), "")) for panel in panels)
 
 
 def _graphic_of_panel(subs: list[SubFigure], graphics: list[Graphic]) -> tuple[int, ...]:
     """For each sub-figure the index of the picture in it, when each holds one and none stands outside of them."""
     inside = [[i for i, graphic in enumerate(graphics) if sub.start <= graphic.start < sub.end] for sub in subs]
-    if len(subs) != len(graphics) or any(len(found) != 1 for found in inside):
+    if len(subs) < MIN_PANELS or len(subs) != len(graphics) or any(len(found) != 1 for found in inside):
         return ()
     order = tuple(found[0] for found in inside)
     return order if len(set(order)) == len(order) else ()

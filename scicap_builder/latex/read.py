@@ -1,18 +1,24 @@
 """The door of the LaTeX route: a folder of unpacked sources in, a `PaperReading` out."""
 
 import posixpath
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from llava_graph.errors import PaperError
-from llava_graph.record import Panel
+from llava_graph.record import Dropped, Panel
 from scicap_builder.latex.expand import expand
-from scicap_builder.latex.paper import SourceFigure, SourcePaper, read_paper
+from scicap_builder.latex.paper import SourceFigure, SourcePaper, read_paper, read_targets
 from scicap_builder.latex.pictures import Picture, figure_picture
-from scicap_builder.latex.sources import Sources, find_main
+from scicap_builder.latex.references import Target
+from scicap_builder.latex.sources import Sources, find_main, named_by_readme, supplements
 from scicap_builder.reading import FoundFigure, PaperReading
+
+_EXTERNAL = re.compile(r"\\externaldocument\s*(?:\[([^\]]*)\])?\s*(?:\[[^\]]*\])?\s*\{([^{}]+)\}")
+MAX_EXTERNAL = 5
+"""Other documents whose labels are read; real papers name one or two."""
 
 
 def read_latex(root: Path, *, dpi: int = 150) -> PaperReading:
@@ -23,12 +29,32 @@ def read_latex(root: Path, *, dpi: int = 150) -> PaperReading:
     """
     sources, main = _open(root)
     paper = _read_text(sources, main)
-    folders = _folders(posixpath.dirname(main), paper.picture_folders)
-    find = partial(_file_of, sources, folders)
-    figures = tuple(
+    figures = _with_pictures(paper, sources, main, dpi)
+    dropped = list(paper.dropped)
+    for name in named_by_readme(sources)[1:]:  # all that 00README calls top level is in the paper's PDF
+        part = _read_text(sources, name)
+        known = {figure.label for figure in figures}
+        figures += [figure for figure in _with_pictures(part, sources, name, dpi) if figure.label not in known]
+        dropped += [*part.dropped, *_left_out(part, "number-twice", name, known)]
+    for name in supplements(sources, main) if len(named_by_readme(sources)) < 2 else ():
+        dropped += _left_out(_read_text(sources, name), "in-supplement", name)
+    return PaperReading(title=paper.title, abstract=paper.abstract, figures=tuple(figures), dropped=tuple(dropped))
+
+
+def _left_out(part: SourcePaper, reason: str, name: str, labels: Container[str] | None = None) -> list[Dropped]:
+    """Figures of a further document that are not delivered: all of them, or those with `labels`."""
+    return [
+        Dropped(item=figure.label, reason=reason, detail=name)
+        for figure in part.figures
+        if labels is None or figure.label in labels
+    ]
+
+
+def _with_pictures(paper: SourcePaper, sources: Sources, main: str, dpi: int) -> list[FoundFigure]:
+    find = partial(_file_of, sources, _folders(posixpath.dirname(main), paper.picture_folders))
+    return [
         _found(figure, None if figure.drawn else figure_picture(figure.graphics, find, dpi)) for figure in paper.figures
-    )
-    return PaperReading(title=paper.title, abstract=paper.abstract, figures=figures, dropped=paper.dropped)
+    ]
 
 
 def _open(root: Path) -> tuple[Sources, str]:
@@ -45,7 +71,23 @@ def _open(root: Path) -> tuple[Sources, str]:
 
 
 def _read_text(sources: Sources, main: str) -> SourcePaper:
-    return read_paper(expand(sources.text(main), _reader(sources, posixpath.dirname(main))))
+    text = _expanded(sources, main)
+    return read_paper(text, _external(text, sources, main))
+
+
+def _expanded(sources: Sources, main: str) -> str:
+    return expand(sources.text(main), _reader(sources, posixpath.dirname(main)))
+
+
+def _external(text: str, sources: Sources, main: str) -> dict[str, Target]:
+    """Labels of the documents that \\externaldocument[prefix]{file} names (xr): they print as numbers and cite nothing here."""
+    targets: dict[str, Target] = {}
+    for prefix, file in _EXTERNAL.findall(text)[:MAX_EXTERNAL]:
+        found = sources.find(file, (posixpath.dirname(main), ""), (".tex", ""))
+        if found and found != main:
+            labels = read_targets(_expanded(sources, found))
+            targets |= {prefix + key: replace(target, figure=None) for key, target in labels.items()}
+    return targets
 
 
 def _reader(sources: Sources, folder: str) -> Callable[[str, tuple[str, ...]], str | None]:

@@ -25,7 +25,13 @@ _SECONDARY = re.compile(
     re.I,
 )
 _MAIN_NAMES = re.compile(r"^(?:main|ms|paper|article|manuscript|root|arxiv|draft)(?:[_\-. ].*)?$", re.I)
+_SUPPLEMENT = re.compile(
+    r"(?:^|[_\-. ])(?:supp|supplement\w*|supporting\w*|si|esm|appendix|appendices)(?:[_\-. ]|\d*$)", re.I
+)
+"""Names of documents that go with a paper and are papers of their own."""
 _CLASS = re.compile(r"\\document(?:class|style)\s*(?:\[[^\]]*\])?\s*\{([^}]*)\}")
+_NO_PAPERS = frozenset(("letter", "standalone", "beamer", "subfiles", "tikzposter"))
+"""Classes of documents that are no papers."""
 _INCLUDES = re.compile(r"\\(?:input|include|subfile|import\s*\{[^}]*\})\s*\{?\s*([^\s{}\\]+)")
 
 
@@ -91,9 +97,9 @@ class Sources:
 
 def find_main(sources: Sources) -> str | None:
     """The file that is the paper: what 00README says, else the likeliest of those that are documents."""
-    named = _named_by_readme(sources)
+    named = named_by_readme(sources)
     if named:
-        return named
+        return named[0]
     texts = {
         name: strip_comments(sources.text(name))
         for name in sources.files
@@ -127,7 +133,7 @@ def _score(name: str, texts: dict[str, str], sources: Sources, included: set[str
         f"{base}{end}" in sources.names for end in (".bbl", ".fls", ".fdb_latexmk", ".log", ".aux", ".out")
     )
     score += 8 * bool(_MAIN_NAMES.match(stem)) - 20 * bool(_SECONDARY.search(stem)) - 10 * stem.startswith(("_", "."))
-    score -= 25 * (kind in ("letter", "standalone", "beamer", "subfiles", "tikzposter")) + 25 * kind.startswith("../")
+    score -= 25 * (kind in _NO_PAPERS) + 25 * kind.startswith("../")
     return score - 15 * (stem.lower() in included) - 2 * name.count("/")
 
 
@@ -149,17 +155,35 @@ def _stem(name: str) -> str:
     return posixpath.splitext(posixpath.basename(name))[0].lower()
 
 
-def _named_by_readme(sources: Sources) -> str | None:
-    """arXiv's 00README: `file.tex toplevelfile` lines, or the newer JSON and YAML forms."""
+def named_by_readme(sources: Sources) -> list[str]:
+    """What arXiv's 00README calls top level: `file.tex toplevelfile` lines, or newer forms; all make the paper."""
     for name in sources.files:
         if not posixpath.basename(name).lower().startswith("00readme") or "/" in name:
             continue
-        text = sources.text(name)
-        for found in _readme_names(text):
-            main = sources.find(found, ("",), ("", ".tex"))
-            if main and main.lower().endswith((".tex", ".ltx", ".latex", ".txt")):
-                return main
-    return None
+        found = [sources.find(listed, ("",), ("", ".tex")) for listed in _readme_names(sources.text(name))]
+        mains = [main for main in found if main and main.lower().endswith((".tex", ".ltx", ".latex", ".txt"))]
+        if mains:
+            return list(dict.fromkeys(mains))
+    return []
+
+
+def supplements(sources: Sources, main: str) -> list[str]:
+    """Documents beside `main` that are called a supplement, supporting information or appendix and that no file includes."""
+    named = [name for name in sources.files if _SUPPLEMENT.search(posixpath.splitext(posixpath.basename(name))[0])]
+    candidates = [name for name in named if name != main and name.lower().endswith((".tex", ".ltx", ".latex"))]
+    if not candidates:
+        return []
+    texts = {name: strip_comments(sources.text(name)) for name in candidates}
+    included = {_stem(found) for found in _INCLUDES.findall(_all_tex(sources))}
+    return [
+        name
+        for name, text in texts.items()
+        if (match := _CLASS.search(text)) and match[1] not in _NO_PAPERS and _stem(name) not in included
+    ]
+
+
+def _all_tex(sources: Sources) -> str:
+    return "\n".join(strip_comments(sources.text(name)) for name in sources.files if name.lower().endswith(".tex"))
 
 
 def _readme_names(text: str) -> list[str]:
