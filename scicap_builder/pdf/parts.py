@@ -121,7 +121,9 @@ def _is_sub_caption(block: Block, drawings: Sequence[Rect]) -> bool:
     if len(block.lines) > SUB_CAPTION_LINES or not SUB_CAPTION.match(block.text):
         return False
     return any(
-        overlap_x(block.box, drawing) > 0 and -SUB_CAPTION_REACH < overlap_y(block.box, drawing) < 3 for drawing in drawings
+        overlap_x(block.box, drawing) > 0
+        and -SUB_CAPTION_REACH < overlap_y(block.box, drawing) < 0.5 * (block.box[3] - block.box[1])
+        for drawing in drawings
     )
 
 

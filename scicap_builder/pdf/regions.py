@@ -27,6 +27,8 @@ from scicap_builder.pdf.parts import RULE
 
 TEXT_REACH = 14.0
 """pt from a drawing within which small text belongs to it: axis labels, sub-captions."""
+TEXT_GROWTH = 40.0
+"""pt by which such text may lengthen a picture on each side: a title or a legend in three lines, not a table beside it."""
 MIN_SIDE = 12.0
 """pt; smaller regions are symbols."""
 MIN_PICTURE = 900.0
@@ -43,6 +45,8 @@ DOUBT = 3.0
 """Weight of a region's confidence when sides are compared: a picture cut by its room loses against a whole one."""
 SHARED = 8.0
 """pt by which a caption on the same level must reach into a caption's columns to have a share of their width."""
+EDGE = 2.0
+"""pt at the top and the bottom of a room where letters of the lines beside it may reach in."""
 CUT = 4.0
 """pt of a drawing outside its room from which on the region is in doubt: the drawing may stand beside the caption."""
 MAX_COMBINATIONS = 3000
@@ -125,7 +129,10 @@ def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) ->
     if not captions:
         return {}
     tables = table_boxes(text)
-    options = [_options(caption, text, tables, habit, ink) for caption in captions]
+    options = [
+        _options(caption, text, tables, habit, ink) or _options(caption, text, (), habit, ink) for caption in captions
+    ]
+    options = [[*found, (NOTHING, None)] if found else [(0.0, None)] for found in options]
     best, best_score = None, float("-inf")
     for choice in itertools.islice(itertools.product(*options), MAX_COMBINATIONS):
         score = sum(option[0] for option in choice)
@@ -143,7 +150,7 @@ _Option = tuple[float, Region | None]
 def _options(
     caption: Caption, text: PageText, tables: Sequence[Rect], habit: Counter[str], ink: Ink | None
 ) -> list[_Option]:
-    """The regions that a caption could have, scored; the last is none at all or the fallback."""
+    """The regions that a caption could have, scored; the fallback if there is nothing better."""
     found: list[_Option] = []
     for side in ("above", "below", "left", "right"):
         room = _room(caption, side, text, tables)
@@ -152,8 +159,8 @@ def _options(
         region = _content(caption, side, room, text, ink)
         if region:
             found.append((_score(region, caption, text, habit), region))
-    found.append((NOTHING, _fallback(caption, text, tables, ink) if not found else None))
-    return found
+    fallback = _fallback(caption, text, tables, ink) if not found else None
+    return [(NOTHING, fallback)] if fallback else found
 
 
 def _score(region: Region, caption: Caption, text: PageText, habit: Counter[str]) -> float:
@@ -249,7 +256,7 @@ def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink |
     drawn = [d for d in text.drawings if share_inside(d, room) > 0.7]
     spilling = [d for d in text.drawings if d not in drawn and area(meet(d, room)) > 0.3 * area(room)]
     confidence = 0.95
-    if spilling and ink and (inked := ink(room)):
+    if spilling and ink and (inked := ink((room[0], room[1] + EDGE, room[2], room[3] - EDGE))):
         # a drawing's box may be larger than what it shows: trust the ink
         drawn.append(inked)
         confidence = 0.7
@@ -266,8 +273,9 @@ def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink |
 
 
 def _with_text(box: Rect, loose: Sequence[Rect]) -> Rect:
-    """`box` grown over the text that stands within reach of it, again and again."""
-    rest = list(loose)
+    """`box` grown over the text that stands within reach of it, again and again, but not farther than TEXT_GROWTH."""
+    far = (box[0] - TEXT_GROWTH, box[1] - TEXT_GROWTH, box[2] + TEXT_GROWTH, box[3] + TEXT_GROWTH)
+    rest = [piece for piece in loose if share_inside(piece, far) > 0.99]
     grown = True
     while grown:
         grown = False
