@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from llava_graph.command import complain, run, stderr
 from llava_graph.errors import InputError
@@ -15,11 +16,14 @@ from llava_graph.prompt import STYLES, PromptOptions
 from scicap_builder.charts.corpus import charts_command
 from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
+from scicap_builder.fetch.harvest import harvest
+from scicap_builder.fetch.http import PoliteHttp
 from scicap_builder.obtain import ROUTES
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
+from scicap_builder.settings import ENGINES
 from scicap_builder.terminal import (
     ProgressBar,
     chosen,
@@ -45,16 +49,21 @@ app = typer.Typer(
 def build(
     papers: Annotated[
         str,
-        typer.Option(help="A file with an arXiv id or a path a line; or a folder of papers; or one paper or id."),
+        typer.Option(help="A list with an id or a path a line; a folder of papers or bulk tars; one paper, tar or id."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the build goes on.")] = DEFAULT_OUT,
     route: Annotated[str, typer.Option(help=f"What is read: {', '.join(ROUTES)}.")] = DEFAULT_READING.route,
     workers: Annotated[int, typer.Option(min=1, help="Papers read at once, each in a process.")] = 1,
+    engine: Annotated[str, typer.Option(help=f"Where they are read: {', '.join(ENGINES)}.")] = DEFAULT_BUILD.engine,
+    address: Annotated[str, typer.Option(help="Ray cluster to join. Default: RAY_ADDRESS, else a Ray here.")] = "",
     dpi: Annotated[int, typer.Option(help="Pixels per inch of figures drawn from vectors.")] = DEFAULT_READING.dpi,
     ocr: Annotated[str, typer.Option(help="OCR engine by name, or none.")] = DEFAULT_READING.ocr,
     paper_timeout: Annotated[
         float, typer.Option(help="Seconds for one paper; a slower one is dropped.")
     ] = DEFAULT_BUILD.paper_timeout_s,
+    paper_memory: Annotated[
+        float, typer.Option(help="GiB for one paper; a hungrier one is dropped (Linux).")
+    ] = DEFAULT_BUILD.paper_memory_gb,
     papers_per_shard: Annotated[
         int, typer.Option(min=1, help="Papers written at once; so much is read again after a kill.")
     ] = DEFAULT_BUILD.papers_per_shard,
@@ -63,6 +72,9 @@ def build(
         str, typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to arXiv with every request.")
     ] = "",
     cache: Annotated[Path | None, typer.Option(help="Folder for downloads. Default: the user's cache folder.")] = None,
+    metadata: Annotated[
+        Path | None, typer.Option(help="arXiv's metadata: Kaggle's JSON lines, or what the command `metadata` wrote.")
+    ] = None,
     html: Annotated[
         bool, typer.Option("--html", help="Fetch arXiv's HTML pages too; without it those in the cache are read.")
     ] = False,
@@ -81,17 +93,24 @@ def build(
         scicap_builder build --papers my_papers/ --out figures --workers 4
 
         scicap_builder build --papers paper.pdf --out figures --route pdf --ocr none
+
+        scicap_builder build --papers bulk/ --metadata arxiv-metadata-oai-snapshot.json --out figures --workers 16
+
+        scicap_builder build --papers arxiv_ids.txt --out figures --engine ray --address auto --workers 64
     """
     options = BuildOptions(
         read=ReadOptions(route=route, dpi=dpi, ocr=ocr),
         workers=workers,
+        engine=engine,
+        address=address,
         paper_timeout_s=paper_timeout,
+        paper_memory_gb=paper_memory,
         papers_per_shard=papers_per_shard,
         overwrite=overwrite,
     )
     fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache, refresh=refresh, html=html)
     with ProgressBar(stderr) as bar:
-        result = build_data_set(papers, out, options, fetch=fetch, on_progress=bar)
+        result = build_data_set(papers, out, options, fetch=fetch, metadata=metadata, on_progress=bar)
     Console().print(summary(result, again=_this_command()))
     if result.error:
         raise result.error
@@ -100,6 +119,37 @@ def build(
     if not result.summary.figures:
         reasons = ", ".join(f"{reason} {count}" for reason, count in result.summary.dropped.items())
         raise InputError(f"no figure was read ({reasons or 'no paper'})", where=papers)
+
+
+@app.command("metadata")
+def metadata_command(
+    out: Annotated[Path, typer.Argument(help="The file to write: JSON lines, as Kaggle's snapshot of arXiv.")],
+    since: Annotated[str, typer.Option("--from", help="First day of change, 2017-06-01.")] = "",
+    until: Annotated[str, typer.Option("--until", help="Last day of change.")] = "",
+    subject: Annotated[str, typer.Option("--set", help="Part of arXiv: cs, math, physics:hep-th. Default: all.")] = "",
+    contact: Annotated[
+        str, typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to arXiv with every request.")
+    ] = "",
+    base_url: Annotated[str, typer.Option(help="Another arXiv: a mirror of yours, a test server.")] = DEFAULTS.base_url,
+) -> None:
+    """Fetch titles, categories and licences of many papers from arXiv's catalogue (OAI-PMH), about a thousand a request.
+
+    Give the file to `build --metadata`: no licence is then asked for paper by paper. Killed, the same command goes on.
+
+    Examples:
+
+        scicap_builder metadata cs.jsonl --set cs --from 2017-06-01 --until 2017-06-30 --contact me@example.org
+    """
+    with PoliteHttp(FetchOptions(base_url=base_url, contact=contact)) as http, stderr.status("asking arXiv") as status:
+        count = harvest(
+            http,
+            out,
+            since=since,
+            until=until,
+            subject=subject,
+            on_page=lambda done: status.update(f"{done} papers"),
+        )
+    Console().print(f"{count} papers in {escape(str(out))}", soft_wrap=True)
 
 
 @app.command()

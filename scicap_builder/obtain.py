@@ -9,6 +9,7 @@ from llava_graph.errors import AccessDenied, FetchError
 from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId
 from scicap_builder.fetch import ArxivClient, Metadata, is_passing
+from scicap_builder.metadata import Known
 from scicap_builder.papers import PaperFiles, PaperRef
 
 ROUTES = ("auto", "pdf", "latex", "html")
@@ -16,30 +17,47 @@ FAILURES_IN_A_ROW = 3
 """So many papers that fail for passing reasons mean that the network or arXiv is down: the rest is left for another run."""
 METADATA_BATCH = 100
 
+Catalogue = Callable[[str], Known | None]
+"""What a metadata file says of an id without version."""
 Obtained = tuple[PaperRef, PaperFiles | Dropped | FetchError]
 """The paper asked for, and its files, the reason why it has none, or an error that another run may not meet."""
 
 
-def obtain(papers: Sequence[PaperRef], route: str, client: Callable[[], ArxivClient]) -> Iterator[Obtained]:
-    """The files of each paper in turn. `client` is called if an arXiv paper is among them. Raises AccessDenied."""
+def obtain(
+    papers: Sequence[PaperRef],
+    route: str,
+    client: Callable[[], ArxivClient],
+    catalogue: Catalogue = lambda _: None,
+) -> Iterator[Obtained]:
+    """The files of each paper in turn. `client` is called if one has to be fetched. Raises AccessDenied."""
     with ExitStack() as stack:
         arxiv: ArxivClient | None = None
-        for remote, group in groupby(papers, lambda paper: paper.arxiv is not None):
+        for remote, group in groupby(papers, lambda paper: paper.remote):
             if not remote:
-                yield from ((paper, local_files(paper)) for paper in group)
+                yield from ((paper, local_files(paper, catalogue)) for paper in group)
                 continue
             arxiv = arxiv or stack.enter_context(client())
-            yield from _from_arxiv(list(group), route, arxiv)
+            yield from _from_arxiv(list(group), route, arxiv, catalogue)
 
 
-def local_files(paper: PaperRef) -> PaperFiles:
+def local_files(paper: PaperRef, catalogue: Catalogue = lambda _: None) -> PaperFiles:
     """A paper that is on this machine already."""
+    known = (catalogue(paper.arxiv.base) if paper.arxiv else None) or Known(base="")
     return PaperFiles(
-        key=paper.key, id=paper.key, pdf=paper.pdf, source=paper.source, html=paper.html, licence=paper.licence
+        key=paper.key,
+        id=paper.key,
+        pdf=paper.pdf,
+        source=paper.source,
+        html=paper.html,
+        parts=paper.parts,
+        title=known.title,
+        abstract=known.abstract,
+        categories=known.categories,
+        licence=known.licence or paper.licence,
     )
 
 
-def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iterator[Obtained]:
+def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient, catalogue: Catalogue) -> Iterator[Obtained]:
     failures = 0
     down: FetchError | None = None
     for start in range(0, len(papers), METADATA_BATCH):
@@ -51,7 +69,7 @@ def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iter
         except FetchError as error:
             known, down = {}, error
         for paper in batch:
-            found = down or arxiv_files(paper, known, route, client)
+            found = down or arxiv_files(paper, known, route, client, catalogue)
             yield paper, found
             failures = failures + 1 if isinstance(found, FetchError) else 0
             if isinstance(found, FetchError) and (found.reason == "busy" or failures >= FAILURES_IN_A_ROW):
@@ -59,7 +77,11 @@ def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient) -> Iter
 
 
 def arxiv_files(
-    paper: PaperRef, known: Mapping[ArxivId, Metadata], route: str, client: ArxivClient
+    paper: PaperRef,
+    known: Mapping[ArxivId, Metadata],
+    route: str,
+    client: ArxivClient,
+    catalogue: Catalogue = lambda _: None,
 ) -> PaperFiles | Dropped | FetchError:
     """One paper's files by `route` (see ROUTES): source, PDF and page of the same version. Raises AccessDenied."""
     about = known.get(paper.arxiv) if paper.arxiv else None
@@ -69,7 +91,8 @@ def arxiv_files(
         source = None if route in ("pdf", "html") else _source(client, about, needed=route == "latex")
         pdf = None if route in ("latex", "html") or _is_pdf(source) else client.pdf(about.id)
         html = None if route in ("pdf", "latex") else _html(client, about, needed=route == "html")
-        licence = _licence(client, about)
+        listed = catalogue(about.id.base)
+        licence = listed.licence if listed else _licence(client, about)
     except AccessDenied:
         raise
     except FetchError as error:
@@ -95,7 +118,7 @@ def _source(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | Non
     try:
         return client.source(about.id)
     except FetchError as error:
-        if error.reason != "no-source" or needed or about.withdrawn:
+        if error.reason not in ("no-source", "source-not-public") or needed or about.withdrawn:
             raise
         return None
 
@@ -123,10 +146,12 @@ def _is_pdf(source: Path | None) -> bool:
 
 
 def _licence(client: ArxivClient, about: Metadata) -> str:
-    """The licence; not to know it costs the paper nothing but that."""
+    """The licence; where arXiv's answer says nothing it stays empty. What another run may learn is left for it."""
     try:
         return client.licence(about.id)
     except AccessDenied:
         raise
-    except FetchError:
+    except FetchError as error:
+        if is_passing(error):
+            raise
         return ""

@@ -10,6 +10,7 @@ from llava_graph.dataset import read_json
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
+from scicap_builder.bulk import bulk_members, is_bulk
 from scicap_builder.parts import Carried, Stored
 
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".gz")
@@ -40,6 +41,11 @@ class PaperRef:
     """Its files in a bulk archive."""
     place: str = ""
     """Where a local paper lies: its path without the ending."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether it has to be fetched from arXiv."""
+        return self.arxiv is not None and not self.parts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +155,8 @@ def _local_papers(path: Path, where: str) -> Iterator[PaperRef | Dropped]:
     path = path.resolve()
     if path.is_dir():
         yield from _folder_papers(path, where)
+    elif is_bulk(path):
+        yield from _bulk_papers(path)
     elif _kind(path) == "pdf":
         yield PaperRef(key=str(path.with_name(bare_name(path))), where=where, pdf=path)
     elif _kind(path) == "html":
@@ -163,6 +171,16 @@ def _local_papers(path: Path, where: str) -> Iterator[PaperRef | Dropped]:
         )
 
 
+def _bulk_papers(path: Path) -> Iterator[PaperRef | Dropped]:
+    """The papers of one of arXiv's bulk archives."""
+    for member in bulk_members(path):
+        if isinstance(member, Dropped):
+            yield member
+        else:
+            arxiv, part = member
+            yield replace(_arxiv_paper(arxiv, f"{path.name}:{part.name}"), parts=(part,))
+
+
 def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
     """One paper if the folder holds one (LaTeX files; or one PDF, one archive, or both), else all in and below it.
 
@@ -173,7 +191,10 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
     except OSError as error:
         yield Dropped(item=where, reason="unreadable", detail=f"{folder}: {error.strerror}")
         return
-    files = [entry for entry in entries if entry.is_file()]
+    bulk = [entry for entry in entries if entry.is_file() and is_bulk(entry)]
+    for archive in bulk:
+        yield from _bulk_papers(archive)
+    files = [entry for entry in entries if entry.is_file() and entry not in bulk]
     pdfs = [file for file in files if _kind(file) == "pdf"]
     archives = [file for file in files if _kind(file) == "archive"]
     sources = [file for file in files if _kind(file) == "tex"]
@@ -203,9 +224,9 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
                     for paper in _folder_papers(entry, str(entry))
                     if isinstance(paper, PaperRef) or paper.reason != "no-papers"
                 )
-        yield from below or [
-            Dropped(item=where, reason="no-papers", detail=f"{folder} holds no PDF and no LaTeX source")
-        ]
+        if not below and not bulk:
+            below = [Dropped(item=where, reason="no-papers", detail=f"{folder} holds no PDF and no LaTeX source")]
+        yield from below
 
 
 def _pairs(folder: Path, files: list[Path], where: str) -> list[PaperRef]:
@@ -299,7 +320,13 @@ def _settle(found: Iterable[PaperRef | Dropped]) -> PaperList:
 
 
 def _whole(one: PaperRef, other: PaperRef) -> PaperRef | None:
-    """The whole of a paper whose PDF, source and page were listed apart under one name; None if it is the same file again."""
+    """The whole of a paper whose PDF, source and page were listed apart under one name; None if it is the same file again.
+
+    A paper in a source and a PDF archive of arXiv's is one; a paper that was given as PDF lies in both.
+    """
+    if one.arxiv and (one.parts or other.parts):
+        names = {part.field for part in one.parts}
+        return replace(one, parts=(*one.parts, *(part for part in other.parts if part.field not in names)))
     both = [(one.pdf, other.pdf), (one.source, other.source), (one.html, other.html)]
     if one.arxiv or other.arxiv or any(mine and theirs for mine, theirs in both):
         return None

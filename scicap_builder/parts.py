@@ -1,7 +1,6 @@
 """A paper's files that are no plain files here: members of a bulk archive, or bytes on their way to another machine."""
 
 import io
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+CHUNK = 1 << 20
 FIELDS = ("pdf", "source", "html")
 """The fields of PaperFiles that name a file."""
 
@@ -34,7 +34,9 @@ class Stored:
         place = folder / self.name
         with self.archive.open("rb") as source, place.open("wb") as target:
             source.seek(self.offset)
-            shutil.copyfileobj(_First(source, self.size), target)
+            left = self.size
+            while left and (chunk := source.read(min(left, CHUNK))):
+                left -= target.write(chunk)
         return place
 
 
@@ -56,18 +58,6 @@ class Carried:
         else:
             place.write_bytes(self.data)
         return place
-
-
-class _First:
-    """The first `size` bytes of what a file still holds."""
-
-    def __init__(self, file: io.BufferedReader, size: int) -> None:
-        self._file, self._left = file, size
-
-    def read(self, count: int) -> bytes:
-        data = self._file.read(min(count, self._left))
-        self._left -= len(data)
-        return data
 
 
 def read_laid_out(files: "PaperFiles", read: "Callable[[PaperFiles], Result]") -> Result:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,8 @@ from llava_graph.errors import LlavaGraphError, PaperError
 from llava_graph.record import Dropped, Figure
 from scicap_builder.ahead import Ahead
 from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, FetchOptions
-from scicap_builder.obtain import Obtained, obtain
+from scicap_builder.metadata import MetadataFile
+from scicap_builder.obtain import Catalogue, Obtained, obtain
 from scicap_builder.one_paper import PaperRecords, Readers, default_readers, read_paper
 from scicap_builder.papers import PaperFiles, PaperList, PaperRef, list_papers
 from scicap_builder.parts import read_laid_out
@@ -69,6 +70,7 @@ def build(
     options: BuildOptions = DEFAULT_BUILD,
     *,
     fetch: FetchOptions = DEFAULTS,
+    metadata: Path | None = None,
     readers: Readers | None = None,
     clock: Clock = SYSTEM_CLOCK,
     engine: Callable[[Callable[[PaperFiles], PaperRecords]], Engine[PaperFiles]] | None = None,
@@ -76,6 +78,7 @@ def build(
 ) -> BuildResult:
     """Read all `papers` (see `list_papers`) into the data set `out`.
 
+    `metadata` is a file of arXiv's catalogue (see `MetadataFile`): licences, and titles of papers from bulk archives.
     `readers`, `clock` and `engine` are seams. Raises InputError (no such list, unknown engine) and DatasetError (`out` was
     begun with other options, or another build writes there) before any work, and DatasetError when `out` cannot be written; what
     else goes wrong is counted, or stands in the result's `error`.
@@ -88,13 +91,20 @@ def build(
     with DatasetWriter(Path(out), options=options.recorded, overwrite=options.overwrite) as writer:
         run = _Run(listed=listed, writer=writer, options=options, on_progress=on_progress)
         run.write_dropped(listed.dropped)
-        source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock))
+        catalogue = _catalogue(metadata, run.waiting)
+        source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock), catalogue)
         with _ctrl_c() as interrupted, start(work) as workers:
             error = run.work_off(Ahead(source), workers, interrupted)
             run.flush()
         complete = not interrupted.is_set() and error is None
         summary = writer.finish() if complete else writer.summary()
     return run.result(summary, interrupted=interrupted.is_set(), error=error)
+
+
+def _catalogue(metadata: Path | None, papers: Sequence[PaperRef]) -> Catalogue:
+    if metadata is None:
+        return lambda _: None
+    return MetadataFile(metadata, {paper.arxiv.base for paper in papers if paper.arxiv}).get
 
 
 def start_engine(options: BuildOptions, work: Callable[[PaperFiles], PaperRecords]) -> Engine[PaperFiles]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.dataset import read_json, write_json
+from llava_graph.durable import read_json, write_json, write_text
 from llava_graph.errors import DatasetError, FetchError
 from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
 from scicap_builder.fetch.http import DEFAULTS, FetchOptions, PoliteHttp
@@ -50,6 +50,7 @@ class ArxivClient:
         self.options = options
         self.base_url = options.base_url.rstrip("/")
         self._http = PoliteHttp(options, clock=clock)
+        self._oai_url = f"{self.base_url}/oai2"
 
     def __enter__(self) -> "ArxivClient":
         return self
@@ -79,10 +80,12 @@ class ArxivClient:
         file = self._folder(arxiv) / "licence.txt"
         if file.is_file() and not self.options.refresh:
             return file.read_text(encoding="utf-8").strip()
-        url = f"{self.base_url}/oai2?verb=GetRecord&metadataPrefix=arXiv&identifier=oai:arXiv.org:{arxiv.base}"
-        licence = parse_licence(self._http.get(url).body)
+        asked = f"verb=GetRecord&metadataPrefix=arXiv&identifier=oai:arXiv.org:{arxiv.base}"
+        answer = self._http.get(f"{self._oai_url}?{asked}")
+        self._oai_url = answer.url.partition("?")[0]  # it has moved once; a redirect a paper would be a second request
+        licence = parse_licence(answer.body)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(licence + "\n", encoding="utf-8")
+        write_text(file, licence + "\n")  # half a file would be a paper without a licence for ever
         return licence
 
     def source(self, arxiv: ArxivId) -> Path:
@@ -228,6 +231,8 @@ def parse_licence(answer: bytes) -> str:
 
 
 def _check_source(status: int, file: Path, url: str) -> None:
+    if status == 403:
+        raise FetchError("its author keeps the source (403: not public)", reason="source-not-public", where=url)
     if status != 200:
         raise FetchError("arXiv has no source for it (404: withdrawn, or never given)", reason="no-source", where=url)
     head = _head(file)

@@ -25,6 +25,9 @@ BACKOFF_S = (10.0, 20.0, 40.0)
 RETRIED = frozenset({429, 500, 502, 503, 504})
 ANSWERS = frozenset({200, 304, 400, 404, 410})
 """Statuses that are an answer to the question asked; the caller knows what they mean."""
+NOT_PUBLIC = b"Source Not Public"
+NOT_PUBLIC_BYTES = 64 * 1024
+"""How much of a 403's page is looked at."""
 MAX_HOPS = 5
 PASSING_REASONS = frozenset({"unreachable", "timeout", "busy", "too-slow"})
 
@@ -73,6 +76,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    url: str = ""
+    """Where it came from in the end."""
 
 
 class PoliteHttp:
@@ -134,6 +139,8 @@ class PoliteHttp:
         into.truncate()
         with _network_errors(url, self.options), self._client.stream("GET", url, headers=headers) as response:
             status = response.status_code
+            if status == 403 and _says_not_public(url, response):
+                return Answer(status=status, headers=dict(response.headers), url=url)
             if status == 403:
                 raise AccessDenied(
                     "access denied (403); requests after this count as an attack, so nothing more is asked",
@@ -148,7 +155,7 @@ class PoliteHttp:
                 raise FetchError(f"an answer we do not know (HTTP {status})", reason="bad-answer", where=url)
             self._receive(response, into, url)
         body = into.getvalue() if isinstance(into, io.BytesIO) else b""
-        return Answer(status=status, headers=dict(response.headers), body=body)
+        return Answer(status=status, headers=dict(response.headers), body=body, url=url)
 
     def _receive(self, response: httpx.Response, into: BinaryIO, url: str) -> None:
         """Write the body, within the size limit and the deadline."""
@@ -160,6 +167,19 @@ class PoliteHttp:
             if self.clock.now() > deadline:
                 raise FetchError(f"not done after {self.options.deadline_s:.0f} s", reason="too-slow", where=url)
             into.write(chunk)
+
+
+def _says_not_public(url: str, response: httpx.Response) -> bool:
+    """Whether a 403 is the answer to /src/ID of a paper whose author keeps its source: arXiv says so in words (arxiv-browse,
+    dissemination/not_public.html). Every other 403 is a refusal of us."""
+    if not urlsplit(url).path.startswith(("/src/", "/e-print/")):
+        return False
+    head = b""
+    for chunk in response.iter_bytes():
+        head += chunk
+        if len(head) > NOT_PUBLIC_BYTES:
+            break
+    return NOT_PUBLIC in head
 
 
 class _TryLater(Exception):
