@@ -70,9 +70,17 @@ def _is_heading(last: Line, line: Line, style: Style, *, short: bool) -> bool:
     return short or (whole and last.text[:1].isupper() and (half_point(last.size), last.font) not in style.bodies)
 
 
+def _is_maths(line: Line, style: Style) -> bool:
+    """Whether a line is a displayed equation: less than half of its letters in the type of the running text."""
+    plain = sum(len(word.text) for word in line.words if word.font == style.font)
+    return plain < 0.5 * sum(len(word.text) for word in line.words) and not line.bold and "=" in line.text
+
+
 def _goes_on(before: Sequence[Line], after: Sequence[Line], style: Style) -> bool:
     """Whether the paragraph `before` goes on in `after`, the next text in reading order."""
     last, first = before[-1], after[0]
+    if _is_maths(first, style) and len(before) > 1 and not re.search(r"[.!?]$", last.text):
+        return first.page == last.page and 0 < first.baseline - last.baseline < 4 * style.leading
     if last.bold != first.bold or abs(last.size - first.size) > 0.6 or abs(first.size - style.size) > 1.6:
         return False
     text = last.text.rstrip()
