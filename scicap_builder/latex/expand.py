@@ -3,6 +3,7 @@
 Nothing is executed: macros are replaced by their bodies within a budget, and TeX's own machinery is passed over.
 """
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ MAX_NESTING = 12
 """How often a macro may stand within itself (through its arguments: \\rev{… \\rev{…}}); deeper is a loop."""
 MAX_FILES = 1000
 MAX_FILE_NESTING = 20
-"""Inputs within inputs; a file that includes itself ends here."""
+"""Inputs within inputs. A file that is being read is not read again within itself: TeX would not end either."""
 
 Read = Callable[[str, tuple[str, ...]], str | None]
 """(name as written, extensions to try) -> the file's text, or None. It must never look outside the paper's folder."""
@@ -51,6 +52,7 @@ class Expander:
         self.conditionals = Conditionals(self.stream, self.definitions)
         self.out: list[str] = []
         self.muted = 0
+        self.muted_depth = 0
         self.active: Counter[str] = Counter()
         self.open_environments: list[tuple[str, list[str]]] = []
         self.expansions = 0
@@ -61,6 +63,7 @@ class Expander:
         self.commands: dict[str, Callable[[str], None]] = {
             **dict.fromkeys(DEFINERS, self._define),
             **dict.fromkeys(_SETTINGS, self._setting),
+            **dict.fromkeys((r"\appto", r"\apptocmd", r"\g@addto@macro"), self._append),
             r"\pdfstringdefDisableCommands": self._leave_out,
             **dict.fromkeys(_INPUTS, self._input),
             **dict.fromkeys(_IMPORTS, self._import),
@@ -96,6 +99,8 @@ class Expander:
     def _emit(self, *tokens: str) -> None:
         if not self.muted:
             self.out.extend(tokens)
+        else:
+            self.muted_depth = max(0, self.muted_depth + (tokens == ("{",)) - (tokens == ("}",)))
 
     def _marker(self, lexeme: str) -> None:
         kind, _, name = lexeme[1:].partition(":")
@@ -103,10 +108,12 @@ class Expander:
             self.active[name] -= 1
         elif kind == "end-file":
             self.active["\0file"] -= 1
+            self.active["\0file:" + name] -= 1
         elif kind == "unmute":
             self.muted -= 1
         elif kind == "mute":
             self.muted += 1
+            self.muted_depth = 0
 
     def _call(self, name: str, macro: Macro) -> None:
         if (
@@ -143,9 +150,19 @@ class Expander:
         self.stream.push(yes if self.conditionals.decide("".join(test)) else no)
 
     def _setting(self, lexeme: str) -> None:
-        """A setting of counters, which counts in packages and classes too."""
+        """A setting of counters, which counts in packages and classes too, when it stands outside of all groups."""
         arguments = [self.stream.argument() for _ in range(_SETTINGS[lexeme])]
-        self.out += [lexeme, *(token for argument in arguments for token in ("{", *argument, "}"))]
+        if not self.muted or not self.muted_depth:
+            self.out += [lexeme, *(token for argument in arguments for token in ("{", *argument, "}"))]
+
+    def _append(self, lexeme: str) -> None:
+        """\\appto{\\appendix}{code} and its relatives: what \\appendix does besides."""
+        name, code = "".join(self.stream.argument()).strip(), self.stream.argument()
+        if lexeme == r"\apptocmd":
+            self.stream.argument()
+            self.stream.argument()
+        if name == r"\appendix":
+            self.out += [r"\appendixsetup", "{", *code, "}"]
 
     def _leave_out(self, _: str) -> None:
         """Definitions that hold in PDF bookmarks only."""
@@ -206,6 +223,9 @@ class Expander:
     def _insert(self, name: str) -> None:
         if self.muted or self.files >= MAX_FILES or self.active["\0file"] >= MAX_FILE_NESTING:
             return
+        key = "\0file:" + posixpath.normpath(name).removesuffix(".tex")
+        if self.active[key]:
+            return
         text = self.read(name, (".tex", ""))
         if text is None:
             return
@@ -214,11 +234,12 @@ class Expander:
         if self.included_chars >= MAX_INCLUDED_CHARS:
             return
         self.active["\0file"] += 1
-        self.stream.push([*_body_of(tokenize(strip_comments(text))), "\0end-file"])
+        self.active[key] += 1
+        self.stream.push([*_body_of(tokenize(strip_comments(text))), f"\0end-{key[1:]}"])
 
     def _end_input(self, _: str) -> None:
         if self.active["\0file"] or self.muted:
-            self.stream.drop_until(("\0end-file", "\0unmute"))
+            self.stream.drop_until(("\0end-file:", "\0unmute"))
 
     def _package(self, lexeme: str) -> None:
         option = self.stream.option()

@@ -158,8 +158,8 @@ class TokenStream:
         return "".join(name).strip().strip('"')
 
     def drop_until(self, markers: tuple[str, ...]) -> None:
-        """Drop tokens up to the first of the markers, which stays."""
-        while self._stack and self._stack[-1] not in markers:
+        """Drop tokens up to the first that starts with one of `markers`, which stays."""
+        while self._stack and not self._stack[-1].startswith(markers):
             self._stack.pop()
 
     def find(self, tokens: frozenset[str], opening: frozenset[str], closing: str) -> int | None:

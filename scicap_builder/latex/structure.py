@@ -127,7 +127,7 @@ class _Walk:
     def _own_appendix(self, match: re.Match[str]) -> int:
         """The paper's own definition of \\appendix: kept until it is called."""
         group = group_at(self.text, match.end(), self.pairs)
-        self.setup.own_appendix = group[0] if group else ""
+        self.setup.own_appendix += group[0] if group else ""
         return group[1] if group else 0
 
     def _appendix(self) -> None:
