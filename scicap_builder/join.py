@@ -20,6 +20,9 @@ from scicap_builder.reading import FoundFigure, PaperReading
 
 SURE = 0.6
 """Similarity from which two captions with the same number are the same figure's."""
+PASSES = ((True, SAME_TEXT), (False, SAME_TEXT), (True, SURE), (False, SURE), (True, 0.0))
+"""How figures are paired, surest first: (whether the numbers must agree, how alike the captions must be). Without the number and
+below SAME_TEXT they must stand between the same neighbours."""
 ONE_SIDED = 0.5
 """Factor on the confidence of a figure that only one side has, and of a pair that agrees in its number alone."""
 POOR_PICTURE = 0.3
@@ -40,8 +43,8 @@ class _Group:
 def join(source: PaperReading | None, pdf: PaperReading | None, html: PaperReading | None = None) -> PaperReading:
     """Join what the LaTeX route, the PDF route and the HTML route found; None for one that was not read.
 
-    Figures are paired by number and caption, then by caption alone, then by a less like caption between the same neighbours,
-    then by number alone; `confidence` falls with the likeness. A figure of one side alone is kept with half its confidence;
+    Figures are paired by number and caption, by caption alone, by what is left of both, at last by number alone (`PASSES`);
+    `confidence` falls with the likeness. A figure of one side alone is kept with half its confidence;
     with a PDF beside it and without any picture it is dropped as `not-in-pdf`.
     """
     readings = {route: reading for route, reading in zip(ROUTES, (source, pdf, html), strict=True) if reading}
@@ -109,7 +112,7 @@ def match_figures(one: Sequence[FoundFigure], other: Sequence[FoundFigure]) -> d
     """Index of a figure -> (index of the other side's figure, how sure the pair is, 0..1); each is in one pair at most."""
     pairs: dict[int, tuple[int, float]] = {}
     taken: set[int] = set()
-    for same_number, least in ((True, SURE), (False, SAME_TEXT), (False, SURE), (True, 0.0)):
+    for same_number, least in PASSES:
         options = [
             (similarity(figure.caption, candidate.caption), i, j)
             for i, figure in enumerate(one)
@@ -117,7 +120,7 @@ def match_figures(one: Sequence[FoundFigure], other: Sequence[FoundFigure]) -> d
             if i not in pairs and j not in taken and (not same_number or key(figure) == key(candidate))
         ]
         for alike, i, j in sorted(options, key=lambda option: (-option[0], abs(option[1] - option[2]))):
-            placed = same_number or least == SAME_TEXT or _in_place(i, j, pairs)
+            placed = same_number or least >= SAME_TEXT or _in_place(i, j, pairs)
             if alike >= least and placed and i not in pairs and j not in taken:
                 pairs[i] = (j, alike if least else ONE_SIDED)
                 taken.add(j)

@@ -294,3 +294,14 @@ def test_alike_sees_what_is_cut():
     assert alike(TEXT, TEXT.upper() + ".") == 1
     assert alike(TEXT, TEXT[:25]) < similarity(TEXT, TEXT[:25]) == 1
     assert alike("", TEXT) == 0
+
+
+def test_the_same_text_goes_before_the_same_number():
+    """Neighbours are worded alike, and the source counts one figure less than the paper prints."""
+    one, other = (
+        "Examples of common challenges met when reading X-ray maps",
+        "Examples of challenges met for ligands in X-ray maps",
+    )
+    assert 0.6 < similarity(one, other) < 0.85
+    reading = joined([source("3", one), source("4", other)], [pdf("4", one), pdf("5", other)])
+    assert [(f.number, f.caption) for f in reading.figures] == [("4", one), ("5", other)]
