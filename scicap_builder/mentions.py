@@ -56,7 +56,7 @@ _FOREIGN_AFTER = re.compile(
     rf"^{_PANELS}\)?\s*,?\s*(?:of|in|from)\s+(?:the\s+)?"
     rf"(?:(?:paper|article|work|study|book|review|report)\s+(?:of|by)\b|"
     rf"\[\s*\d|\(?[Rr]efs?\b|[Rr]eference\s*\[?\d|{_NAME}\s*[,]?\s*[\[(]?\s*(?:19|20)\d\d|{_NAME}\s*\[\d|"
-    r"[A-Z][\w'’\-]+\s+et\s+al|Paper\s+[IVX]+\b)"
+    r"[A-Z][\w'’\-]+\s+et\s+al|Paper\s+[IVX]+\b|[A-Z]{2,}\d\d)"
 )
 _FOREIGN_BEFORE = re.compile(
     rf"(?:\[\s*\d+(?:\s*[,;]\s*\d+)*\s*[,;:]\s*(?:see\s+)?|\b(?:their|his|her|its\s+original)\s+|"

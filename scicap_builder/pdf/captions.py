@@ -26,6 +26,10 @@ REST_WORDS = 4
 """Words of the first line of a caption's rest; text of pictures, which may have the caption's type, comes in scraps."""
 
 
+PARTED = 1.12
+"""Times the usual step: white between a caption in the size of the running text and that text. TeX's captions are even."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caption:
     """A figure's (or table's) caption."""
@@ -96,11 +100,13 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
         return False
     if overlap_x(box, line.box) < 0.6 * min(line.width, box[2] - box[0]):
         return False
-    return not _resumes(body, last, line, style)
+    return not _resumes(body, last, line, style, parted=step > PARTED * usual)
 
 
-def _resumes(body: list[Line], last: Line, line: Line, style: Style) -> bool:
-    """Whether the running text begins again at `line`: after a short last line, in the fonts of the running text."""
+def _resumes(body: list[Line], last: Line, line: Line, style: Style, *, parted: bool) -> bool:
+    """Whether the running text begins again at `line`: after a short last line or more white, in the type of that text."""
+    if parted and abs(line.size - style.size) < 0.3 and line.text[:1].isupper() and SENTENCE_END.search(last.text):
+        return True
     box = bounds(entry.box for entry in body)
     heading = line.bold and line.text[:1].isalnum() and not line.text[:1].islower()
     if heading and not any(entry.bold for entry in body) and line.size >= style.size - 0.2:
