@@ -51,11 +51,13 @@ def _beneath(y: Scale, xs: Sequence[Scale], boxes: Sequence[PxBox]) -> int | Non
         middle = (x.box[1] + x.box[3]) / 2
         below, above = middle - y.box[3], y.box[1] - middle
         reach = 0.35 * (y.box[3] - y.box[1]) + 4 * letter
+        # Of two plots in a row the one whose ticks begin where the scale stands; a scale on the right side is the rarer case.
+        across = min(abs(x.box[0] - y.box[2]), abs(y.box[0] - x.box[2]) + 4 * letter)
         if (beside or right_side) and -letter < below < reach:
-            options.append((below, index))
+            options.append((round(below / (2 * letter)), across, index))
         elif (beside or right_side) and -letter < above < reach:
-            options.append((above + reach, index))
-    return min(options)[1] if options else None
+            options.append((round((above + reach) / (2 * letter)), across, index))
+    return min(options)[2] if options else None
 
 
 def _letter(scale: Scale, boxes: Sequence[PxBox]) -> float:

@@ -28,6 +28,8 @@ EVEN = 0.3
 """Share of their mean by which the distances between the names of categories may vary."""
 SIDE_BAND = 0.2
 """Where no scale is known: a y-axis name is a turned line in the outer fifth of the width."""
+HEADROOM = 0.35
+"""Share of a plot's height, from first to last tick, that may lie above the last tick."""
 LEGEND_GAP = 1.6
 """Text heights between two entries of a legend, at most."""
 
@@ -41,8 +43,8 @@ def assign_roles(
     figure.mark_ticks()
     figure.mark_categories()
     figure.mark_names()
+    figure.mark_titles(swatch)
     figure.mark_legends(swatch)
-    figure.mark_titles()
     figure.mark_annotations()
     return figure.result()
 
@@ -87,7 +89,7 @@ class _Figure:
 
     def mark_categories(self) -> None:
         """Words in the place of ticks: a row below a plot, or a column at its left, evenly apart."""
-        words = {i for i in self.free(turned=False) if self.values[i] is None}
+        words = {i for i in self.free() if self.values[i] is None}
         for number, frame in enumerate(self.frames):
             if frame.x is None and frame.y is not None:
                 row = self._category_row(words, frame)
@@ -135,10 +137,14 @@ class _Figure:
         return max(columns, key=lambda column: (len(column), self.boxes[column[0]][2]), default=[])
 
     def _evenly(self, row: Sequence[int], axis: int) -> bool:
+        """By their middles; names that are set slantwise end at their ticks."""
         middles = [(self.boxes[i][axis] + self.boxes[i][axis + 2]) / 2 for i in row]
-        gaps = [after - before for before, after in pairwise(middles)]
-        mean = sum(gaps) / len(gaps)
-        return all(abs(gap - mean) <= EVEN * mean for gap in gaps)
+        for places in (middles, [self.boxes[i][axis + 2] for i in row]):
+            gaps = [after - before for before, after in pairwise(places)]
+            mean = sum(gaps) / len(gaps)
+            if all(abs(gap - mean) <= EVEN * mean for gap in gaps):
+                return True
+        return False
 
     def _mark(self, indices: Sequence[int], role: str) -> None:
         for index in indices:
@@ -210,12 +216,13 @@ class _Figure:
             return
         candidates = set(self.free(turned=False))
         sampled = {i for i in candidates if swatch is not None and swatch(self.lines[i])}
-        columns = in_line(self.boxes, candidates, lambda b: b[0])
-        for run in (run for column in columns for run in self._close_runs(column, 1)):
-            # Entries under each other are a legend by that alone; other words are one only beside a colour sample.
-            if len(run) > 1:
-                self._mark(run, "legend")
-                candidates -= set(run)
+        for edge in (0, 2):  # gnuplot sets its entries flush right, before their samples
+            columns = in_line(self.boxes, candidates, lambda b, edge=edge: b[edge])  # type: ignore[misc]
+            for run in (run for column in columns for run in self._close_runs(column, 1)):
+                # Entries under each other are a legend by that alone; other words are one only beside a colour sample.
+                if len(run) > 1:
+                    self._mark(run, "legend")
+                    candidates -= set(run)
         rows = in_line(self.boxes, candidates, lambda b: (b[1] + b[3]) / 2)
         for run in (run for row in rows for run in self._close_runs(row, 0)):
             if 2 * sum(i in sampled for i in run) > len(run):
@@ -232,7 +239,7 @@ class _Figure:
                 runs.append([i])
         return runs
 
-    def mark_titles(self) -> None:
+    def mark_titles(self, swatch: Swatch | None) -> None:
         for frame in self.frames:
             x0, top, x1, _ = frame.box
             above = []
@@ -241,12 +248,29 @@ class _Figure:
                 gap = top - box[3]
                 centred = abs(box[0] + box[2] - x0 - x1) / 2 < CENTRED * (x1 - x0) + height(box)
                 at_left = abs(box[0] - x0) < 2 * height(box)
-                if -0.8 * height(box) < gap < TITLE_REACH * height(box) and (centred or at_left):
+                near = gap < TITLE_REACH * height(box)
+                if swatch is not None and swatch(self.lines[i]):
+                    continue
+                if gap > -0.8 * height(box) and (
+                    (near and (centred or at_left)) or (centred and self._topmost(i, frame))
+                ):
                     above.append((gap, i))
             self._mark([i for _, i in sorted(above)[:2]], "title")
 
+    def _topmost(self, index: int, frame: Frame) -> bool:
+        """Whether nothing stands above a line, and it is in the room that a plot may have above its last tick."""
+        box = self.boxes[index]
+        over = [b for b in self.boxes if b[3] <= box[1] + 1 and b[0] < frame.box[2] and b[2] > frame.box[0]]
+        return not over and box[3] > self._head(frame)
+
+    def _head(self, frame: Frame) -> float:
+        """How far up the data of a plot may reach: a third of its height above the last tick, below the next plot."""
+        x0, top, x1, bottom = frame.box
+        others = [f.box[3] for f in self.frames if f.box[3] < top and f.box[0] < x1 and f.box[2] > x0]
+        return max([top - HEADROOM * (bottom - top), *others])
+
     def mark_annotations(self) -> None:
-        areas = [frame.box for frame in self.frames]
+        areas = [(frame.box[0], self._head(frame), frame.box[2], frame.box[3]) for frame in self.frames]
         for i in self.free():
             x, y = (self.boxes[i][0] + self.boxes[i][2]) / 2, (self.boxes[i][1] + self.boxes[i][3]) / 2
             reach = ALIGNED * height(self.boxes[i])

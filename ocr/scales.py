@@ -6,12 +6,14 @@ Ticks stand in a row or a column and their values grow evenly (or by one factor)
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 
 PxBox = tuple[float, float, float, float]
 ALIGNED = 0.6
 """Text heights by which the edges or middles of the ticks of one scale may differ."""
 FIT = 0.2
-"""Share of the step between two ticks by which a third may miss its place."""
+"""Share of the usual step between two ticks by which a third may miss its place."""
 SKIPPED = 2
 """Misread ticks in a row that a scale may hold."""
 LEAST = 3
@@ -35,12 +37,11 @@ def find_scales(boxes: Sequence[PxBox], values: Sequence[float | None]) -> tuple
     free = {index for index, value in enumerate(values) if value is not None}
     found: list[Scale] = []
     while True:
-        runs = [
-            (axis, run) for axis, row in _rows(boxes, free) for run in [_longest_run(axis, row, boxes, values)] if run
-        ]
+        runs = [(axis, *_best_run(axis, row, boxes, values)) for axis, row in _rows(boxes, free)]
+        runs = [item for item in runs if item[2]]
         if not runs:
             return tuple(found)
-        axis, best = max(runs, key=lambda item: (len(item[1]), _spread(item[0], item[1], boxes)))
+        axis, _, best = max(runs, key=lambda item: (item[1], _spread(item[0], item[2], boxes)))
         found.append(Scale(axis, tuple(best), around([boxes[i] for i in best])))
         free -= set(best)
 
@@ -94,21 +95,22 @@ def _spread(axis: str, run: Sequence[int], boxes: Sequence[PxBox]) -> float:
     return abs(_position(axis, boxes[run[-1]]) - _position(axis, boxes[run[0]]))
 
 
-def _longest_run(
+def _best_run(
     axis: str, row: Sequence[int], boxes: Sequence[PxBox], values: Sequence[float | None]
-) -> list[int] | None:
-    """The longest part of a row that one straight line from place to value (or to its logarithm) explains."""
+) -> tuple[int, list[int]]:
+    """The part of a row that one straight line from place to value (or to its logarithm) explains best, and how well:
+    a tick that does not fit outweighs one that does. Empty when nothing fits."""
     row = sorted(row, key=lambda i: _position(axis, boxes[i]))
     if len(row) == 2 and not _pair(axis, row, boxes, values):
-        return None
-    best: list[int] = []
+        return 0, []
+    best: tuple[int, list[int]] = (0, [])
     for transform in (lambda v: v, _log10):
         seen = [transform(v) if (v := values[i]) is not None else None for i in row]
         for start in range(len(row) - 1):
             for second in range(start + 1, min(start + 2 + SKIPPED, len(row))):
                 run = _extend(axis, [row[start], row[second]], row, (boxes, dict(zip(row, seen, strict=True))))
-                best = run if len(run) > len(best) else best
-    return best if len(best) >= min(LEAST, len(row)) else None
+                best = max(best, run, key=lambda item: item[0])
+    return best if best[0] >= min(LEAST, len(row)) else (0, [])
 
 
 def _log10(value: float) -> float | None:
@@ -124,19 +126,20 @@ def _pair(axis: str, row: Sequence[int], boxes: Sequence[PxBox], values: Sequenc
 
 def _extend(
     axis: str, run: list[int], row: Sequence[int], known: tuple[Sequence[PxBox], dict[int, float | None]]
-) -> list[int]:
+) -> tuple[int, list[int]]:
     """`run` (two lines that define a scale) with all that follow on it; misread ones between two good ones are taken in."""
     boxes, seen = known
     first, second = seen[run[0]], seen[run[1]]
     place, step = _position(axis, boxes[run[0]]), _spread(axis, run, boxes)
     if first is None or second is None or first == second or step < 1.2 * height(boxes[run[0]]):
-        return []
+        return 0, []
     slope = (second - first) / step
+    reach = FIT * abs(slope) * _usual_gap(axis, row, boxes)
 
     def fits(index: int) -> bool:
         value = seen[index]
         expected = first + slope * (_position(axis, boxes[index]) - place)
-        return value is not None and abs(value - expected) <= FIT * abs(second - first)
+        return value is not None and abs(value - expected) <= reach
 
     taken: list[int] = []
     waiting: list[int] = []
@@ -147,4 +150,11 @@ def _extend(
             waiting = []
         elif len(waiting) > SKIPPED:
             break
-    return taken if sum(fits(index) for index in taken) >= max(2, 0.6 * len(taken)) else []
+    fitting = sum(fits(index) for index in taken)
+    return fitting - (len(taken) - fitting), taken
+
+
+def _usual_gap(axis: str, row: Sequence[int], boxes: Sequence[PxBox]) -> float:
+    """The median distance between neighbours in a row."""
+    places = sorted(_position(axis, boxes[i]) for i in row)
+    return median(after - before for before, after in pairwise(places))

@@ -7,13 +7,10 @@ from PIL import Image
 from llava_graph.record import OcrLine
 
 REACH = 5.0
-"""Text heights to the left of an entry in which its sample stands: matplotlib's is 2 font sizes long and 0.8 away."""
+"""Text heights beside an entry in which its sample stands: matplotlib's is 2 font sizes long and 0.8 away, on the left;
+gnuplot's stands on the right."""
 PAPER = 24
 """Levels by which a pixel must differ from the paper to be ink."""
-LEAST_SHARE = 0.04
-"""Share of the strip that a sample covers at least: a thin dashed line."""
-MOST_SHARE = 0.75
-"""More than that is a filled area, not a sample."""
 
 
 class Swatches:
@@ -25,25 +22,29 @@ class Swatches:
         self._pixels: Any = np.asarray(image.convert("RGB")).astype(np.int16)
 
     def __call__(self, line: OcrLine) -> bool:
-        """A drawn thing stands just left of the line, with paper around it: on the way to the text and at its other end."""
+        """A drawn thing stands just beside the line, with paper around it: on the way to the text and at its other end."""
+        height, width, _ = self._pixels.shape
+        x0, y0, x1, y1 = (round(v * s) for v, s in zip(line.box, (width, height, width, height), strict=True))
+        letter = max(4, y1 - y0)
+        rows = self._pixels[max(0, y0 - letter // 6) : y1 + letter // 6 + 1]
+        reach = round(REACH * letter)
+        left = rows[:, max(0, x0 - reach) : max(0, x0 - 1)][:, ::-1]
+        return any(self._sample_in(side, letter) for side in (left, rows[:, x1 + 1 : x1 + reach]))
+
+    def _sample_in(self, strip: Any, letter: int) -> bool:
+        """`strip` (rows, columns, 3) begins at the text."""
         import numpy as np
 
-        height, width, _ = self._pixels.shape
-        x0, y0, _, y1 = (round(v * s) for v, s in zip(line.box, (width, height, width, height), strict=True))
-        letter = max(4, y1 - y0)
-        left = max(0, x0 - round(REACH * letter))
-        strip = self._pixels[max(0, y0 - letter // 6) : y1 + letter // 6 + 1, left : max(left, x0 - 1)]
         if strip.shape[0] < 3 or strip.shape[1] < letter:
             return False
         paper = np.median(strip.reshape(-1, 3), axis=0)
-        ink = (np.abs(strip - paper).max(axis=2) > PAPER).any(axis=0)
-        return _sample(ink, letter)
+        return _sample((np.abs(strip - paper).max(axis=2) > PAPER).any(axis=0), letter)
 
 
 def _sample(ink: Any, letter: int) -> bool:
-    """Columns with ink, right to left: a gap, then one thing half a letter to four letters long (gaps of a dashed line
+    """Columns with ink, from the text on: a gap, then one thing half a letter to four letters long (gaps of a dashed line
     filled), then paper again or the end of the strip after a frame's line."""
-    columns = list(ink[::-1])
+    columns = list(ink)
     gap = next((i for i, inked in enumerate(columns) if inked), None)
     if gap is None or gap > 2 * letter or gap < 1:
         return False
