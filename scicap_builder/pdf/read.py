@@ -23,6 +23,7 @@ from scicap_builder.pdf.layout import (
 )
 from scicap_builder.pdf.lines import Line, read_lines
 from scicap_builder.pdf.page import Page, Rect, shown_box
+from scicap_builder.pdf.panels import find_panels
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
 from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
@@ -196,7 +197,7 @@ def deliver(
             continue
         page, region = regions[caption.number]
         box = _padded(region.box, caption if page.number == caption.page else None, page)
-        picture, shows = None, None
+        picture, look, shows = None, None, None
         try:
             if images:
                 picture, look = draw(pdf, page, box, dpi)
@@ -214,6 +215,7 @@ def deliver(
                 page=page.number,
                 box=shown_box(box, page),
                 mentions=mentions.get(caption.number, ()),
+                panels=find_panels(caption.text, page, box, look),
                 text=read_labels(page.words, box, shows),
                 route="pdf",
                 confidence=region.confidence,
