@@ -133,7 +133,8 @@ def report_summary(done: Report) -> RenderableType:
         f"{done.figures_shown} of {done.figures} figures. Open it in a browser"
     ]
     if done.papers_without_pages:
-        lines.append(f"{done.papers_without_pages} papers without their pages: give --pdfs, the folder with the papers")
+        papers = "paper without its" if done.papers_without_pages == 1 else "papers without their"
+        lines.append(f"{done.papers_without_pages} {papers} pages: give --pdfs, the folder with the papers")
     if done.pictures_left_out:
         lines.append(f"{done.pictures_left_out} pictures found no room on the page: fewer --papers show them all")
     return Text("\n".join(lines))

@@ -59,7 +59,7 @@ class Report:
     pictures_left_out: int
     """Pictures that found no room on the page."""
     papers_without_pages: int
-    """Papers shown without their pages, because their PDF was not found or cannot be drawn."""
+    """Papers with figures, shown without their pages: their PDF was not found or cannot be drawn."""
 
 
 DEFAULT_REPORT = ReportOptions()
@@ -100,7 +100,7 @@ def write_report(
         figures=totals.figures,
         figures_shown=sum(len(paper.figures) for paper in papers),
         pictures_left_out=budget.left_out,
-        papers_without_pages=sum(bool(paper.pages_missing) for paper in papers),
+        papers_without_pages=sum(bool(paper.figures and paper.pages_missing) for paper in papers),
     )
     with whole(out) as file:
         for part in render(folder, totals, papers, report, options):
