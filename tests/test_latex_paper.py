@@ -152,7 +152,7 @@ def test_new_section_resets_figures_numbered_within_it():
         (r"\autoref{b}", "Figure 2", [1]),
         (r"\cref{a,c}", "Figures 1 and 3", [0, 2]),
         (r"\Cref{a,b,c}", "Figures 1 to 3", [0, 1, 2]),
-        (r"\crefrange{a}{c}", "Figures 1–3", [0, 1, 2]),
+        (r"\crefrange{a}{c}", "Figures 1 to 3", [0, 1, 2]),
         (r"Figs.~\ref{a}--\ref{c}", "Figs. 1–3", [0, 1, 2]),
         (r"Figs.~\ref{a} and \ref{c}", "Figs. 1 and 3", [0, 2]),
         (r"Figure~\ref{b}(a) and \ref{c}b", "Figure 2(a) and 3b", [1, 2]),

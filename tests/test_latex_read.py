@@ -250,7 +250,7 @@ def test_real_papers_are_read_whole(tmp_path, papers_dir):
 
     root = unpack(papers_dir / "dev" / "arx2305.03393" / "source.tar.gz", tmp_path).root
     reading = read_latex(root, dpi=50)
-    assert [figure.label for figure in reading.figures] == [f"Figure {n}" for n in range(1, 7)]
+    assert [figure.label for figure in reading.figures] == [f"Fig. {n}" for n in range(1, 7)]
     assert all(figure.image and figure.mentions and figure.caption for figure in reading.figures)
     assert reading.title == "Optimized Table Tokenization for Table Structure Recognition"
 

@@ -20,6 +20,10 @@ _ARTICLE_FORMATS = {
     "subtable": r"\alph{subtable}",
 }
 _ARTICLE_PARENTS = {"subsection": "section", "subsubsection": "subsection"}
+_SUBFIGURE_PACKAGE = re.compile(r"\\usepackage\s*(?:\[[^\]]*\])?\s*\{(?:[^}]*,)?\s*subfigure\s*(?:,[^}]*)?\}")
+"""The package whose \\ref prints 3(b) where others print 3b."""
+_FIGURE_NAME = re.compile(r"\bfigurename\s*=\s*\{?([^,{}\]\\]+)")
+"""The caption package's option."""
 MAX_DEPTH = 5
 """\\thefigure that prints \\thesection that prints …; deeper is a loop."""
 
@@ -42,6 +46,12 @@ class Counters:
         counters = cls(chaptered=is_chaptered(preamble), dialect=dialect_of(preamble))
         counters.formats = dict(_ARTICLE_FORMATS) | dict(counters.dialect.formats)
         counters.parents = dict(_ARTICLE_PARENTS) | dict(counters.dialect.parents)
+        counters.names |= dict(counters.dialect.names)
+        if _SUBFIGURE_PACKAGE.search(preamble):
+            counters.formats["subfigure"] = r"(\alph{subfigure})"
+        named = _FIGURE_NAME.search(preamble)
+        if named:
+            counters.names["figure"] = named[1].strip()
         return counters
 
     def step(self, name: str) -> str:

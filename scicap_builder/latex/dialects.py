@@ -20,6 +20,8 @@ class Dialect:
     """Counters that \\appendix sets back."""
     appendix_within: tuple[str, ...] = ()
     """Counters that every section of the appendix sets back."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What captions are called where it is not "Figure" and "Table"."""
     theorems: tuple[str, ...] = ()
     """Environments that the class brings along, each with a counter of its own."""
 
@@ -43,7 +45,8 @@ _IEEE = Dialect(
         "subsection": r"\thesection-\Alph{subsection}",
         "subsubsection": r"\thesubsection\arabic{subsubsection}",
         "table": r"\Roman{table}",
-    }
+    },
+    names={"figure": "Fig."},
 )
 _REVTEX = Dialect(
     formats={
@@ -55,6 +58,7 @@ _REVTEX = Dialect(
     appendix={"subsection": r"\thesection~\arabic{subsection}", "equation": r"\thesection\arabic{equation}"},
     appendix_resets=("equation",),
     appendix_within=("equation",),
+    names={"figure": "FIG."},
 )
 _ELSEVIER = Dialect(
     appendix={
@@ -72,8 +76,10 @@ _MNRAS = Dialect(
     appendix_resets=FLOATS,
     appendix_within=FLOATS,
 )
+_JMLR = Dialect(formats={"subfigure": r"(\alph{subfigure})"})
 _LLNCS = Dialect(
-    theorems=("theorem", "lemma", "definition", "corollary", "proposition", "remark", "example", "property", "problem")
+    names={"figure": "Fig."},
+    theorems=("theorem", "lemma", "definition", "corollary", "proposition", "remark", "example", "property", "problem"),
 )
 
 DIALECTS: tuple[tuple[str, Dialect], ...] = (
@@ -84,6 +90,7 @@ DIALECTS: tuple[tuple[str, Dialect], ...] = (
     (r"emulateapj.*", _within_appendix("", ("equation",))),
     (r"mnras.*|mn2e.*", _MNRAS),
     (r"llncs.*", _LLNCS),
+    (r"jmlr.*", _JMLR),
     (r"aa(?:\d.*)?", _within_appendix(".")),
     (r"sn-jnl.*", _within_appendix("")),
     (r".*(?:book|report|memoir|scrreprt|thesis|Thesis|svmono).*", _CHAPTERS),

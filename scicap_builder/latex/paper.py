@@ -135,7 +135,9 @@ def _figure_targets(seen: list[_Seen]) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     for index, figure in enumerate(seen):
         for _, caption in figure.captions:
-            whole = Target(figure.first.name, figure.first.number, index, title=caption.source)
+            whole = Target(
+                "Figure" if caption.kind == "figure" else caption.name, figure.first.number, index, title=caption.source
+            )
             targets |= {key.strip(): whole for key in caption.labels}
             targets |= {key.strip(): _sub_target(whole, sub) for sub in caption.subs for key in sub.labels}
     return targets

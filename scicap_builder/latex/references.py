@@ -20,15 +20,16 @@ _NUMBER_ONLY = {
     "subref",
     "zref",
 }
-_CLEVER = {"cref", "Cref", "zcref", "vCref", "namecref", "nameCref"}
+_CLEVER = {"cref", "Cref", "zcref", "vCref"}
 _NAMED = {"autoref", "vref*", "cpagerefs", "prettyref", "fref", "Fref", "Autoref", "fullref"} | _CLEVER
 _RANGES = {"crefrange", "Crefrange", "vrefrange"}
-_OTHERS = {"eqref", "nameref", "hyperref"}
+_OTHERS = {"namecref", "nameCref", "eqref", "nameref", "hyperref"}
 _ALL = _NUMBER_ONLY | _NAMED | _RANGES | _OTHERS
 UNKNOWN = "??"
 """What LaTeX prints for a label that does not exist."""
 _PLURALS = {"Appendix": "Appendices", "appendix": "appendices"}
 _ABBREVIATED = {"Figure": "Fig.", "Equation": "Eq."}
+_SUBCAPTION = re.compile(r"\\usepackage\s*(?:\[[^\]]*\])?\s*\{[^}]*subcaption[^}]*\}")
 _LEVELS = ("subsection", "subsubsection", "paragraph")
 _CLEVEREF = re.compile(r"\\usepackage\s*\[([^\]]*)\]\s*\{[^}]*cleveref[^}]*\}|\\usepackage\s*\{[^}]*(cleveref)[^}]*\}")
 
@@ -62,16 +63,19 @@ class Names:
     crefs: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """(command, type) -> (singular, plural)"""
     autoref: dict[str, str] = field(default_factory=dict)
+    bare_subref: bool = False
+    """Whether \\subref prints "a" (subcaption) and not "(a)" (subfig)."""
 
     @classmethod
     def of_preamble(cls, preamble: str) -> "Names":
         """cleveref's options; a class that loads it out of sight is taken to write names out."""
         match = _CLEVEREF.search(preamble)
+        bare = bool(_SUBCAPTION.search(preamble)) and "subrefformat" not in preamble
         if match is None:
-            return cls()
+            return cls(bare_subref=bare)
         options = match[1] or ""
         capitals = bool(re.search(r"\bcapitali[sz]e\b|\bnameinlink,?capital", options))
-        return cls(clever=True, capitals=capitals, abbreviated="noabbrev" not in options)
+        return cls(clever=True, capitals=capitals, abbreviated="noabbrev" not in options, bare_subref=bare)
 
     def define(self, kind: str, one: str, many: str, *, command: str) -> None:
         """\\crefname{figure}{Fig.}{Figs.}"""
@@ -135,12 +139,12 @@ class References:
         known = [target for target in map(self.find, keys) if target is not None]
         if not known:
             return {"nameref": "", "eqref": f"({UNKNOWN})"}.get(name, UNKNOWN)
+        if name == "subref" and self.names.bare_subref:
+            return known[0].panel
         if name in _SPECIAL:
             return _SPECIAL[name](known)
         if name in _RANGES:
-            return f"{self._name(name, known[0], plural=True)} {known[0].number}–{known[-1].number}".strip()
-        if name in ("namecref", "nameCref"):
-            return self.names.cref(name, known[0], plural=False)
+            return f"{self._name(name, known[0], plural=True)} {known[0].number} to {known[-1].number}".strip()
         if name in _NUMBER_ONLY or name.lower().endswith(("tabref", "secref")):
             return _enumerate([target.number for target in known])
         return self._named(name, known)
@@ -201,6 +205,8 @@ def _enumerate(items: list[str]) -> str:
 
 
 _SPECIAL: dict[str, Callable[[list[Target]], str]] = {
+    "namecref": lambda targets: targets[0].name.lower(),
+    "nameCref": lambda targets: targets[0].name,
     "eqref": lambda targets: ", ".join(f"({target.number})" for target in targets),
     "nameref": lambda targets: targets[0].title,
     "subref": lambda targets: f"({targets[0].panel})" if targets[0].panel else targets[0].number,
