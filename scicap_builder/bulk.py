@@ -33,17 +33,17 @@ def bulk_members(path: Path) -> Iterator[tuple[ArxivId, Stored] | Dropped]:
     try:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
+                if member.offset_data + member.size > size:
+                    raise EOFError(f"it ends within {member.name}")
                 if member.isfile():
-                    yield _member(path, member, size)
+                    yield _member(path, member)
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         yield Dropped(item=path.name, reason="broken-archive", detail=f"the bulk archive is broken ({error})")
 
 
-def _member(path: Path, member: tarfile.TarInfo, size: int) -> tuple[ArxivId, Stored] | Dropped:
+def _member(path: Path, member: tarfile.TarInfo) -> tuple[ArxivId, Stored] | Dropped:
     name = PurePosixPath(member.name).name
     where = f"{path.name}:{member.name}"
-    if member.offset_data + member.size > size:
-        return Dropped(item=where, reason="broken-archive", detail="the bulk archive ends within this file")
     try:
         arxiv = parse_arxiv_id(_SQUASHED.sub(r"\1/\2", _ENDING.sub("", name)))
     except InputError as error:

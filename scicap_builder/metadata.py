@@ -108,6 +108,8 @@ def parse_records(answer: bytes) -> tuple[list[Known], str]:
         root: Element = ElementTree.fromstring(answer)
     except (ParseError, DefusedXmlException) as error:
         raise FetchError(f"the OAI-PMH answer is no XML of ours ({error})", reason="bad-answer") from error
+    if root.tag != f"{OAI}OAI-PMH":
+        raise FetchError("this is no OAI-PMH answer", reason="bad-answer")
     failure = root.find(f"{OAI}error")
     if failure is not None and failure.get("code") != "noRecordsMatch":
         raise FetchError(f"OAI-PMH: {failure.get('code')}: {failure.text}", reason=failure.get("code") or "bad-answer")

@@ -17,7 +17,7 @@ from typing import Any
 from llava_graph.errors import InputError, LlavaGraphError, missing_extra
 from scicap_builder.papers import PaperFiles
 from scicap_builder.parts import carried
-from scicap_builder.workers import Failure, Limits, Workers
+from scicap_builder.workers import LOOK_S, Failure, Limits, Workers
 
 START_S = 300.0
 """s until the first actor must be up: a cluster may have to start a machine for it."""
@@ -39,7 +39,7 @@ class Reader:
     def read(self, files: PaperFiles) -> Any | Failure:
         """What the function makes of one paper, or why it makes nothing."""
         self._workers.give(files)
-        while not (done := self._workers.results(1.0)):
+        while not (done := self._workers.results(LOOK_S)):
             pass
         return done[0][1]
 

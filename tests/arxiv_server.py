@@ -20,6 +20,8 @@ from xml.sax.saxutils import escape
 HANG = "hang"
 DRIP = "drip"
 CUT = "cut"
+NOT_PUBLIC = b"not public"
+"""As a source: its author keeps it, and /src answers 403 with words of its own (arxiv-browse, not_public.html)."""
 
 
 @dataclass(kw_only=True)
@@ -193,20 +195,43 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, body, {"Content-Type": "application/atom+xml; charset=UTF-8"})
 
     def oai(self, query: dict[str, list[str]]) -> None:
-        base = query["identifier"][0].removeprefix("oai:arXiv.org:")
-        paper = self.server.papers.get(base)
-        inner = oai_record(paper) if paper else '<error code="idDoesNotExist">No matching identifier</error>'
+        if query["verb"] == ["ListRecords"]:
+            inner = self.records(query)
+        else:
+            base = query["identifier"][0].removeprefix("oai:arXiv.org:")
+            paper = self.server.papers.get(base)
+            inner = (
+                f"<GetRecord>{oai_record(paper)}</GetRecord>"
+                if paper
+                else '<error code="idDoesNotExist">No matching identifier</error>'
+            )
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
             f"<responseDate>2026-11-20T00:00:00Z</responseDate><request>http://export.arxiv.org/oai2</request>{inner}</OAI-PMH>"
         )
         self.send(200, body.encode(), {"Content-Type": "text/xml"})
 
+    def records(self, query: dict[str, list[str]]) -> str:
+        """Two papers a page; the token names the next one."""
+        token = query.get("resumptionToken", ["0"])[0]
+        if not token.isdecimal():
+            return '<error code="badResumptionToken">too old</error>'
+        papers, start = list(self.server.papers.values()), int(token)
+        if query.get("from") == ["2999-01-01"]:
+            return '<error code="noRecordsMatch">nothing</error>'
+        more = str(start + 2) if start + 2 < len(papers) else ""
+        records = "".join(map(oai_record, papers[start : start + 2]))
+        return f"<ListRecords>{records}<resumptionToken cursor='{start}'>{more}</resumptionToken></ListRecords>"
+
     def file(self, kind: str, id_: str) -> None:
         base, _, version = id_.partition("v")
         paper = self.server.papers.get(base)
         held = {"src": paper.sources, "pdf": paper.pdfs, "html": paper.pages}[kind] if paper else {}
         data = held.get(int(version or paper.latest)) if paper else None
+        if data == NOT_PUBLIC:
+            page = f"<h1>Source Not Public for {id_}</h1><p>This was the author's choice.</p>"
+            self.send(403, b"<html>" + b" " * 9000 + page.encode() + b"</html>")
+            return
         if data is None:
             self.send(404, b"<html><title>404</title>No source for this version</html>")
             return
@@ -284,9 +309,9 @@ def error_entry(bad: str) -> str:
 
 def oai_record(paper: Submission) -> str:
     licence = f"<license>{paper.licence}</license>" if paper.licence else ""
-    return f"""<GetRecord><record>
+    return f"""<record>
   <header><identifier>oai:arXiv.org:{paper.base}</identifier><datestamp>2023-08-03</datestamp><setSpec>cs</setSpec></header>
   <metadata><arXiv xmlns="http://arxiv.org/OAI/arXiv/"><id>{paper.base}</id><created>2017-06-12</created>
     <title>{escape(paper.title)}</title><categories>{" ".join(paper.categories)}</categories>{licence}
     <abstract>{escape(paper.abstract)}</abstract></arXiv></metadata>
-</record></GetRecord>"""
+</record>"""

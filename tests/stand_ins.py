@@ -3,9 +3,12 @@
 figure 3 | caption | a paragraph      one figure
 bad-image 4                           a figure whose picture is broken
 no-image 5                            a figure without a picture
-hang / die / raise / broken           what papers do to readers
+hang / die / die-once / raise / broken    what papers do to readers
+hog 40                                takes 40 times 16 MiB and keeps them
+full                                  a disk without room, met while unpacking
 """
 
+import errno
 import os
 import signal
 import time
@@ -67,6 +70,30 @@ def stand_ins(read_text=read_text) -> Readers:
     )
 
 
+def _misbehave(order: str, number: str, path: Path) -> None:
+    """What papers do to readers, if the order is one of these."""
+    if order == "sleep":
+        time.sleep(float(number))
+    elif order == "hang":
+        time.sleep(600)
+    elif order == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif order == "hog":
+        hoard = [bytes([number % 255 + 1]) * 2**24 for number in range(int(number))]
+        time.sleep(600)
+        del hoard
+    elif order == "die-once":  # the kernel ends it for another's hunger
+        if not path.with_suffix(".died").exists():
+            path.with_suffix(".died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    elif order == "full":
+        raise PaperError("no archive", reason="broken-archive") from OSError(errno.ENOSPC, "No space left on device")
+    elif order == "raise":
+        raise ZeroDivisionError("a bug of ours")
+    elif order == "broken":
+        raise PaperError("the file is broken", reason="encrypted")
+
+
 def _read(path: Path, route: str) -> PaperReading:
     figures: list[FoundFigure] = []
     dropped: list[Dropped] = []
@@ -74,17 +101,8 @@ def _read(path: Path, route: str) -> PaperReading:
         order, _, rest = line.partition(" ")
         number, _, words = rest.partition(" | ")
         caption, _, mention = words.partition(" | ")
-        if order == "sleep":
-            time.sleep(float(number))
-        elif order == "hang":
-            time.sleep(600)
-        elif order == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif order == "raise":
-            raise ZeroDivisionError("a bug of ours")
-        elif order == "broken":
-            raise PaperError("the file is broken", reason="encrypted")
-        elif order == "drop":
+        _misbehave(order, number, path)
+        if order == "drop":
             dropped.append(Dropped(item=f"Figure {number}", reason="no-region"))
         elif order in ("figure", "bad-image", "no-image"):
             image = {"figure": picture(number), "bad-image": b"\x89PNG\r\n\x1a\nxx", "no-image": None}[order]

@@ -2,19 +2,22 @@
 
 import gzip
 import itertools
+import json
 import threading
 import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
-from arxiv_server import CUT, DRIP, HANG, ArxivServer, FakeClock, Submission, serving, tar_gz
+from arxiv_server import CUT, DRIP, HANG, NOT_PUBLIC, ArxivServer, FakeClock, Submission, serving, tar_gz
 
 from llava_graph.errors import AccessDenied, FetchError, InputError
 from scicap_builder.arxiv_id import parse_arxiv_id
 from scicap_builder.fetch import ArxivClient, Clock, FetchOptions, Pace
 from scicap_builder.fetch.arxiv_client import parse_licence
-from scicap_builder.fetch.http import default_cache, retry_after, same_site, user_agent
+from scicap_builder.fetch.harvest import harvest
+from scicap_builder.fetch.http import PoliteHttp, default_cache, retry_after, same_site, user_agent
+from scicap_builder.metadata import MetadataFile
 
 TEX = b"\\documentclass{article}\\begin{document}Hi\\end{document}"
 PDF = b"%PDF-1.5 a paper"
@@ -177,6 +180,17 @@ def test_403_is_never_asked_again(client, server):
     assert len(server.seen) == 1
 
 
+def test_a_source_that_its_author_keeps_is_no_refusal(clock, tmp_path):
+    kept = Submission(base="0704.0945", latest=2, sources={2: NOT_PUBLIC}, pdfs={2: PDF})
+    with serving([kept], clock.now) as server, client_for(server, clock, tmp_path) as client:
+        with pytest.raises(FetchError) as caught:
+            client.source(ids("0704.0945v2")[0])
+        assert not isinstance(caught.value, AccessDenied)
+        assert caught.value.reason == "source-not-public"
+        assert client.pdf(ids("0704.0945v2")[0]).read_bytes() == PDF
+        assert len(server.seen) == 2
+
+
 def test_redirects_on_the_site_are_followed_and_take_their_turn(client, server):
     server.script["/src/1706.03762v7"] = [(301, {"Location": "/e-print/1706.03762v7"})]
     assert client.source(ids("1706.03762v7")[0]).read_bytes() == ATTENTION.sources[7]
@@ -300,6 +314,76 @@ def test_licence(client):
     assert client.licence(ids("1706.03762v7")[0]) == "http://creativecommons.org/licenses/by/4.0/"
     assert client.licence(ids("hep-th/9901001")[0]) == ""
     assert client.licence(ids("2001.99999")[0]) == ""
+
+
+def test_a_catalogue_that_has_moved_is_asked_where_it_is(client, server):
+    client._oai_url = f"{server.url}/old-oai"
+    server.script["/old-oai"] = [(301, {"Location": "/oai2?verb=GetRecord&identifier=oai:arXiv.org:1706.03762"})]
+    for arxiv in ids("1706.03762", "2001.00001"):
+        assert client.licence(arxiv).endswith("/by/4.0/")
+    assert [path.partition("?")[0] for path in server.paths()] == ["/old-oai", "/oai2", "/oai2"]
+
+
+def harvested(server, clock, tmp_path, **asked):
+    fetch = FetchOptions(base_url=server.url, cache=tmp_path / "cache")
+    with PoliteHttp(fetch, clock=Clock(now=clock.now, sleep=clock.sleep)) as http:
+        return harvest(http, tmp_path / "known.jsonl", **asked)
+
+
+def test_the_catalogue_comes_in_pages_and_becomes_a_metadata_file(server, clock, tmp_path):
+    assert harvested(server, clock, tmp_path, since="2017-06-01", subject="cs") == 4
+    assert len(server.seen) == 2
+    assert "from=2017-06-01&set=cs" in server.paths()[0]
+    first, second = (request.time for request in server.seen)
+    assert second - first >= 3
+    known = MetadataFile(tmp_path / "known.jsonl", {"1706.03762", "hep-th/9901001", "9999.99999"})
+    attention = known.get("1706.03762")
+    assert (attention.title, attention.categories) == ("A Title Over Two Lines", ("cs.CL", "cs.LG"))
+    assert attention.licence == "http://creativecommons.org/licenses/by/4.0/"
+    assert known.get("hep-th/9901001").licence == ""
+    assert known.get("9999.99999") is None
+    assert [file.name for file in tmp_path.glob("known*")] == ["known.jsonl"]
+
+
+def test_a_killed_harvest_goes_on_at_its_last_page(server, clock, tmp_path):
+    server.script["/oai2"] = [(200, {})]
+    with pytest.raises(FetchError):
+        harvested(server, clock, tmp_path)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(papers):
+        raise Killed
+
+    with pytest.raises(Killed):
+        harvested(server, clock, tmp_path, on_page=kill)
+    with (tmp_path / "known.jsonl.part").open("ab") as file:
+        file.write(b'{"id": "half a li')
+    assert harvested(server, clock, tmp_path) == 4
+    assert "resumptionToken=2" in server.paths()[-1]
+    lines = (tmp_path / "known.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["1706.03762", "hep-th/9901001", "2001.00001", "2002.00002"]
+
+
+def test_a_token_that_has_aged_begins_anew(server, clock, tmp_path):
+    state = {
+        "asked": {"metadataPrefix": "arXiv", "from": "", "until": "", "set": ""},
+        "token": "x",
+        "bytes": 0,
+        "papers": 1,
+    }
+    (tmp_path / "known.jsonl.part").write_text("")
+    (tmp_path / "known.jsonl.part.json").write_text(json.dumps(state))
+    with pytest.raises(FetchError, match="badResumptionToken"):
+        harvested(server, clock, tmp_path)
+    assert harvested(server, clock, tmp_path) == 4
+
+
+def test_an_empty_catalogue_and_a_bad_date(server, clock, tmp_path):
+    assert harvested(server, clock, tmp_path, since="2999-01-01") == 0
+    with pytest.raises(InputError, match="2017-06-30"):
+        harvested(server, clock, tmp_path, since="yesterday")
 
 
 def test_a_licence_answer_with_an_entity_bomb_is_refused():

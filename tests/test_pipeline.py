@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from arxiv_server import FakeClock, Submission, serving
+from arxiv_server import NOT_PUBLIC, FakeClock, Submission, serving
 from stand_ins import broken_engine, stand_ins
 
 from llava_graph.dataset import read_dataset, read_dropped
@@ -91,6 +91,51 @@ def test_one_papers_failure_costs_only_itself(tmp_path):
     }
     assert "SIGKILL" in dropped["local:die"].detail
     assert "ZeroDivisionError: a bug of ours at stand_ins.py" in dropped["local:raise"].detail
+
+
+def test_a_paper_that_takes_too_much_memory_costs_itself(tmp_path):
+    folder = tmp_path / "papers"
+    paper(folder, "hog", "hog 60")
+    paper(folder, "small", "figure 9")
+    started = time.monotonic()
+    build(folder, tmp_path / "out", options(workers=2, paper_memory_gb=0.6), readers=stand_ins())
+    assert [figure.id for figure in read_dataset(tmp_path / "out")] == ["local:small#fig9"]
+    [dropped] = read_dropped(tmp_path / "out")
+    assert (dropped.item, dropped.reason, dropped.detail) == ("local:hog", "memory", "took more than 0.6 GiB")
+    assert time.monotonic() - started < 60  # it sleeps 600 s if nobody ends it
+
+
+def test_a_paper_whose_process_is_killed_once_is_read_by_another(tmp_path):
+    unlucky = paper(tmp_path / "papers", "unlucky", "die-once", "figure 1")
+    build(unlucky, tmp_path / "out", readers=stand_ins())
+    assert [figure.id for figure in read_dataset(tmp_path / "out")] == ["local:unlucky#fig1"]
+    assert not list(read_dropped(tmp_path / "out"))
+
+
+def test_a_full_disk_stops_the_run_and_drops_nothing(papers, tmp_path):
+    paper(papers, "zz", "full")
+    result = build(papers, tmp_path / "out", readers=stand_ins())
+    assert isinstance(result.error, DatasetError)
+    assert "No space left on device" in str(result.error)
+    assert (result.papers_done, result.papers_left) == (4, 1)
+    paper(papers, "zz", "figure 1")
+    assert build(papers, tmp_path / "out", readers=stand_ins()).summary.figures == 5
+
+
+def test_another_list_with_the_same_names_loses_no_paper(tmp_path):
+    """A short name is made for one list: `a/paper.pdf` and `b/paper.pdf` may both be called "paper"."""
+    one, other = paper(tmp_path / "a", "paper", "figure 1"), paper(tmp_path / "b", "paper", "figure 2 | other")
+    out = tmp_path / "out"
+    build(one, out, readers=stand_ins())
+    build(other, out, readers=stand_ins())
+    assert [figure.id for figure in read_dataset(out)] == ["local:paper#fig1", "local:b/paper#fig2"]
+    again = build(other, out, readers=stand_ins())
+    assert (again.papers_left, again.summary.figures) == (0, 2)
+    (tmp_path / "ids.txt").write_text(f"{one}\n{other}\n")  # under other names, but in the same places
+    assert build(tmp_path / "ids.txt", out, readers=stand_ins()).summary.figures == 2
+    (tmp_path / "moved").mkdir()
+    one.rename(tmp_path / "moved" / "paper.pdf")
+    assert build(tmp_path / "moved" / "paper.pdf", out, readers=stand_ins()).summary.figures == 2
 
 
 def test_a_broken_engine_costs_the_text_and_not_the_figure(papers, tmp_path):
@@ -395,6 +440,50 @@ def test_passing_failures_are_left_for_another_run(arxiv, tmp_path):
     assert not list(read_dropped(tmp_path / "out"))
     again = build_arxiv(arxiv, tmp_path, "1706.03762", "2001.00001")
     assert (again.papers_left, again.summary.figures) == (0, 2)
+
+
+def test_a_licence_that_may_be_had_later_is_waited_for(arxiv, tmp_path):
+    arxiv.script["/oai2"] = [(503, {})] * 5
+    result = build_arxiv(arxiv, tmp_path, "1706.03762")
+    assert [(item.item, item.reason) for item in result.later] == [("arxiv:1706.03762", "busy")]
+    assert build_arxiv(arxiv, tmp_path, "1706.03762").summary.licences == {GOOD.licence: 1}
+
+
+def test_a_source_that_its_author_keeps_leaves_the_pdf(arxiv, tmp_path):
+    arxiv.papers["0704.0945"] = Submission(base="0704.0945", sources={1: NOT_PUBLIC}, pdfs={1: PDF})
+    result = build_arxiv(arxiv, tmp_path, "0704.0945", "1706.03762")
+    assert (result.error, result.papers_left) == (None, 0)
+    assert {figure.id: figure.paper.route for figure in read_dataset(tmp_path / "out")}[
+        "arxiv:0704.0945v1#fig1"
+    ] == "pdf"
+
+
+def test_another_version_of_a_paper_is_the_same_paper(arxiv, tmp_path):
+    build_arxiv(arxiv, tmp_path, "1706.03762")
+    assert build_arxiv(arxiv, tmp_path, "1706.03762v7").summary.figures == 1
+
+
+def test_with_a_metadata_file_no_licence_is_asked_for(arxiv, tmp_path):
+    row = {
+        "id": "1706.03762",
+        "title": "T",
+        "categories": "cs.CL",
+        "license": "http://creativecommons.org/publicdomain/zero/1.0/",
+    }
+    (tmp_path / "known.json").write_text(json.dumps(row) + "\n")
+    (tmp_path / "ids.txt").write_text("1706.03762\nhep-th/9901001\n")
+    out = tmp_path / "out"
+    build(
+        tmp_path / "ids.txt",
+        out,
+        fetch=arxiv.fetch,
+        clock=arxiv.clock,
+        readers=stand_ins(),
+        metadata=tmp_path / "known.json",
+    )
+    licences = {figure.paper.id: figure.licence for figure in read_dataset(out)}
+    assert licences == {"arxiv:1706.03762v7": row["license"], "arxiv:hep-th/9901001v2": ""}
+    assert sum(path.startswith("/oai2") for path in arxiv.paths()) == 1
 
 
 def test_a_licence_that_cannot_be_had_costs_only_itself(arxiv, tmp_path):
