@@ -11,7 +11,7 @@ from pdf_pages import PdfPage, write_pdf
 from llava_graph.dataset import read_dataset, write_dataset
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.images import encode_png, open_image
-from llava_graph.prompt import LLAVA_GRAPH_REQUESTS, PromptOptions
+from llava_graph.prompt import LLAVA_GRAPH_REQUESTS, PromptOptions, build_sample
 from llava_graph.record import Figure as Record
 from llava_graph.record import OcrLine, Panel, Paper, Turn
 from scicap_builder.exports import FORMATS, ExportOptions, export
@@ -116,6 +116,19 @@ def test_llava_json_is_what_llava_reads(dataset, tmp_path, png):
     assert "test loss" in human["value"]
     [test] = load(tmp_path / "llava" / "test.json")
     assert [turn["value"] for turn in test["conversations"]] == ["<image>\nWhy?", "Because."]
+
+
+def test_llava_json_comes_back_through_our_own_trainer(dataset, tmp_path):
+    samples = pytest.importorskip("train.samples")
+    export(dataset, tmp_path / "llava", "llava-json")
+    by_id = {figure.id: figure for figure in read_dataset(dataset)}
+    for split in ("train", "validation", "test"):
+        for sample in load(tmp_path / "llava" / f"{split}.json"):
+            messages, image, repairs = samples.read_conversation(sample)
+            assert (tmp_path / "llava" / image).is_file()
+            assert repairs == []
+            wanted = json.dumps(build_sample(by_id[sample["id"]])).replace("<image>", "< image >")
+            assert messages == json.loads(wanted)
 
 
 def test_llava_json_without_the_text_in_the_figure(dataset, tmp_path):
@@ -336,6 +349,13 @@ def test_pdffigures2_json_is_in_points_of_the_page(paper_set):
     assert row["renderURL"] == "ants-Figure1-1.png"
     assert width / row["renderDpi"] * 72 == pytest.approx(region["x2"] - region["x1"], rel=0.02)
     assert load(folder / "out" / "gone.json") == []
+
+
+def test_a_pdf_that_cannot_be_opened_costs_its_figures_and_nothing_else(paper_set):
+    folder, _, _ = paper_set
+    (folder / "pdfs" / "gone.pdf").write_bytes(b"no PDF")
+    done = export(folder / "set", folder / "out", "pdffigures2", ExportOptions(pdfs=folder / "pdfs"))
+    assert (done.figures, done.left_out) == (1, {"no-place": 1, "caption-not-found": 1, "broken-pdf": 1})
 
 
 def test_pdffigures2_asks_for_the_papers(dataset, tmp_path):

@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from scicap_builder.pdf import Rect, Word
 from scicap_builder.pdf.boxes import bounds
-from scicap_builder.pdf.page import Rect, Word
 
 PROBE = 24
 """Letters of the caption's beginning and end that are looked for: LaTeX and PDF spell the formulas between them differently."""

@@ -5,6 +5,7 @@ NAME-Figure3-1.png   the picture
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from scicap_builder.exports.pictures import is_wanted, write_picture
 from scicap_builder.exports.scicap_names import figure_name, figure_number, full_caption, paper_name
 from scicap_builder.exports.writing import write_json
 from scicap_builder.paper_pdfs import PaperPdfs
-from scicap_builder.pdf import open_pdf
-from scicap_builder.pdf.page import Page, Rect, shown_box
+from scicap_builder.pdf import OpenPdf, open_pdf, shown_box
 
 POINTS_PER_INCH = 72
 
@@ -48,46 +48,67 @@ def to_pdffigures2(folder: Path, out: Path, options: ExportOptions, tally: Tally
         write_json(out / f"{name}.json", [_row(item, out, options.images, tally) for item in placed])
 
 
-def _placed(figures: list[Figure], pdf: Path | None, tally: Tally) -> Iterator[tuple[Figure, Page, Rect]]:
-    """The figures with their page and the caption's box in pt; the others are counted."""
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A figure whose place in points is known."""
+
+    figure: Figure
+    page: int
+    """Counted from 0."""
+    region: dict[str, float]
+    caption: dict[str, float]
+
+
+def _placed(figures: list[Figure], pdf: Path | None, tally: Tally) -> Iterator[_Placed]:
+    """The figures of a paper with their places; those without one are counted."""
     if pdf is None:
         tally.left_out["no-pdf"] += len(figures)
         return
     try:
         with open_pdf(pdf) as document:
             for figure in figures:
-                number, box = figure.paper.page, figure.paper.box
-                if not figure_name(figure) or figure.image is None:
-                    tally.left_out["no-figure-number" if figure.image is not None else "no-image"] += 1
-                elif number is None or box is None or number > len(document):
-                    tally.left_out["no-place"] += 1
+                placed = _place(figure, document)
+                if isinstance(placed, str):
+                    tally.left_out[placed] += 1
                 else:
-                    page = document.page(number)
-                    caption = find_caption(page.words, figure.label, figure.caption)
-                    if caption is None:
-                        tally.left_out["caption-not-found"] += 1
-                    else:
-                        yield figure, page, caption
+                    yield placed
+    except PaperError as error:  # the file cannot be opened, so that no figure has been seen
+        tally.left_out[error.reason] += len(figures)
+
+
+def _place(figure: Figure, document: OpenPdf) -> _Placed | str:
+    """The figure with its places, or the reason why it has none."""
+    number, box = figure.paper.page, figure.paper.box
+    if not figure_name(figure):
+        return "no-figure-number"
+    if figure.image is None:
+        return "no-image"
+    if number is None or box is None or number > len(document):
+        return "no-place"
+    try:
+        page = document.page(number)
     except PaperError as error:
-        tally.left_out[error.reason] += 1
-
-
-def _row(placed: tuple[Figure, Page, Rect], out: Path, images: str, tally: Tally) -> dict[str, Any]:
-    """One figure as pdffigures2 writes it; `renderURL` and `renderDpi` as it does with pictures."""
-    figure, page, caption = placed
-    assert figure.paper.box is not None and figure.paper.page is not None  # noqa: PT018, S101
+        return error.reason
+    caption = find_caption(page.words, figure.label, figure.caption)
+    if caption is None:
+        return "caption-not-found"
     size = (page.height, page.width) if page.turn in (90, 270) else (page.width, page.height)
-    region = _points(figure.paper.box, size)
+    return _Placed(figure, number - 1, _points(box, size), _points(shown_box(caption, page), size))
+
+
+def _row(placed: _Placed, out: Path, images: str, tally: Tally) -> dict[str, Any]:
+    """One figure as pdffigures2 writes it; `renderURL` and `renderDpi` as it does with pictures."""
+    figure, region = placed.figure, placed.region
     picture = out / f"{figure_name(figure)}.png"
     write_picture(figure, picture, images, tally, png=True)
     tally.figures += 1
     row: dict[str, Any] = {
         "caption": full_caption(figure),
-        "captionBoundary": _points(shown_box(caption, page), size),
+        "captionBoundary": placed.caption,
         "figType": "Figure",
         "imageText": [word for line in figure.ocr for word in line.text.split()],
         "name": figure_number(figure),
-        "page": figure.paper.page - 1,
+        "page": placed.page,
         "regionBoundary": region,
     }
     if is_wanted(figure, images):
