@@ -1,15 +1,15 @@
 """Damaged papers through the real build: no crash, no hang, every one of them counted.
 
-MUTANTS=1000 takes a thousand, of the papers beside the checkout too where they are there, and prints a table (-s).
+MUTANTS=1000 takes a thousand, SEEDS=DIR damages the papers below DIR too, KEEP=DIR keeps what found a bug; -s shows the table.
 """
 
 import os
 import shutil
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 from arxiv_server import tar_gz
-from conftest import PAPERS
 from mutations import mutants
 from pdf_pages import PdfPage, pdf_bytes
 
@@ -41,8 +41,8 @@ def seeds(png: bytes) -> tuple[list[bytes], list[bytes]]:
         [pdf_bytes([page, second]), pdf_bytes([second])],
         [tar_gz({"main.tex": TEX.encode(), "line.png": png})],
     )
-    if MUTANTS >= 1000 and PAPERS.is_dir():
-        files = [file for file in sorted((PAPERS / "dev").glob("*/*")) if file.stat().st_size < LARGEST_SEED]
+    if folder := os.environ.get("SEEDS"):
+        files = [file for file in sorted(Path(folder).glob("**/*")) if file.stat().st_size < LARGEST_SEED]
         pdfs += [file.read_bytes() for file in files if file.suffix == ".pdf"]
         archives += [file.read_bytes() for file in files if file.suffix == ".gz"]
     return pdfs, archives
