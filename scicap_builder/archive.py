@@ -3,6 +3,7 @@
 What a file is, its bytes say, never its name. Nothing leaves the folder, and nothing grows beyond `Limits`.
 """
 
+import errno
 import gzip
 import re
 import shutil
@@ -31,6 +32,8 @@ FREE_BYTES = 32 * 2**20
 SNIFF_BYTES = 64 * 1024
 """How much of a text is looked at to tell TeX from HTML: long comment headers stand before \\documentclass."""
 CHUNK = 1 << 20
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a full disk answers, or one that may not be written."""
 
 _TEX = re.compile(rb"\\(?:documentclass|documentstyle|begin\s*\{|input\b|section\b|magnification|bye\b)")
 _HTML = re.compile(rb"^\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I)
@@ -190,6 +193,8 @@ def _unpack_tar(stream: IO[bytes], into: Path, limits: Limits, path: Path) -> Un
     except tarfile.FilterError as error:
         raise ArchiveError(str(error), reason="unsafe-archive", where=str(path)) from error
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise  # the disk is at fault, not the archive
         raise ArchiveError(
             f"broken tar archive ({error})", reason="broken-archive", where=str(path), next_step="Download it again"
         ) from error

@@ -1,6 +1,5 @@
 """Worker processes, one job at a time each: a job that hangs, grows or kills its process costs itself, never the run."""
 
-import errno
 import multiprocessing
 import os
 import signal
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from llava_graph.errors import DatasetError, LlavaGraphError, MissingExtra
+from scicap_builder.archive import NO_ROOM
 from scicap_builder.memory import die_with_parent, expendable, resident_bytes
 
 Job = TypeVar("Job")
@@ -30,7 +30,6 @@ REPLACED_ABOVE = 0.5
 
 SPAWN = multiprocessing.get_context("spawn")
 """A fresh interpreter: forking after threads or an ONNX session has begun can hang."""
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @dataclass(frozen=True, kw_only=True)
