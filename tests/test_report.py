@@ -1,5 +1,7 @@
 """The HTML report: its counts, its plots, its promises to a browser."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -26,7 +28,7 @@ from scicap_builder.report import ReportOptions, write_report
 from scicap_builder.report.plots import bars, bins, histogram, median, percent
 from scicap_builder.report.thumbnails import Budget
 from scicap_builder.report.totals import NO_PAPER, count, flags, paper_of
-from scicap_builder.report.views import marked
+from scicap_builder.report.views import marked, paper_view
 from scicap_builder.report.write import sample
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'><b>&amp;"
@@ -235,6 +237,27 @@ def test_a_sample_is_of_that_size_in_order_and_the_same_again(papers, most, seed
     assert chosen == sorted(chosen, key=ids.index) == sample(ids, most, seed)
 
 
+@pytest.mark.parametrize("angle", [0, 90, 270])
+@pytest.mark.parametrize("rotate", [0, 90])
+def test_a_page_is_drawn_as_it_is_shown_however_its_text_runs(tmp_path, angle, rotate):
+    page = PdfPage(rotate=rotate).rectangle(0, 0, 120, 120, fill=0)  # top left as drawn
+    for place in range(30):
+        page.text(200 + 8 * place, 400, "words that run along the side of the page", 7, angle=angle)
+    view = paper_view("p1", "local:a", [], drops=(), pdf=write_pdf(tmp_path / "a.pdf", page), budget=big_budget())
+    data = view.pages[0].picture.address.partition(",")[2]
+    shown = Image.open(io.BytesIO(base64.b64decode(data))).convert("L")
+    assert (shown.width > shown.height) == bool(rotate)
+    corner = (shown.width - 9, 8) if rotate else (8, 8)
+    assert shown.getpixel(corner) < 40
+    assert shown.getpixel((shown.width - 9 - corner[0], shown.height - 9)) > 200
+
+
+def big_budget() -> Budget:
+    budget = Budget()
+    budget.add(10**7)
+    return budget
+
+
 def test_a_large_data_set_is_sampled_and_says_so(tmp_path, png):
     many = [Figure(id=f"local:p{n}#fig1", image=png, paper=Paper(id=f"local:p{n}"), split="train") for n in range(40)]
     write_dataset(many, tmp_path / "set")
@@ -355,6 +378,11 @@ def test_in_a_browser_it_filters_searches_and_stays_itself(ants, tmp_path, brows
     page.locator("a.place").focus()
     page.keyboard.press("Enter")
     assert page.evaluate("location.hash") == "#" + page.locator(".figure").first.get_attribute("id")
+    # also when a filter hides it
+    page.check("[data-flag=restricted]") if width > 760 else page.fill("#query", EVIL)
+    page.evaluate("location.hash = ''")
+    page.evaluate("location.hash = '#' + document.querySelector('.figure').id")
+    page.wait_for_function("!document.querySelector('.figure').hidden")
     # the text's boxes are drawn when it is opened
     assert page.locator(".mark.text:visible").count() == 0
     page.locator(".ocr summary").first.click()

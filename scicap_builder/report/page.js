@@ -47,7 +47,13 @@
 
   $("filters").addEventListener("input", filter);
   $("filters").addEventListener("submit", (event) => event.preventDefault());
-  $("clear").addEventListener("click", () => { $("filters").reset(); filter(); });
+  const clear = () => { $("filters").reset(); filter(); };
+  $("clear").addEventListener("click", clear);
+  // A box on a page leads to its figure also where a filter hides it.
+  addEventListener("hashchange", () => {
+    const target = $(location.hash.slice(1));
+    if (target && target.closest("[hidden]")) { clear(); target.scrollIntoView(); }
+  });
 
   const narrow = matchMedia("(max-width: 760px)");
   const fold = () => { $("more").open = !narrow.matches; };
