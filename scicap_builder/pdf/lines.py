@@ -23,6 +23,8 @@ SCRIPT = 0.85
 """Of the full size; raised and lowered signs are smaller."""
 MAX_SCRIPTS = 4
 """Raised and lowered signs between two full-size words."""
+SMALL_PRINT = 0.5
+"""Of the larger size; raised and lowered signs are larger than that."""
 FULL_SHARE = 0.2
 """Of a line's letters in a size from which on it is the line's size, though its raised and lowered signs be more."""
 HANGING = frozenset("√")
@@ -177,7 +179,7 @@ def _stream_runs(words: list[Word]) -> list[list[Word]]:
 
 def _continues(run: list[Word], word: Word) -> bool:
     last = run[-1]
-    size = max(last.size, word.size)
+    size = _gap_size(last, word)
     gap = word.box[0] - last.box[2]
     back = 1.0 if last.text[0] in ACCENTS or word.text[0] in ACCENTS else 0.5
     if not -back * size < gap < LABEL_GAP * size or not _same_level(last, word):
@@ -186,6 +188,12 @@ def _continues(run: list[Word], word: Word) -> bool:
         return True
     label = len(run) <= 3 and parse_label(line_text(run) + " ")
     return bool(label and label.end >= len(line_text(run)))
+
+
+def _gap_size(a: Word, b: Word) -> float:
+    """pt by which the gap between two words is measured: small print beside a title stands closer than the title's spaces."""
+    small, large = sorted((a.size, b.size))
+    return 0.5 * small if small < SMALL_PRINT * large else large
 
 
 def _after_scripts(run: list[Word], word: Word) -> bool:
@@ -226,7 +234,7 @@ def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:
             for other in buckets[near]:
                 last = merged[other][-1]
                 gap = run[0].box[0] - last.box[2]
-                if -0.5 * last.size < gap < FREE_GAP * max(last.size, run[0].size) and _same_level(last, run[0]):
+                if -0.5 * last.size < gap < FREE_GAP * _gap_size(last, run[0]) and _same_level(last, run[0]):
                     host = other
         if host is None:
             merged[index] = list(run)
