@@ -273,12 +273,12 @@ def _join(slots: dict[str, _Slot]) -> str:
 
 
 def _historic_message(figure: Figure, request: str, options: PromptOptions) -> Message:
-    """LLaVA-Graph 2023: `OCR extracted text list, separated by ', ' : <full text>, <token>, … <caption><image>\\n<request>`.
+    """LLaVA-Graph 2023: `OCR extracted text list, separated by ', ' : <full text>, <word>, … <caption><image>\\n<request>`.
 
-    Its OCR came as the whole text first and then every token again; without OCR the sentence is left out.
+    Its OCR came as the whole text first and then every word of it again; without OCR the sentence is left out.
     """
-    texts = [line.text for line in figure.ocr] if options.ocr else []
-    context = f"OCR extracted text list, separated by ', ' : {', '.join([' '.join(texts), *texts])} " if texts else ""
+    words = [word for line in figure.ocr for word in line.text.split()] if options.ocr else []
+    context = f"OCR extracted text list, separated by ', ' : {', '.join([' '.join(words), *words])} " if words else ""
     content: list[dict[str, str]] = []
     before = context + (figure.caption if options.caption else "")
     if before:

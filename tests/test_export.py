@@ -138,7 +138,7 @@ def test_llava_json_without_the_text_in_the_figure(dataset, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ocr", "before"), [(True, "OCR extracted text list, separated by ', ' : test loss, test loss "), (False, "")]
+    ("ocr", "before"), [(True, "OCR extracted text list, separated by ', ' : test loss, test, loss "), (False, "")]
 )
 def test_the_historic_prompt_byte_for_byte(dataset, tmp_path, ocr, before):
     # findalexli/LLaVA-Graph: ocr sentence + caption + "<image>\n" + instruction, nothing between.

@@ -110,7 +110,7 @@ def test_the_historic_prompt_is_byte_for_byte_the_published_one():
     request = explain_request(FIGURE.id, PromptOptions(style="llava_graph"))
     assert request in LLAVA_GRAPH_REQUESTS
     expected = (
-        "OCR extracted text list, separated by ', ' : 0.5 time (s) peak, 0.5, time (s), peak IIPS over time.<image>"
+        "OCR extracted text list, separated by ', ' : 0.5 time (s) peak, 0.5, time, (s), peak IIPS over time.<image>"
     )
     assert text_of(messages) == expected + request
     without = build_messages(FIGURE, None, PromptOptions(style="llava_graph", ocr=False))
