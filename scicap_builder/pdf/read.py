@@ -29,6 +29,7 @@ from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw, has_contrast
 from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
+from scicap_builder.pdf.scans import scanned_pages
 from scicap_builder.pdf.starts import find_starts
 from scicap_builder.reading import FoundFigure, PaperReading
 
@@ -69,7 +70,7 @@ def read_pdf(path: Path, *, dpi: int = 150, images: bool = True) -> PaperReading
             title=read_title(layout.first_page, layout.style),
             abstract=read_abstract(layout.front, layout.style),
             figures=figures,
-            dropped=(*dropped, *lost),
+            dropped=(*dropped, *scanned_pages(pages, {figure.page or 0 for figure in figures}), *lost),
             pages=len(pdf),
         )
 
