@@ -77,11 +77,18 @@ def default_readers() -> Readers:
     from scicap_builder.archive import unpack
     from scicap_builder.html import read_html
     from scicap_builder.join import join
+    from scicap_builder.kinds import kind_of
     from scicap_builder.latex import read_latex
     from scicap_builder.pdf import read_pdf
 
     return Readers(
-        unpack=unpack, read_latex=read_latex, read_pdf=read_pdf, read_html=read_html, join=join, read_text=read_text
+        unpack=unpack,
+        read_latex=read_latex,
+        read_pdf=read_pdf,
+        read_html=read_html,
+        join=join,
+        read_text=read_text,
+        kind_of=kind_of,
     )
 
 
