@@ -70,11 +70,15 @@ class Conditionals:
         if lexeme in _TEX_IFS or (lexeme.startswith(r"\if") and lexeme[3:] in self.flags):
             self._decide_and_skip(lexeme)
             return True
-        flag = re.fullmatch(r"\\(.+?)(true|false)", lexeme)
-        if flag and flag[1] in self.flags:
-            self.flags[flag[1]] = flag[2] == "true"
-            return True
-        return False
+        return lexeme.endswith(("true", "false")) and self._set_flag(lexeme)
+
+    def _set_flag(self, lexeme: str) -> bool:
+        """\\drafttrue and \\draftfalse."""
+        name = lexeme[1:].removesuffix("true").removesuffix("false")
+        if name not in self.flags:
+            return False
+        self.flags[name] = lexeme.endswith("true")
+        return True
 
     def _decide_and_skip(self, lexeme: str) -> None:
         if not self.balanced:

@@ -72,9 +72,9 @@ class _Walk:
         position = 0
         while match := EVENTS.search(self.text, position):
             position = max(match.end(), self._event(match))
-        for open_scope in self.scopes:
-            if open_scope.float is not None and open_scope.float.end < 0:
-                open_scope.float.end = min(len(self.text), open_scope.float.start + 1)
+        for found in self.found.floats:
+            if found.end < 0:  # never closed: what follows it is not its own
+                found.end = min(len(self.text), found.start + 1)
 
     def _event(self, match: re.Match[str]) -> int:
         """Deal with one event; returns where to go on (0: right behind it)."""
@@ -146,6 +146,8 @@ class _Walk:
     def _begin(self, match: re.Match[str]) -> int:
         environment = match["env"].strip()
         bare = environment.rstrip("*")
+        if len(self.scopes) >= MAX_SCOPES:
+            return 0
         if bare in EQUATION_ENVIRONMENTS:
             end, targets = number_equations(self.text, match.end(), environment, self.counters)
             self.found.targets |= targets
@@ -167,8 +169,7 @@ class _Walk:
             title, counter = self.setup.theorems[environment]
             scope.current = Target(title, self.counters.step(counter), counter=environment)
         self.items.begin(bare, option_at(self.text, match.end(), self.pairs))
-        if len(self.scopes) < MAX_SCOPES:
-            self.scopes.append(scope)
+        self.scopes.append(scope)
         return 0
 
     def _kind(self, environment: str, at: int) -> str:

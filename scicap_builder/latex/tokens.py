@@ -9,6 +9,7 @@ VERBATIM = (
 )
 """Text that TeX takes as it stands: environments and \\verb."""
 
+_VERBATIM_BEGIN = re.compile(rf"\\begin\{{({_VERBATIM_NAMES})\}}")
 _COMMENTS = re.compile(
     VERBATIM + r"|\\(?:url|nolinkurl|path|href)\s*\{[^{}\n]*\}|\\.|%[^\n]*(?:\n(?P<blank>[ \t]*\n)?[ \t]*|\Z)",
     re.DOTALL,
@@ -23,7 +24,18 @@ _CONTROL_WORD = re.compile(r"\\[A-Za-z@]+")
 def strip_comments(source: str) -> str:
     """Remove % comments, then what stands in comment environments; verbatim text and URLs keep their %."""
     source = source.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return _COMMENTS.sub(_without_comment, source)
+    return _COMMENTS.sub(_without_comment, _without_open_verbatim(source))
+
+
+def _without_open_verbatim(source: str) -> str:
+    """Begins of verbatim environments that nothing ends are dropped: a search for their ends would run to the end of the text."""
+    for name in set(_VERBATIM_BEGIN.findall(source)):
+        last = source.rfind(rf"\end{{{name}}}")
+        if last < 0 and re.search(rf"\\end\s+\{{{re.escape(name)}\}}", source):
+            continue  # ended in an unusual spelling
+        head, tail = source[: last + 1], source[last + 1 :]
+        source = head + tail.replace(rf"\begin{{{name}}}", "")
+    return source
 
 
 def _without_comment(match: re.Match[str]) -> str:
@@ -96,7 +108,7 @@ def group_at(source: str, position: int, pairs: dict[int, int]) -> tuple[str, in
 def option_at(source: str, position: int, pairs: dict[int, int]) -> tuple[str, int] | None:
     """The `[…]` that starts at `position` or after white space; brackets inside braces do not end it."""
     start = skip_space(source, position)
-    if source[start : start + 1] != "[":
+    if source[start : start + 1] != "[" or source.find("]", start, start + MAX_OPTION_CHARS) < 0:
         return None
     at = start + 1
     while at < len(source) and at - start < MAX_OPTION_CHARS:
