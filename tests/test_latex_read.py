@@ -258,3 +258,52 @@ def test_real_papers_are_read_whole(tmp_path, papers_dir):
 def test_a_large_picture_is_scaled_down(tmp_path):
     big = encode_png(Image.new("RGB", (4000, 500), "red"))
     assert shown(figures(tmp_path, r"\includegraphics{a}", **{"a.png": big})[0].image).width == 3000
+
+
+SUPPLEMENT = r"""\documentclass{article}\renewcommand{\thefigure}{S\arabic{figure}}\begin{document}
+\begin{figure}\includegraphics{a}\caption{Extra}\label{x}\end{figure}\end{document}"""
+WITH_FIGURE = r"""\documentclass{article}\usepackage{xr}\externaldocument[SI-]{supplement}\begin{document}
+\begin{figure}\includegraphics{a}\caption{Main}\label{m}\end{figure} Figures~\ref{m} and~\ref{SI-x} show it.\end{document}"""
+
+
+def test_figures_of_a_supplement_are_counted_and_its_labels_print(tmp_path):
+    root = write(tmp_path, **{"main.tex": WITH_FIGURE, "supplement.tex": SUPPLEMENT, "a.png": picture("red")})
+    reading = read_latex(root)
+    assert [(figure.label, figure.mentions) for figure in reading.figures] == [
+        ("Figure 1", ("Figures 1 and S1 show it.",))
+    ]
+    assert [(item.item, item.reason, item.detail) for item in reading.dropped] == [
+        ("Figure S1", "in-supplement", "supplement.tex")
+    ]
+
+
+def test_all_that_the_readme_calls_top_level_is_the_paper(tmp_path):
+    readme = "main.tex toplevelfile\nsupplement.tex toplevelfile\n"
+    files = {"main.tex": WITH_FIGURE, "supplement.tex": SUPPLEMENT, "00README.XXX": readme, "a.png": picture("red")}
+    reading = read_latex(write(tmp_path, **files))
+    assert [figure.label for figure in reading.figures] == ["Figure 1", "Figure S1"]
+    assert reading.dropped == ()
+
+
+def test_viewport_shows_a_part(tmp_path):
+    option = "viewport=0 0 72 36, clip"
+    found = figures(tmp_path, rf"\includegraphics[{option}]{{a.pdf}}", **{"a.pdf": vector(144, 72)})
+    assert shown(found[0].image).size == (150, 75)
+
+
+def test_panels_know_their_place_in_a_composed_picture(tmp_path):
+    source = r"\subfloat[One]{\includegraphics[width=4cm]{r}}\subfloat[Two]{\includegraphics[width=4cm]{g}}"
+    files = {"r.png": picture("red"), "g.png": picture("lime")}
+    found = figures(tmp_path, source, r"\usepackage{subfig}", **files)[0]
+    image = shown(found.image)
+    for panel, color in zip(found.panels, [(255, 0, 0), (0, 255, 0)], strict=True):
+        assert panel.box is not None
+        middle = [(panel.box[i] + panel.box[i + 2]) / 2 for i in (0, 1)]
+        assert image.getpixel((int(middle[0] * image.width), int(middle[1] * image.height))) == color
+
+
+def test_no_box_where_a_picture_stands_outside_of_the_panels(tmp_path):
+    source = r"\includegraphics{r}\subfloat[One]{\includegraphics{g}}\subfloat[Two]{drawn}"
+    files = {"r.png": picture("red"), "g.png": picture("lime")}
+    found = figures(tmp_path, source, r"\usepackage{subfig}", **files)[0]
+    assert [(panel.letter, panel.box) for panel in found.panels] == [("a", None), ("b", None)]
