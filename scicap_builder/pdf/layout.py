@@ -160,7 +160,7 @@ def _best_gap(prose: Sequence[Line], steps: Sequence[float], least: int) -> floa
 def usual_gutter(pages: Sequence[tuple[float, Sequence[Line]]], style: Style) -> float:
     """x of the gap between columns on most pages of (width, lines); 0.0 in a paper of one column."""
     found = [gap for width, lines in pages for gap in gutters(lines, width, style)]
-    if len(found) < 0.34 * len(pages):
+    if not found or len(found) < 0.34 * len(pages):
         return 0.0
     return sorted(found)[len(found) // 2]
 
