@@ -59,3 +59,12 @@ def number_equations(text: str, start: int, environment: str, counters: Counters
 def _only_labels(match: re.Match[str]) -> str:
     """A nested block has rows of its own; in the display it is one symbol, with its labels."""
     return "x " + " ".join(rf"\label{{{key}}}" for key in _LABEL.findall(match.group()))
+
+
+def begin_subequations(counters: Counters) -> tuple[tuple[int, str], Target]:
+    """Equations 4a, 4b within equation 4: (counter and format to come back to, what a label stands for)."""
+    number = counters.step("equation")
+    resume = (counters.values["equation"], counters.formats.get("equation", r"\arabic{equation}"))
+    counters.set("equation", 0)
+    counters.formats["equation"] = number + r"\alph{equation}"
+    return resume, Target("Equation", number, counter="equation")

@@ -58,6 +58,9 @@ PANELS = frozenset(
 )
 """Environments within a float that can hold one picture and its own caption."""
 
+LOOSE = frozenset(("captionof", "figcaption", "tabcaption", "caption", "fcaption"))
+"""Caption commands that can stand outside of any float; they name the float that is made for them."""
+
 
 @dataclass
 class SubFigure:
@@ -115,6 +118,11 @@ class Float:
     def numbered(self) -> list[Caption]:
         """Captions that carry a number."""
         return [caption for caption in self.captions if caption.number]
+
+    @property
+    def subs(self) -> list[SubFigure]:
+        """All sub-figures so far."""
+        return self.waiting_subs + [sub for caption in self.captions for sub in caption.subs]
 
     def add_label(self, key: str) -> None:
         """A label that names the figure: of the last caption, or of the first to come."""

@@ -1,8 +1,8 @@
-"""Numbers of list items, so that a \\ref to an \\item reads as printed: "2", "2a", "(i)"."""
+"""Numbers of list items and listings, so that a \\ref to an \\item reads as printed: "2", "2a", "(i)"."""
 
 import re
 
-from scicap_builder.latex.counters import as_style
+from scicap_builder.latex.counters import Counters, as_style
 from scicap_builder.latex.references import Target
 
 _STYLES = ("arabic", "alph", "roman", "Alph")
@@ -46,3 +46,13 @@ class ItemLabels:
         numbered = [value for (name, _), value in zip(self._open, self._counts, strict=True) if name != "itemize"]
         styles = [*_STYLES, *["arabic"] * len(numbered)]
         return "".join(as_style(value, style) for value, style in zip(numbered, styles, strict=False))
+
+
+def listing_target(source: str, counters: Counters) -> dict[str, Target]:
+    """\\begin{lstlisting}[caption=…, label=…]: its label, where it has one."""
+    option = re.match(r"\\begin\s*\{lstlisting\*?\}\s*\[([^\]]*)\]", source)
+    if option is None or "caption" not in option[1]:
+        return {}
+    label = re.search(r"\blabel\s*=\s*\{?([^,{}]+)", option[1])
+    number = counters.step("lstlisting")
+    return {label[1].strip(): Target("Listing", number)} if label else {}

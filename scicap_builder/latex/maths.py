@@ -94,41 +94,12 @@ _SPACES = {",", ";", ":", " ", ">", "quad", "qquad", "thinspace", "enspace", "sp
 _RELATIONS = frozenset("=<>≤≥≈∼≃≅≡≠∝→←↔⇒⇐⇔↦∈∉⊂⊆⊃⊇≪≫±∓×≲≳≔≜⟶⟵⊕⊗∪∩∧∨⩽⩾↑↓")
 _APPENDED = frozenset("′″‴*†‡°")
 _FUNCTIONS = {
-    "log",
-    "ln",
-    "exp",
-    "sin",
-    "cos",
-    "tan",
-    "min",
-    "max",
-    "arg",
-    "lim",
-    "sup",
-    "inf",
-    "det",
-    "dim",
-    "ker",
-    "Pr",
-    "Tr",
-    "tr",
-    "tanh",
-}
+    "log", "ln", "exp", "sin", "cos", "tan", "min", "max", "arg", "lim", "sup", "inf", "det", "dim", "ker", "Pr",
+    "Tr", "tr", "tanh",
+}  # fmt: skip
 _FUNCTIONS |= {
-    "sinh",
-    "cosh",
-    "argmin",
-    "argmax",
-    "deg",
-    "gcd",
-    "lg",
-    "cot",
-    "sec",
-    "csc",
-    "arcsin",
-    "arccos",
-    "arctan",
-}
+    "sinh", "cosh", "argmin", "argmax", "deg", "gcd", "lg", "cot", "sec", "csc", "arcsin", "arccos", "arctan",
+}  # fmt: skip
 _ENDS_IN_FUNCTION = re.compile(r"(?:^|[^A-Za-z\\])(?:" + "|".join(sorted(_FUNCTIONS)) + r")$")
 
 

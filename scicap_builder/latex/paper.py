@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from llava_graph.record import Dropped, Panel
-from scicap_builder.latex.floats import Caption, Float, SubFigure
+from scicap_builder.latex.floats import LOOSE, Caption, Float, SubFigure
 from scicap_builder.latex.frontmatter import abstract_source, title_source
 from scicap_builder.latex.graphics import Graphic, find_graphics
 from scicap_builder.latex.paragraphs import split_paragraphs
 from scicap_builder.latex.prose import Prose, tidy, to_prose
 from scicap_builder.latex.references import NO_REFERENCES, References, Target
-from scicap_builder.latex.structure import LOOSE, Structure, find_structure
+from scicap_builder.latex.scopes import Structure
+from scicap_builder.latex.structure import find_structure
 from scicap_builder.mentions import cited_numbers
 from scicap_builder.panels import MIN_PANELS, split_caption
 

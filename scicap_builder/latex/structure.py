@@ -1,49 +1,30 @@
 """Expanded TeX -> floats with numbered captions, and what every label stands for. One pass, no I/O, nothing executed."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from scicap_builder.latex.counters import Counters
-from scicap_builder.latex.equations import EQUATION_ENVIRONMENTS, number_equations
+from scicap_builder.latex.equations import EQUATION_ENVIRONMENTS, begin_subequations, number_equations
 from scicap_builder.latex.events import CAPTION_KINDS, EVENTS
-from scicap_builder.latex.floats import OTHER_FLOATS, PANELS, SUB_ENVIRONMENTS, Caption, Float, SubFigure, float_kind
-from scicap_builder.latex.lists import ItemLabels
+from scicap_builder.latex.floats import (
+    LOOSE,
+    OTHER_FLOATS,
+    PANELS,
+    SUB_ENVIRONMENTS,
+    Caption,
+    Float,
+    SubFigure,
+    float_kind,
+)
+from scicap_builder.latex.lists import ItemLabels, listing_target
 from scicap_builder.latex.references import Names, Target
+from scicap_builder.latex.scopes import Scope, Structure
 from scicap_builder.latex.settings import Setup
+from scicap_builder.latex.subfigures import LABEL, grid_caption, parse_sub_command
 from scicap_builder.latex.tokens import brace_pairs, group_at, option_at
 
 MAX_SCOPES = 200
 """Environments within environments; beyond that they are not tracked."""
-LOOSE = frozenset(("captionof", "figcaption", "tabcaption", "caption", "fcaption"))
-"""Caption commands that can stand outside of any float; they name the float that is made for them."""
-_LABEL = re.compile(r"\\label\s*\{([^{}]*)\}")
-_GRID_LETTER = re.compile(r"^\s*(?:\\[a-z]+\s*)*\{?\(?([A-Za-z])[).:]\)?\s*")
-
-
-@dataclass
-class Structure:
-    """What the walk found."""
-
-    floats: list[Float] = field(default_factory=list)
-    targets: dict[str, Target] = field(default_factory=dict)
-    """Labels other than those of figures and panels, which the reader adds when figures have their places."""
-    sections: list[int] = field(default_factory=list)
-    names: Names = field(default_factory=Names)
-
-
-@dataclass
-class _Scope:
-    environment: str
-    start: int
-    current: Target | None
-    float: Float | None = None
-    holds_sub: bool = False
-    """Whether its caption is a sub-figure's."""
-    sub: SubFigure | None = None
-    waiting: list[str] = field(default_factory=list)
-    """Labels before the caption of a sub-figure."""
-    resume: tuple[int, str] | None = None
-    """The equation counter and its format outside of subequations."""
 
 
 def find_structure(body: str, preamble: str = "") -> Structure:
@@ -65,7 +46,7 @@ class _Walk:
         self.counters = setup.counters
         self.pairs = brace_pairs(text)
         self.found = Structure()
-        self.scopes = [_Scope("", 0, None)]
+        self.scopes = [Scope("", 0, None)]
         self.items = ItemLabels()
 
     def run(self) -> None:
@@ -101,7 +82,7 @@ class _Walk:
     def _other(self, match: re.Match[str]) -> None:
         holder = self._float()
         if match["verbatim"]:
-            self._listing(match)
+            self.found.targets |= listing_target(match.group(), self.counters)
         elif match["other"] in ("appendix", "appendices"):
             self._appendix()
         elif match["other"] == "restartappendixnumbering":
@@ -114,15 +95,6 @@ class _Walk:
             holder.fixed_number = match["figurenum"].strip()
         elif match["floatconts"] is not None and holder:
             holder.add_label(match["floatconts"])
-
-    def _listing(self, match: re.Match[str]) -> None:
-        """\\begin{lstlisting}[caption=…, label=…]"""
-        option = re.match(r"\\begin\s*\{lstlisting\*?\}\s*\[([^\]]*)\]", match.group())
-        label = re.search(r"\blabel\s*=\s*\{?([^,{}]+)", option[1]) if option else None
-        if option and "caption" in option[1]:
-            number = self.counters.step("lstlisting")
-            if label:
-                self.found.targets[label[1].strip()] = Target("Listing", number)
 
     def _own_appendix(self, match: re.Match[str]) -> int:
         """The paper's own definition of \\appendix: kept until it is called."""
@@ -152,7 +124,7 @@ class _Walk:
             end, targets = number_equations(self.text, match.end(), environment, self.counters)
             self.found.targets |= targets
             return end
-        scope = _Scope(environment, match.start(), self.scopes[-1].current)
+        scope = Scope(environment, match.start(), self.scopes[-1].current)
         kind = self._kind(bare, match.end())
         if kind and not (kind == "table" and self._float()):
             scope.float = Float(kind, environment, match.start())
@@ -164,7 +136,7 @@ class _Walk:
             self._appendix()
             scope.current = self.scopes[-1].current
         elif bare == "subequations":
-            scope.resume, scope.current = self._begin_subequations()
+            scope.resume, scope.current = begin_subequations(self.counters)
         elif environment in self.setup.theorems:
             title, counter = self.setup.theorems[environment]
             scope.current = Target(title, self.counters.step(counter), counter=environment)
@@ -179,14 +151,6 @@ class _Walk:
             environment = group[0].strip() if group else ""
         return environment if environment in self.setup.floats else float_kind(environment)
 
-    def _begin_subequations(self) -> tuple[tuple[int, str], Target]:
-        """Equations 4a, 4b within equation 4."""
-        number = self.counters.step("equation")
-        resume = (self.counters.values["equation"], self.counters.formats.get("equation", r"\arabic{equation}"))
-        self.counters.set("equation", 0)
-        self.counters.formats["equation"] = number + r"\alph{equation}"
-        return resume, Target("Equation", number, counter="equation")
-
     def _end(self, match: re.Match[str]) -> int:
         environment = match["env"].strip()
         self.items.end(environment.rstrip("*"))
@@ -200,7 +164,7 @@ class _Walk:
                 break
         return 0
 
-    def _close(self, scope: _Scope, end: int) -> None:
+    def _close(self, scope: Scope, end: int) -> None:
         if scope.float is not None and scope.float.end < 0:
             self._close_float(scope.float, end)
         if scope.sub is not None:
@@ -249,10 +213,10 @@ class _Walk:
         self._add_caption(holder, kind, group, match)
         return group[1]
 
-    def _name_sub(self, scope: _Scope, holder: Float, source: str, *, numbered: bool = True) -> None:
+    def _name_sub(self, scope: Scope, holder: Float, source: str, *, numbered: bool = True) -> None:
         """A caption of a sub-figure: the labels before it and in it are its own, and those that follow in its scope."""
         letter = self._next_letter(holder) if numbered else ""
-        scope.sub = SubFigure(letter, _LABEL.sub("", source), scope.waiting + _LABEL.findall(source))
+        scope.sub = SubFigure(letter, LABEL.sub("", source), scope.waiting + LABEL.findall(source))
         scope.waiting = []
         if scope.float is None:
             scope.sub.start = scope.start
@@ -263,7 +227,7 @@ class _Walk:
         counter = f"sub{holder.kind}"
         if holder.continued and not holder.waiting_subs and not holder.captions:
             before = [found for found in self.found.floats[:-1] if found.kind == holder.kind]
-            subs = [sub for found in before[-1:] for sub in _all_subs(found)]
+            subs = [sub for found in before[-1:] for sub in found.subs]
             self.counters.set(counter, max(self.counters.values.get(counter, 0), len(subs)))
         return self.counters.step(counter) if counter in self.counters.formats else self.counters.step("subfigure")
 
@@ -284,7 +248,7 @@ class _Walk:
             caption.panel_start = panel.start
         elif holder.environment == match["caption"] and len(self.scopes) > 1:
             caption.panel_start = self.scopes[-1].start
-        caption.labels = _LABEL.findall(group[0])
+        caption.labels = LABEL.findall(group[0])
         if caption.number:
             caption.subs, holder.waiting_subs = holder.waiting_subs, []
         holder.captions.append(caption)
@@ -294,35 +258,23 @@ class _Walk:
         holder, command = self._float(), match["sub"]
         if holder is None:
             return 0
-        at, source, content = match.end(), "", ""
-        while option := option_at(self.text, at, self.pairs):
-            source, at = option[0], option[1]
-        group = None if command == "phantomsubcaption" else group_at(self.text, at, self.pairs)
-        if group is not None:
-            content, at = group
-        if command in ("subcaptionbox", "subcaption", "phantomsubcaption"):
-            source, content = content, ""
+        parsed = parse_sub_command(command, self.text, match.end(), self.pairs)
         if command in ("subcaption", "phantomsubcaption"):
             scope = next((s for s in reversed(self.scopes) if s.holds_sub), self.scopes[-1])
-            self._name_sub(scope, holder, source)
-            return at
-        while command == "subcaptionbox" and (option := option_at(self.text, at, self.pairs)):
-            at = option[1]
-        box = group_at(self.text, at, self.pairs) if command == "subcaptionbox" else None
-        letter = "" if command == "subcaptionbox" and self.text[match.end() - 1] == "*" else self._next_letter(holder)
-        labels = _LABEL.findall(source) + _LABEL.findall(box[0] if box else content)
-        end = box[1] if box else at
-        holder.add_sub(SubFigure(letter, _LABEL.sub("", source), labels, match.start(), end))
-        return end
+            self._name_sub(scope, holder, parsed.source)
+            return parsed.end
+        silent = command == "subcaptionbox" and self.text[match.end() - 1] == "*"
+        letter = "" if silent else self._next_letter(holder)
+        holder.add_sub(SubFigure(letter, LABEL.sub("", parsed.source), parsed.labels, match.start(), parsed.end))
+        return parsed.end
 
     def _grid_figure(self, match: re.Match[str]) -> int:
         """AASTeX's \\fig{file}{width}{(a) caption}: the letter is typed."""
         holder, group = self._float(), group_at(self.text, match.end(), self.pairs)
         if holder is None or group is None:
             return 0
-        letter = _GRID_LETTER.match(group[0])
-        source = group[0][letter.end() :] if letter else group[0]
-        holder.add_sub(SubFigure(letter[1] if letter else "", _LABEL.sub("", source), [], match.start(), group[1]))
+        letter, source = grid_caption(group[0])
+        holder.add_sub(SubFigure(letter, source, [], match.start(), group[1]))
         return group[1]
 
     def _section(self, match: re.Match[str]) -> None:
@@ -358,7 +310,3 @@ class _Walk:
         scope = self.scopes[-1].start
         newer_section = bool(self.found.sections) and self.found.sections[-1] > last.end
         return last if last.start >= scope and not newer_section else None
-
-
-def _all_subs(found: Float) -> list[SubFigure]:
-    return found.waiting_subs + [sub for caption in found.captions for sub in caption.subs]
