@@ -171,6 +171,7 @@ class RayWorkers:
         """Join the cluster, or start a Ray of our own, as quiet as it can be. Raises InputError."""
         options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address == "local":
+            os.environ.setdefault("RAY_worker_niceness", "0")  # 15 unless told, which starves on a busy machine
             # Unix sockets lie below this folder, and their names hold 107 characters.
             base = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108
             self._folder = Path(tempfile.mkdtemp(prefix="ray-", dir=base))

@@ -39,7 +39,7 @@ def test_a_local_ray_makes_the_same_data_set_and_keeps_the_limits(papers, tmp_pa
         "from stand_ins import stand_ins\nfrom scicap_builder import build\n"
         "from scicap_builder.pipeline import BuildOptions\n"
         "if __name__ == '__main__':\n"
-        "    options = BuildOptions(workers=2, engine='ray', paper_timeout_s=6, paper_memory_gb=0.6)\n"
+        "    options = BuildOptions(workers=2, engine='ray', paper_timeout_s=10, paper_memory_gb=0.6)\n"
         f"    build({str(papers)!r}, {str(tmp_path / 'there')!r}, options, readers=stand_ins())\n"
     )
     (tmp_path / "run.py").write_text(code)
