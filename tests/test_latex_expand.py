@@ -79,7 +79,7 @@ def test_inputs_stand_in_their_place():
 
 
 def test_a_file_that_includes_itself_ends():
-    assert expanded(r"\input{me}", **{"me.tex": r"x \input{me} "}).count("x") <= 25
+    assert expanded(r"\input{me}", **{"me.tex": r"x \input{me} "}).count("x") == 1
 
 
 def test_included_document_gives_its_body_and_its_macros():
@@ -123,6 +123,9 @@ SOUP_WORDS = r"""
 \fi \newif\ifz \ztrue \input{x} \frac \sqrt \text{ \left. \right) \footnote{ \subfigure[ \begin{ \end \\ \ContinuedFloat \section{
 \item \verb|x \verb+ \let\a=\b \begin{document} \end{document} \renewcommand{\thefigure}{\thefigure} \setcounter{figure}{9}
 \numberwithin{figure}{figure} \appendix \includegraphics{a} \captionof{figure}{x} \begin{minipage}{1em} \end{minipage} \hat \'
+\begin{subequations} \end{subequations} \begin{subfigure}{1em} \end{subfigure} \subcaption{ \subcaptionbox{ \gridline{\fig{a}{b}{ \figurenum{7}
+\floatconts{ \newtheorem{a}[b]{ \renewcommand{\appendix}{ \appto{\appendix}{ \begin{enumerate}[label=(\roman*)] \tikz \ce{ \SIrange{ \unit[5]{
+\usepackage{cleveref} \crefname{figure}{ \newfloat{ \captionof{figure}{ \phantomsubcaption \nameref{a} \subref{a} \restartappendixnumbering
 \cite \cite[ \SI \kern \textbf \xspace Fig. 3 a é
 """
 SOUP = st.lists(st.sampled_from([*SOUP_WORDS.split(), "\n\n", " ", "\n", "\0", "\\"]), max_size=60)

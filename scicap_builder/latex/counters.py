@@ -38,6 +38,7 @@ class Counters:
     names: dict[str, str] = field(default_factory=lambda: {"figure": "Figure", "table": "Table"})
     """What a caption of this kind is called."""
     chaptered: bool = False
+    in_appendix: bool = False
     dialect: Dialect = field(default_factory=Dialect)
 
     @classmethod
@@ -76,9 +77,19 @@ class Counters:
         if not keep_format:
             self.formats[child] = rf"\the{parent}.\arabic{{{child}}}"
 
+    @property
+    def top(self) -> str:
+        """The highest kind of heading that is numbered: "chapter" or "section"."""
+        return "chapter" if self.chaptered else "section"
+
+    def section_name(self, level: str) -> str:
+        """What a heading of `level` is called."""
+        return "Appendix" if self.in_appendix else ("Chapter" if level == "chapter" else "Section")
+
     def begin_appendix(self) -> None:
         """\\appendix: sections (or chapters) start again as A, B, C."""
-        top = "chapter" if self.chaptered else "section"
+        top = self.top
+        self.in_appendix = True
         self.values[top] = 0
         self._reset_below(top, 0)
         self.formats[top] = rf"\Alph{{{top}}}"

@@ -5,6 +5,8 @@ import re
 from scicap_builder.latex.tokens import is_blank
 
 _DIMENSION = re.compile(r"=?[-+]?[\d.,]*(?:true)?(?:pt|em|ex|mm|cm|in|bp|sp|pc|mu)?")
+MAX_OPTION_TOKENS = 500
+"""An option of more tokens is a lone bracket."""
 MAX_SIGN_TOKENS = 200
 """How far ahead the end of a drawing command is looked for."""
 
@@ -110,7 +112,7 @@ class GroupReader:
             return None
         self._at += 1
         first, depth = self._at, 0
-        while self:
+        while self and self._at - first < MAX_OPTION_TOKENS:
             lexeme = self.next()
             if lexeme == "]" and not depth:
                 return self._tokens[first : self._at - 1]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scicap_builder.latex.floats import Float, SubFigure
+from scicap_builder.latex.floats import LOOSE, Float, SubFigure
 from scicap_builder.latex.references import Names, Target
 
 
@@ -32,3 +32,11 @@ class Structure:
     """Labels other than those of figures and panels, which the reader adds when figures have their places."""
     sections: list[int] = field(default_factory=list)
     names: Names = field(default_factory=Names)
+
+    def just_closed_caption(self, scope_start: int) -> Float | None:
+        """The \\captionof outside of any float that stands last in the open environment: a label belongs to it."""
+        last = self.floats[-1] if self.floats else None
+        if last is None or last.environment not in LOOSE or not last.captions:
+            return None
+        newer_section = bool(self.sections) and self.sections[-1] > last.end
+        return last if last.start >= scope_start and not newer_section else None

@@ -7,7 +7,6 @@ from scicap_builder.latex.counters import Counters
 from scicap_builder.latex.equations import EQUATION_ENVIRONMENTS, begin_subequations, number_equations
 from scicap_builder.latex.events import CAPTION_KINDS, EVENTS
 from scicap_builder.latex.floats import (
-    LOOSE,
     OTHER_FLOATS,
     PANELS,
     SUB_ENVIRONMENTS,
@@ -108,9 +107,7 @@ class _Walk:
             own, self.setup.own_appendix = self.setup.own_appendix, ""
             _Walk(own, self.setup).run()
             self.setup.own_appendix = own
-        top = "chapter" if self.counters.chaptered else "section"
-        self.counters.names[top] = "Appendix"
-        self.scopes[-1].current = Target("Appendix", "A", counter=top)  # \appendix itself can be labelled (IEEEtran)
+        self.scopes[-1].current = Target("Appendix", "A", counter=self.counters.top)
 
     def _float(self) -> Float | None:
         return next((scope.float for scope in reversed(self.scopes) if scope.float is not None), None)
@@ -287,26 +284,15 @@ class _Walk:
             before = self.scopes[-1].current
             self.scopes[-1].current = replace(before, title=title) if before else Target("", "", title=title)
             return
-        top = "chapter" if self.counters.chaptered else "section"
-        appendix = self.counters.names.get(top) == "Appendix"
-        name = "Appendix" if appendix else ("Chapter" if level == "chapter" else "Section")
+        name = self.counters.section_name(level)
         self.scopes[-1].current = Target(name, self.counters.step(level), title=title, counter=level)
 
     def _label(self, key: str) -> None:
         scope = next((scope for scope in reversed(self.scopes) if scope.sub or scope.holds_sub), None)
-        holder = self._float() or self._just_closed_caption()
+        holder = self._float() or self.found.just_closed_caption(self.scopes[-1].start)
         if scope is not None and holder:
             (scope.sub.labels if scope.sub else scope.waiting).append(key)
         elif holder:
             holder.add_label(key)
         elif self.scopes[-1].current is not None:
             self.found.targets[key] = self.scopes[-1].current
-
-    def _just_closed_caption(self) -> Float | None:
-        """The \\captionof outside of any float that stands last in this environment: the label belongs to it."""
-        last = self.found.floats[-1] if self.found.floats else None
-        if last is None or last.environment not in LOOSE or not last.captions:
-            return None
-        scope = self.scopes[-1].start
-        newer_section = bool(self.found.sections) and self.found.sections[-1] > last.end
-        return last if last.start >= scope and not newer_section else None
