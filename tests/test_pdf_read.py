@@ -179,6 +179,62 @@ def test_running_heads_are_left_out(tmp_path: Path):
     assert "Journal" not in " ".join(reading.figures[0].mentions)
 
 
+def test_labels_of_figures_on_top_of_pages_are_no_running_heads(tmp_path: Path):
+    pages = [PdfPage(), PdfPage(), PdfPage()]
+    for number, page in enumerate(pages, 1):
+        page.text(290, 820, str(number), 9)
+        page.plot(100, 55, 420, 260 + 5 * number)
+        for place in range(4):
+            page.text(101, 62 + 15 * place, str(40 - 10 * place), 7, "sans")
+        page.text(150, 290, f"Figure {number}. {CAPTION}", 9)
+        page.body(70, 320, 450, 30, start=f"The result is shown in Figure {number}.")
+    figures = read(tmp_path, *pages)
+    assert len(figures) == 3
+    for number, (figure, page) in enumerate(zip(figures, pages, strict=True), 1):
+        assert covers(figure, page, (100, 55, 420, 260 + 5 * number))
+    assert all("40" in [line.text for line in figure.text] for figure in figures)
+
+
+def test_sub_captions_belong_to_the_picture_and_not_to_the_text(tmp_path: Path):
+    page = PdfPage()
+    page.body(70, 80, 450, 4, start="The result is shown in Figure 1.")
+    page.plot(70, 160, 280, 300)
+    page.plot(310, 160, 520, 300)
+    for x, letter in ((70, "a"), (310, "b")):
+        page.text(x, 315, f"({letter}) Growth of the colony over the", 9)
+        page.text(x, 326, "years in one of the gardens.", 9)
+    page.text(70, 350, f"Figure 1. {CAPTION}", 9)
+    page.body(70, 390, 450, 25)
+    (figure,) = read(tmp_path, page, images=False)
+    assert covers(figure, page, (70, 160, 520, 328))
+
+
+def test_three_figures_side_by_side_each_have_their_own_picture(tmp_path: Path):
+    page = PdfPage()
+    places = [(50, 60, 200, 200), (222, 60, 372, 200), (395, 60, 545, 200)]
+    for number, place in enumerate(places, 1):
+        page.plot(*place)
+        page.text(place[0], 215, f"Figure {number}. Garden number {number}.", 8)
+    page.body(50, 260, 235, 40, start="Compare Figs. 1-3 first.")
+    page.body(310, 260, 235, 40)
+    figures = {figure.number: figure for figure in read(tmp_path, page, images=False)}
+    assert all(covers(figures[str(number)], page, place) for number, place in enumerate(places, 1))
+
+
+def test_a_table_above_a_figure_stays_out_of_it(tmp_path: Path):
+    page = PdfPage()
+    page.text(70, 80, "Table 1. Gardens and what grows in them.", 9)
+    for row in range(12):
+        for column, word in enumerate(["rose", "1.5", "2.5"]):
+            page.text(70 + 120 * column, 100 + 11 * row, word, 9)
+    page.plot(70, 238, 350, 400)
+    page.text(70, 418, f"Figure 1. {CAPTION}", 9)
+    page.body(70, 460, 450, 25, start="The result is shown in Figure 1.")
+    (figure,) = read(tmp_path, page, images=False)
+    assert figure.box is not None
+    assert figure.box[1] * page.height > 190
+
+
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
 def test_a_turned_page_gives_the_box_on_the_page_as_shown(tmp_path: Path, rotate: int):
     page = one_column("Figure 1. ")

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from scicap_builder.pdf.boxes import clusters, meet, overlap_x, overlap_y, share_inside
+from scicap_builder.pdf.boxes import area, clusters, meet, overlap_x, overlap_y, share_inside
 from scicap_builder.pdf.layout import Block, Style, half_point
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Graphic, Page, Rect
@@ -17,8 +17,13 @@ RULE = 2.5
 SUB_CAPTION = re.compile(r"\(?[a-zA-Z]\)\s")
 SUB_CAPTION_LINES = 4
 """Longer ones are enumerations."""
-SUB_CAPTION_REACH = 16.0
-"""pt between a sub-caption and its panel."""
+SUB_CAPTION_REACH = 36.0
+"""pt between a sub-caption and its panel; the labels of an axis may stand between."""
+PICTURE = 900.0
+"""pt² (30 x 30) from which on a drawn thing may be a figure."""
+LABEL_LETTERS = 4
+LABEL_REACH = 20.0
+"""pt beside a drawn thing within which a scrap on its level is its label."""
 FRAMED = 0.98
 """Share of a caption within a path from which on the path is a frame or a ground of the whole float (BMC, Frontiers)."""
 CORNER = 8.0
@@ -35,6 +40,23 @@ def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
 
 def _spot(box: Rect) -> tuple[int, ...]:
     return tuple(round(value / 2) for value in box)
+
+
+def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[int, ...]]) -> list[Line]:
+    """The lines that may be running heads: the tick labels of figures on top of pages repeat as page numbers do."""
+    pictures = [
+        graphic.box
+        for graphic in page.graphics
+        if area(graphic.box) > PICTURE
+        and _spot(graphic.box) not in repeated
+        and not _is_background(graphic, graphic.box, page)
+    ]
+    return [
+        line
+        for line in lines
+        if len(line.text) > LABEL_LETTERS
+        or not any(overlap_y(line.box, box) > 0 and overlap_x(line.box, box) > -LABEL_REACH for box in pictures)
+    ]
 
 
 def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequence[Rect] = ()) -> tuple[Rect, ...]:
@@ -92,13 +114,13 @@ def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
     return edge and box[3] - box[1] < 5
 
 
-def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
+def is_body(block: Block, style: Style, drawings: Sequence[Rect], captions: Sequence[Rect] = ()) -> bool:
     """Whether a block is running text: lines of sentence length in a usual size, or long paragraphs of any size."""
     lines, count = block.lines, len(block.lines)
     words = sum(len(line.words) for line in lines) / count
     letters = sum(sum(c.isalpha() for c in line.text) for line in lines) / max(1, sum(len(line.text) for line in lines))
     inside = any(share_inside(block.box, drawing) > 0.8 for drawing in drawings)
-    if _is_sub_caption(block, drawings):
+    if _is_sub_caption(block, drawings, captions):
         return False
     if count <= 2 and not inside and lines[0].size == lines[-1].size and _ends_paragraph(lines[-1], style):
         return True
@@ -116,15 +138,18 @@ def is_body(block: Block, style: Style, drawings: Sequence[Rect]) -> bool:
     )
 
 
-def _is_sub_caption(block: Block, drawings: Sequence[Rect]) -> bool:
-    """ "(a) Measured values": a few lines that begin with a panel's letter, right below or above a drawing."""
+def _is_sub_caption(block: Block, drawings: Sequence[Rect], captions: Sequence[Rect]) -> bool:
+    """ "(a) Measured values": a few lines that begin with a panel's letter, at a drawing and before the caption."""
     if len(block.lines) > SUB_CAPTION_LINES or not SUB_CAPTION.match(block.text):
         return False
-    return any(
-        overlap_x(block.box, drawing) > 0
-        and -SUB_CAPTION_REACH < overlap_y(block.box, drawing) < 0.5 * (block.box[3] - block.box[1])
-        for drawing in drawings
-    )
+    box = block.box
+    for drawing in drawings:
+        if overlap_x(box, drawing) <= 0 or not -SUB_CAPTION_REACH < overlap_y(box, drawing) < 0.5 * (box[3] - box[1]):
+            continue
+        between = (box[0], min(box[3], drawing[3]), box[2], max(box[1], drawing[1]))
+        if not any(overlap_x(caption, box) > 0 and overlap_y(caption, between) > 0 for caption in captions):
+            return True
+    return False
 
 
 def _ends_paragraph(line: Line, style: Style) -> bool:

@@ -25,7 +25,7 @@ from scicap_builder.pdf.lines import Line, read_lines
 from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.panels import find_panels
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
-from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes
+from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes, without_labels
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw, has_contrast
 from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
@@ -89,11 +89,12 @@ def load_all(pdf: OpenPdf) -> tuple[tuple[Page, ...], tuple[Dropped, ...]]:
 def lay_out(pages: Sequence[Page]) -> Layout:
     """Words -> lines -> captions -> blocks in reading order."""
     every = [read_lines(page) for page in pages]
-    heads = running_heads([(page.height, lines) for page, lines in zip(pages, every, strict=True)])
+    repeated = repeated_boxes(pages)
+    unlabelled = [without_labels(lines, page, repeated) for page, lines in zip(pages, every, strict=True)]
+    heads = running_heads([(page.height, lines) for page, lines in zip(pages, unlabelled, strict=True)])
     kept = [[line for line in lines if line not in heads] for lines in every]
     style = measure(line for lines in kept for line in lines)
     captions = find_captions(kept, find_starts(kept, style), style)
-    repeated = repeated_boxes(pages)
     gutter = usual_gutter([(page.width, lines) for page, lines in zip(pages, kept, strict=True)], style)
     texts: list[PageText] = []
     flow: list[tuple[Line, ...]] = []
@@ -104,7 +105,7 @@ def lay_out(pages: Sequence[Page]) -> Layout:
         in_captions = {line for caption in mine for line in caption.lines}
         blocks = reading_order(blocks_of([line for line in lines if line not in in_captions], style, cuts), cuts)
         drawings = drawings_of(page, repeated, [caption.box for caption in mine if caption.number])
-        body = tuple(block for block in blocks if is_body(block, style, drawings))
+        body = tuple(block for block in blocks if is_body(block, style, drawings, [caption.box for caption in mine]))
         loose = [line.box for block in blocks if block not in body for line in block.lines]
         texts.append(
             PageText(

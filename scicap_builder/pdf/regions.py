@@ -27,8 +27,9 @@ from scicap_builder.pdf.parts import RULE
 
 TEXT_REACH = 14.0
 """pt from a drawing within which small text belongs to it: axis labels, sub-captions."""
-TEXT_GROWTH = 40.0
-"""pt by which such text may lengthen a picture on each side: a title or a legend in three lines, not a table beside it."""
+TEXT_GROWTH = (55.0, 30.0, 55.0, 60.0)
+"""pt by which such text may lengthen a picture to the left, up, right and down: a title above, tick labels, an axis title and a
+sub-caption of two lines below, but not the table above."""
 MIN_SIDE = 12.0
 """pt; smaller regions are symbols."""
 MIN_PICTURE = 900.0
@@ -274,7 +275,8 @@ def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink |
 
 def _with_text(box: Rect, loose: Sequence[Rect]) -> Rect:
     """`box` grown over the text that stands within reach of it, again and again, but not farther than TEXT_GROWTH."""
-    far = (box[0] - TEXT_GROWTH, box[1] - TEXT_GROWTH, box[2] + TEXT_GROWTH, box[3] + TEXT_GROWTH)
+    left, up, right, down = TEXT_GROWTH
+    far = (box[0] - left, box[1] - up, box[2] + right, box[3] + down)
     rest = [piece for piece in loose if share_inside(piece, far) > 0.99]
     grown = True
     while grown:
@@ -325,4 +327,13 @@ def _fallback(caption: Caption, text: PageText, tables: Sequence[Rect], ink: Ink
         inked = ink(room) if ink else room
         if inked and min(inked[2] - inked[0], inked[3] - inked[1]) > MIN_SIDE:
             return Region(inked, "above" if room[3] <= caption.box[1] + 1 else "below", 0.2)
-    return None
+    # what is drawn right at the caption, though it is full of what reads like running text
+    touching = [
+        (max(-overlap_y(drawing, caption.box), 0.0), drawing)
+        for drawing in text.drawings
+        if area(drawing) > MIN_PICTURE
+        and overlap_x(drawing, caption.box) > 0
+        and overlap_y(drawing, caption.box) < EDGE
+    ]
+    gap, drawing = min(touching, default=(TABLE_REACH, caption.box))
+    return Region(drawing, "above" if drawing[1] < caption.box[1] else "below", 0.2) if gap < TABLE_REACH else None
