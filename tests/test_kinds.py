@@ -61,7 +61,8 @@ def test_a_flow_chart_is_a_diagram():
 def test_the_caption_counts_for_a_grey_texture(seed):
     image = texture(120, seed)
     alone, told = (
-        dict(guess_kind(image, caption).shares) for caption in ("", "SEM micrographs of the pristine electrode surface.")
+        dict(guess_kind(image, caption).shares)
+        for caption in ("", "SEM micrographs of the pristine electrode surface.")
     )
     assert kind_of(image) in ("micrograph", "photo", "radiograph")
     assert told["micrograph"] > alone["micrograph"]
