@@ -143,11 +143,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     routes: dict[str, list[Scored]] = {}
     speeds: dict[str, tuple[str, float]] = {}
     for route in args.routes.split(","):
-        lines, *speed = timed(by_route, route, folders, False, args)
+        lines, speed, a_page = timed(by_route, route, folders, False, args)
         if not lines:
             print(f"{route}: no paper here has what this route reads")
             continue
-        speeds[f"{route}, text only" if route == "pdf" else route] = speed[0], speed[1]
+        speeds[f"{route}, text only" if route == "pdf" else route] = speed, a_page
         (out / f"{route}.jsonl").write_text("\n".join(lines) + "\n")
         kinds = {"latex": "source*", "html": "*.htm*"}
         only = [folder.name for folder in folders if route not in kinds or any(folder.glob(kinds[route]))]

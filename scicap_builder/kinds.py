@@ -207,7 +207,7 @@ def _photographed(
 def _strokes(ink: np.ndarray) -> dict[str, float]:
     """Straight lines (axes, frames, grids) and rows of letters in a picture of ink."""
     level, upright = _runs(ink), _runs(ink.T)
-    values = {}
+    values: dict[str, float] = {}
     for name, runs in (("level", level), ("upright", upright)):
         values |= {
             f"{name} longest": float(runs[:, 3].max(initial=0)),
