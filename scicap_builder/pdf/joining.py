@@ -29,6 +29,5 @@ def join_lines(lines: Sequence[str], vocabulary: frozenset[str] = frozenset()) -
 
 def vocabulary(lines: Iterable[Line]) -> frozenset[str]:
     """All words within lines (not the cut ones at their ends), lower case: says whether a paper writes a hyphen."""
-    return frozenset(
-        found.lower() for line in lines for found in re.findall(r"[A-Za-z]+(?:-[A-Za-z]+)?(?=[^A-Za-z-])", line.text)
-    )
+    text = "\n".join(line.text for line in lines).lower()
+    return frozenset(re.findall(r"[a-z]+(?:-[a-z]+)?(?=[^a-z\n-])", text))
