@@ -82,9 +82,10 @@ def tables(costs: Sequence[Cost]) -> list[str]:
     for cost in costs:
         times = PLANNED / cost.papers
         days = cost.cpu_s * times / DAY_S
+        sizes = f"{cost.out_bytes * times / 1e12:.2f} TB | {cost.in_bytes * times / 1e12:.2f} TB"
         lines.append(
-            f"| {cost.ocr} | {days:.0f} | {days / 2:.1f}, {days / 32:.1f}, {days / 256:.2f} "
-            f"| {cost.figures * times / 1e6:.1f} million | {cost.out_bytes * times / 1e12:.2f} TB | {cost.in_bytes * times / 1e12:.2f} TB |"
+            f"| {cost.ocr} | {days:.1f} | {days / 2:.1f}, {days / 32:.2f}, {days / 256:.3f} "
+            f"| {cost.figures * times / 1e6:.1f} million | {sizes} |"
         )
     polite = 2 * PLANNED * REQUEST_S / DAY_S
     lines.append("")
