@@ -222,7 +222,7 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
     codes = _codes(text, min(total, MAX_CHARS))
     builder = WordBuilder(frame)
     rect, x, y = raw.FS_RECTF(), ctypes.c_double(), ctypes.c_double()
-    get_box = raw.FPDFText_GetLooseCharBox
+    get_box, place = raw.FPDFText_GetLooseCharBox, ctypes.byref(rect)
     style = NO_STYLE
     height = -1.0
     fresh = True
@@ -234,10 +234,11 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
                 builder.space()
             fresh = True
             continue
-        get_box(text, index, rect)
-        if fresh or abs(rect.top - rect.bottom - height) > 0.01:
+        get_box(text, index, place)
+        x0, y0, x1, y1 = rect.left, rect.bottom, rect.right, rect.top
+        if fresh or abs(y1 - y0 - height) > 0.01:
             style = _style(text, index, frame.rotation, fonts, style)
-            height = rect.top - rect.bottom
+            height = y1 - y0
             fresh = False
         if style.hidden:
             continue
@@ -247,7 +248,7 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
                 continue
         else:
             letter = "-" if code in (2, 0xAD) else chr(code)
-        if builder.add(letter, rect.left, rect.bottom, rect.right, rect.top, style):
+        if builder.add(letter, x0, y0, x1, y1, style):
             raw.FPDFText_GetCharOrigin(text, index, x, y)
             builder.origin = (x.value, y.value)
     return builder.done(), total > MAX_CHARS
