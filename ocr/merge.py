@@ -20,16 +20,20 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def read_figure_text(
-    image: Image.Image, own: Sequence[OcrLine], rasters: Sequence[Box], engine: str | Engine
+    image: Image.Image, own: Sequence[OcrLine], rasters: Sequence[Box], engine: str | Engine | None
 ) -> tuple[OcrLine, ...]:
     """All text of a figure: `own` lines of its file, and what `engine` reads in its embedded pictures (`rasters`, 0..1).
+
+    `engine` None reads nothing: only the own lines, in order and with roles.
 
     Without any own text the whole image is read: text is often drawn as outlines. Each line says by `source` where it
     comes from. Raises as `ocr.read_text`.
     """
     read: list[OcrLine] = []
-    for box in rasters_to_read(rasters, image.size) if own else [WHOLE]:
-        read += [line for line in _read_part(image, box, engine) if not _known(line, own)]
+    parts = rasters_to_read(rasters, image.size) if own else [WHOLE]
+    if engine is not None:
+        for box in parts:
+            read += [line for line in _read_part(image, box, engine) if not _known(line, own)]
     return in_order([*own, *read], image)
 
 

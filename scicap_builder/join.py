@@ -144,6 +144,7 @@ def _decide(group: _Group, asked: frozenset[str]) -> FoundFigure:
         mentions=mentions(sides),
         panels=panels(sides, shown),
         text=sides[shown].text,
+        rasters=sides[shown].rasters,
         route="+".join(route for route in ROUTES if route in sides),
         confidence=round(first.confidence * (group.sure if "pdf" in asked else 1.0), 3),
         disagreements=disagreements(sides, asked),

@@ -66,14 +66,15 @@ class Readers:
     """(path: Path, *, dpi: int)"""
     join: Callable[[PaperReading | None, PaperReading | None, PaperReading | None], PaperReading]
     """(from the source, from the PDF, from the HTML page); None for what was not read"""
-    read_text: Callable[[Image.Image, str], tuple[OcrLine, ...]]
+    read_text: Callable[..., tuple[OcrLine, ...]]
+    """(picture, lines that its file knows, embedded pictures in 0..1, engine or None) -> all lines, in order, with roles"""
     kind_of: Callable[[Image.Image, str, tuple[OcrLine, ...]], str] | None = None
     """(picture, caption, text in the picture) -> chart, diagram, photo, …; None: kinds stay empty"""
 
 
 def default_readers() -> Readers:
     """The three routes of this package and the engines of `ocr`."""
-    from ocr import read_text
+    from ocr import read_figure_text
     from scicap_builder.archive import unpack
     from scicap_builder.html import read_html
     from scicap_builder.join import join
@@ -87,7 +88,7 @@ def default_readers() -> Readers:
         read_pdf=read_pdf,
         read_html=read_html,
         join=join,
-        read_text=read_text,
+        read_text=read_figure_text,
         kind_of=kind_of,
     )
 
@@ -243,15 +244,16 @@ def open_figure(found: FoundFigure, where: str) -> tuple[Image.Image, bytes]:
 def lines_of(
     found: FoundFigure, image: Image.Image, id_: str, engine: str, readers: Readers
 ) -> tuple[tuple[OcrLine, ...], list[Dropped]]:
-    """The text in the picture. An engine that breaks on it costs the figure what the engine would have read, counted."""
-    if engine == NO_OCR:
-        return found.text, []
+    """The text in the picture: what its file knows, and what the engine reads where there are pixels only.
+
+    An engine that breaks on it costs the figure what the engine would have read, counted.
+    """
     try:
-        return readers.read_text(image, engine), []
+        return readers.read_text(image, found.text, found.rasters, None if engine == NO_OCR else engine), []
     except MissingExtra:
         raise
     except Exception as error:  # noqa: BLE001  (engines are foreign code: onnxruntime, OpenCV, subprocesses)
-        return found.text, [
+        return readers.read_text(image, found.text, (), None), [
             Dropped(item=f"{id_} (its text)", reason="ocr-failed", detail=f"{type(error).__name__}: {error}"[:500])
         ]
 

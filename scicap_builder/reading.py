@@ -27,6 +27,8 @@ class FoundFigure:
     """The parts of a compound figure, in reading order; boxes are 0..1 of `image`. Empty for a single picture."""
     text: tuple[OcrLine, ...] = ()
     """The text in the picture where the file itself knows it (a PDF's text layer), boxes 0..1 of `image`."""
+    rasters: tuple[Box, ...] = ()
+    """Where pixel images stand in the picture, 0..1 of `image`: only an OCR engine can read the text in them."""
     route: str
     """ "pdf", "latex", "html" or some of them joined: "latex+pdf"."""
     confidence: float = 1.0

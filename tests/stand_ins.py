@@ -56,12 +56,15 @@ def join(source: PaperReading | None, pdf: PaperReading | None, html: PaperReadi
     return PaperReading(title=source.title, figures=source.figures, pages=pdf.pages)
 
 
-def read_text(image: Image.Image, engine: str) -> tuple[OcrLine, ...]:
-    return (OcrLine(text=f"{engine} {image.width}", box=(0, 0, 1, 1), source=engine),)
+def read_text(image: Image.Image, own, rasters, engine: str | None) -> tuple[OcrLine, ...]:
+    read = (OcrLine(text=f"{engine} {image.width}", box=(0, 0, 1, 1), source=engine),) if engine else ()
+    return (*own, *read)
 
 
-def broken_engine(image: Image.Image, engine: str) -> tuple[OcrLine, ...]:
-    raise RuntimeError("the engine fell over")
+def broken_engine(image: Image.Image, own, rasters, engine: str | None) -> tuple[OcrLine, ...]:
+    if engine:
+        raise RuntimeError("the engine fell over")
+    return tuple(own)
 
 
 def stand_ins(read_text=read_text) -> Readers:

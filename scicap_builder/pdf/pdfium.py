@@ -16,8 +16,8 @@ import pypdfium2
 from pypdfium2 import raw
 
 from llava_graph.errors import PaperError
-from scicap_builder.pdf import rasters
-from scicap_builder.pdf.boxes import bounds, meet
+from scicap_builder.pdf import embedded, rasters
+from scicap_builder.pdf.bounds import clip_paths, clipped_bounds, form_bounds
 from scicap_builder.pdf.page import Frame, Graphic, Page, Rect, Word, turn_box, upright
 from scicap_builder.pdf.words import NO_STYLE, Style, WordBuilder
 
@@ -31,12 +31,6 @@ MAX_OBJECTS = 60_000
 """Per page. About 0.1 s of work; the outline of a larger drawing is known long before."""
 WHITE = 253
 """Level (0..255) of red, green and blue from which on text is white."""
-MAX_PARTS = 3000
-"""Parts of one included drawing that are looked at to know what it shows; of larger drawings the outer box is taken."""
-MAX_DEPTH = 4
-"""Drawings within drawings that are followed."""
-MAX_CLIP_POINTS = 200
-"""Points of a clip path that are looked at; nearly all are rectangles."""
 SLANT = 10.0
 """Degrees from the nearest quarter turn from which on text is slanted."""
 MAX_SIDE = 14_400.0
@@ -124,6 +118,15 @@ class OpenPdf:
             image = bitmap.to_pil().convert("RGB")
         return image.rotate(-page.turn, expand=True) if page.turn else image
 
+    def images(self, page: Page) -> tuple[Rect, ...]:
+        """Where pixel images stand on a page (pt, as read), those inside included drawings too."""
+        with self._page(page.number) as handle:
+            left, bottom, right, top = handle.get_bbox()
+            frame = Frame(left, bottom, right - left, top - bottom, handle.get_rotation())
+            shown = [frame.box(*box) for box in embedded.image_boxes(handle.raw)]
+        width, height = (page.height, page.width) if page.turn in (90, 270) else (page.width, page.height)
+        return tuple(turn_box(box, page.turn, width, height) for box in shown)
+
     def own_pixels(self, page: Page, box: Rect, look: Any) -> bytes | None:
         """The one image that stands in `box` (pt, as read) in its own pixels, PNG or JPEG, upright.
 
@@ -138,7 +141,7 @@ class OpenPdf:
                 thing = raw.FPDFPage_GetObject(handle.raw, index)
                 if raw.FPDFPageObj_GetType(thing) not in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
                     continue
-                bounds_ = _clipped_bounds(thing, clip=False)
+                bounds_ = clipped_bounds(thing, clip=False)
                 if bounds_ is None or not _same_box(frame.box(*bounds_), shown):
                     continue
                 raster = rasters.lone_image(thing)
@@ -193,10 +196,10 @@ def _is_white(text: Any, index: int) -> bool:
 
 def _is_hidden(thing: Any) -> bool:
     """Whether a clip path hides an object: figures that are cut out of whole pages bring the text of those pages along."""
-    clips = list(_clip_paths(thing)) if thing else []
+    clips = list(clip_paths(thing)) if thing else []
     if not clips:
         return False
-    box = _clipped_bounds(thing, clip=False)
+    box = clipped_bounds(thing, clip=False)
     if box is None:
         return False
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -287,59 +290,7 @@ def _graphics(page: Any, frame: Frame) -> tuple[list[Graphic], bool]:
         kind = _KINDS.get(raw.FPDFPageObj_GetType(thing))
         if kind is None:
             continue
-        box = _form_bounds(thing, MAX_DEPTH) if kind == "form" else _clipped_bounds(thing, clip=kind != "path")
+        box = form_bounds(thing) if kind == "form" else clipped_bounds(thing, clip=kind != "path")
         if box is not None:
             found.append(Graphic(frame.box(*box), kind))
     return found, count > MAX_OBJECTS
-
-
-def _clipped_bounds(thing: Any, *, clip: bool = True) -> Rect | None:
-    """(left, bottom, right, top) of a page object within its clip path, None if nothing of it shows."""
-    edges = [ctypes.c_float() for _ in range(4)]
-    if not raw.FPDFPageObj_GetBounds(thing, *edges):
-        return None
-    box = (edges[0].value, edges[1].value, edges[2].value, edges[3].value)
-    for path in _clip_paths(thing) if clip else ():
-        box = meet(box, path)
-    return box if box[0] <= box[2] and box[1] <= box[3] else None
-
-
-def _clip_paths(thing: Any) -> Iterator[Rect]:
-    """The bounding boxes of the paths that clip a page object."""
-    clip = raw.FPDFPageObj_GetClipPath(thing)
-    if not clip:
-        return
-    x, y = ctypes.c_float(), ctypes.c_float()
-    for path in range(max(0, raw.FPDFClipPath_CountPaths(clip))):
-        points = []
-        for place in range(min(MAX_CLIP_POINTS, raw.FPDFClipPath_CountPathSegments(clip, path))):
-            segment = raw.FPDFClipPath_GetPathSegment(clip, path, place)
-            if segment and raw.FPDFPathSegment_GetPoint(segment, x, y):
-                points.append((x.value, y.value))
-        if points:
-            xs, ys = zip(*points, strict=True)
-            yield min(xs), min(ys), max(xs), max(ys)
-
-
-def _form_bounds(form: Any, depth: int) -> Rect | None:
-    """The box of an included drawing: of what its parts show within their clip paths, in the coordinates around it."""
-    outer = _clipped_bounds(form)
-    count = raw.FPDFFormObj_CountObjects(form)
-    matrix = raw.FS_MATRIX()
-    if outer is None or depth == 0 or not 0 < count <= MAX_PARTS or not raw.FPDFPageObj_GetMatrix(form, matrix):
-        return outer
-    boxes = []
-    for index in range(count):
-        part = raw.FPDFFormObj_GetObject(form, index)
-        inner = raw.FPDFPageObj_GetType(part) == raw.FPDF_PAGEOBJ_FORM
-        box = _form_bounds(part, depth - 1) if inner else _clipped_bounds(part)
-        if box is not None:
-            boxes.append(box)
-    return meet(outer, _transformed(bounds(boxes), matrix)) if boxes else None
-
-
-def _transformed(box: Rect, matrix: Any) -> Rect:
-    corners = [(x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
-    xs = [matrix.a * x + matrix.c * y + matrix.e for x, y in corners]
-    ys = [matrix.b * x + matrix.d * y + matrix.f for x, y in corners]
-    return min(xs), min(ys), max(xs), max(ys)

@@ -10,6 +10,7 @@ from pathlib import Path
 from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
 from scicap_builder.pdf.captions import Caption, find_captions
+from scicap_builder.pdf.embedded import shares_of
 from scicap_builder.pdf.front import read_abstract, read_title
 from scicap_builder.pdf.inner_text import read_labels
 from scicap_builder.pdf.layout import (
@@ -208,6 +209,7 @@ def deliver(
         except PaperError as error:
             lost.append(Dropped(item=caption.label, reason="not-rendered", detail=f"page {caption.page}: {error.what}"))
             continue
+        text = read_labels(page.words, box, shows)
         figures.append(
             FoundFigure(
                 number=caption.number,
@@ -218,7 +220,9 @@ def deliver(
                 box=shown_box(box, page),
                 mentions=mentions.get(caption.number, ()),
                 panels=find_panels(caption.text, page, box, look),
-                text=read_labels(page.words, box, shows),
+                text=text,
+                # Without text of its own the figure is read whole anyway.
+                rasters=shares_of(pdf.images(page), box) if images and text else (),
                 route="pdf",
                 confidence=region.confidence,
             )
