@@ -33,6 +33,9 @@ SEED = 20
 GROWN = 0.4
 """Line heights by which a found box may miss the middle of a word."""
 
+ALIKE = str.maketrans("∆∑∏", "ΔΣΠ")
+"""Signs for operators that look as the letters do; which one a file has depends on its font's table."""
+
 COLUMNS = (
     "reader", "dpi", "figures", "word recall", "word precision", "word F1", "char recall", "char precision", "char F1",
     "turned words", "box IoU", "roles", "s/figure",
@@ -60,8 +63,8 @@ class Score:
 
 
 def normal(text: str) -> str:
-    """Compatibility forms (ligatures, superscripts, full-width signs) unified, minus signs left out."""
-    return re.sub(r"[-‐‑‒–—−]", "", unicodedata.normalize("NFKC", text))
+    """Compatibility forms (ligatures, superscripts, full-width) and signs that print alike unified, minus signs left out."""
+    return re.sub(r"[-‐‑‒–—−]", "", unicodedata.normalize("NFKC", text).translate(ALIKE))
 
 
 def score_figure(truth: Sequence[TrueText], lines: Sequence[OcrLine], size: tuple[int, int]) -> Score:
@@ -127,7 +130,7 @@ def plain_reader() -> Reader:
     """RapidOCR as its README calls it: all defaults."""
     from rapidocr import RapidOCR
 
-    from ocr.engines import RawLine, _quad
+    from ocr.engines.protocol import RawLine, quad_of
 
     engine = RapidOCR(params={"Global.log_level": "error"})
 
@@ -137,7 +140,7 @@ def plain_reader() -> Reader:
         found = engine(np.asarray(image)[:, :, ::-1])
         if found.boxes is None or found.txts is None:
             return []
-        raw = [RawLine(t, _quad(b), float(s)) for b, t, s in zip(found.boxes, found.txts, found.scores, strict=True)]
+        raw = [RawLine(t, quad_of(b), float(s)) for b, t, s in zip(found.boxes, found.txts, found.scores, strict=True)]
         return [line for item in raw if (line := to_line(item, image.size, "plain")) is not None]
 
     return read

@@ -73,11 +73,18 @@ def paper_figures(papers: Path) -> Iterator[VectorFigure]:
         if row["kind"] != "vector" or not row["words"]:
             continue
         pdf = _source_file(papers / "dev" / row["paper"] / "source.tar.gz", row["source"].split("/src/", 1)[1])
-        if pdf is None:
+        if pdf is None or not _starts_at_zero(pdf):
             continue
         scale = row["scale"]
         words = tuple(TrueText(w["text"], tuple(v / scale for v in w["bbox"]), float(w["angle"])) for w in row["words"])
         yield VectorFigure(row["id"], "papers", pdf, words, complete=not _has_pictures(pdf))
+
+
+def _starts_at_zero(pdf: bytes) -> bool:
+    """Whether the page's corner is the origin: elsewhere the stored words are shifted, and those outside are missing."""
+    with pypdfium2.PdfDocument(pdf) as document:
+        left, bottom, _, _ = document[0].get_mediabox()
+        return max(abs(left), abs(bottom)) < 1
 
 
 def _has_pictures(pdf: bytes) -> bool:

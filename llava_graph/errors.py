@@ -116,6 +116,7 @@ EXTRA_OF = {
     **dict.fromkeys(("datasets", "yaml"), "train"),
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio"), "serve"),
     "matplotlib": "charts",
+    "paddleocr": "paddle",
     "pytesseract": "tesseract",
     "ray": "ray",
 }

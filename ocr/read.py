@@ -1,6 +1,6 @@
 """An image in, ordered lines with boxes, orientation and role out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -33,6 +33,29 @@ def read_text(
     return in_order(raw_lines(opened, engine, min_confidence=min_confidence), opened)
 
 
+def read_texts(
+    images: Iterable[bytes | Path | str | Image.Image],
+    engine: str | Engine = "rapidocr",
+    *,
+    min_confidence: float = MIN_CONFIDENCE,
+) -> Iterator[tuple[OcrLine, ...] | Exception]:
+    """The text of many images, one after the other, with one engine: for each its lines, or why it could not be read.
+
+    Raises InputError for an unknown engine and MissingExtra for one that is not installed, before any image is read.
+    """
+    reader = get_engine(engine) if isinstance(engine, str) else engine
+    return (_lines_or_reason(image, reader, min_confidence) for image in images)
+
+
+def _lines_or_reason(
+    image: bytes | Path | str | Image.Image, reader: Engine, min_confidence: float
+) -> tuple[OcrLine, ...] | Exception:
+    try:
+        return read_text(image, reader, min_confidence=min_confidence)
+    except Exception as error:  # noqa: BLE001  (engines are foreign code: onnxruntime, OpenCV, subprocesses)
+        return error
+
+
 def raw_lines(image: Image.Image, engine: str | Engine, *, min_confidence: float = MIN_CONFIDENCE) -> list[OcrLine]:
     """What `engine` finds in an RGB image, in any order and without roles."""
     reader = get_engine(engine) if isinstance(engine, str) else engine
@@ -53,10 +76,11 @@ def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:
     width, height = size
     xs, ys = [x / width for x, _ in raw.quad], [y / height for _, y in raw.quad]
     box = (_unit(min(xs)), _unit(min(ys)), _unit(max(xs)), _unit(max(ys)))
-    tall = (box[3] - box[1]) * height > TALL * (box[2] - box[0]) * width
-    return OcrLine(
-        text=text, box=box, confidence=raw.confidence, orientation=90 if tall and len(text) > 1 else 0, source=source
-    )
+    turned = raw.orientation
+    if turned is None:
+        tall = (box[3] - box[1]) * height > TALL * (box[2] - box[0]) * width
+        turned = 90 if tall and len(text) > 1 else 0
+    return OcrLine(text=text, box=box, confidence=raw.confidence, orientation=turned, source=source)
 
 
 def _unit(value: float) -> float:
