@@ -1,6 +1,6 @@
 """Scores text readers on vector figures, whose text is known exactly: `python -m benchmarks ocr` or `make bench-ocr`.
 
-    python benchmarks/bench_ocr.py [--readers plain,ours,fast] [--dpi 150] [--charts 6] [--papers DIR] [--limit N] [--misses]
+    python -m benchmarks.bench_ocr [--readers plain,ours,fast] [--dpi 150] [--charts 6] [--papers DIR] [--limit N] [--misses]
 
 Figures: the vector figures of real papers beside the checkout (left out where there are none) and charts that
 matplotlib, gnuplot and R draw for this run. Every reader sees the same pixels in the same run. Scores are means over
@@ -9,24 +9,24 @@ letter for letter (minus signs apart, which some figure files lose).
 """
 
 import argparse
+import os
 import re
 import statistics
 import sys
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
-from PIL import Image
 from rapidfuzz.distance import LCSseq
 
 from benchmarks.drawn_charts import LIBRARIES
+from benchmarks.text_readers import READERS, Reader, installed
 from benchmarks.true_text import TrueText, VectorFigure, around, drawn_figure, paper_figures, scaled
 from llava_graph.record import OcrLine
-from ocr import read_text
-from ocr.read import to_line
 
 PAPERS = Path(__file__).resolve().parent.parent.parent / "shared" / "papers"
 SEED = 20
@@ -38,10 +38,8 @@ ALIKE = str.maketrans("∆∑∏", "ΔΣΠ")
 
 COLUMNS = (
     "reader", "dpi", "figures", "word recall", "word precision", "word F1", "char recall", "char precision", "char F1",
-    "turned words", "box IoU", "roles", "s/figure",
+    "turned words", "box IoU", "roles", "s/figure", "CPU s/figure", "× plain (CPU)", "× plain (wall)",
 )  # fmt: skip
-
-Reader = Callable[[Image.Image], Sequence[OcrLine]]
 
 
 @dataclass
@@ -59,6 +57,7 @@ class Score:
     overlaps: list[float] = field(default_factory=list)
     roles: Counter[bool] = field(default_factory=Counter)
     seconds: float = 0.0
+    cpu: float = 0.0
     complete: bool = True
 
 
@@ -126,60 +125,43 @@ def score_roles(truth: Sequence[TrueText], lines: Sequence[OcrLine], size: tuple
     return right
 
 
-def plain_reader() -> Reader:
-    """RapidOCR as its README calls it: all defaults."""
-    from rapidocr import RapidOCR
-
-    from ocr.engines.protocol import RawLine, quad_of
-
-    engine = RapidOCR(params={"Global.log_level": "error"})
-
-    def read(image: Image.Image) -> list[OcrLine]:
-        import numpy as np
-
-        found = engine(np.asarray(image)[:, :, ::-1])
-        if found.boxes is None or found.txts is None:
-            return []
-        raw = [RawLine(t, quad_of(b), float(s)) for b, t, s in zip(found.boxes, found.txts, found.scores, strict=True)]
-        return [line for item in raw if (line := to_line(item, image.size, "plain")) is not None]
-
-    return read
-
-
-READERS: dict[str, Callable[[], Reader]] = {
-    "plain": plain_reader,
-    "ours": lambda: read_text,
-    "tesseract": lambda: lambda image: read_text(image, "tesseract"),
-}
-"""Name -> makes the reader. "plain" is RapidOCR with its own defaults, "ours" the same engine as `ocr.read_text` calls it."""
-
-
 def gather(papers: Path, charts: int) -> list[VectorFigure]:
     """All figures of a run."""
     figures = list(paper_figures(papers)) if (papers / "figures" / "figures.jsonl").exists() else []
     return figures + [drawn_figure(chart) for draw in LIBRARIES for chart in draw(charts, SEED)]
 
 
-def measure(reader: Reader, figures: Sequence[VectorFigure], dpi: float, *, misses: bool) -> list[Score]:
-    """One score a figure, in their order."""
-    scores = []
+def measure(
+    readers: dict[str, Reader], figures: Sequence[VectorFigure], dpi: float, *, misses: bool
+) -> dict[str, list[Score]]:
+    """One score a figure and reader, figures in their order. All readers see a figure one after the other, so that a busy
+    machine slows all of them alike."""
+    scores: dict[str, list[Score]] = {name: [] for name in readers}
     for figure in figures:
         image = figure.rasterize(dpi)
-        start = time.perf_counter()
-        lines = reader(image)
-        seconds = time.perf_counter() - start
-        score = score_figure(scaled(figure.words, dpi), lines, image.size)
-        score.seconds, score.complete = seconds, figure.complete
-        score.roles = score_roles(scaled(figure.lines, dpi), lines, image.size)
-        scores.append(score)
-        if misses:
-            print(
-                f"{figure.name}: words {score.words_read}/{score.words} given {score.words_given}, turned "
-                f"{score.turned_read}/{score.turned}, chars {score.chars_read}/{score.chars}/{score.chars_given}, "
-                f"roles {dict(score.roles)}, {seconds:.2f} s",
-                file=sys.stderr,
-            )
+        for name, reader in readers.items():
+            start, cpu = time.perf_counter(), _cpu()
+            lines = reader(figure, image)
+            seconds, used = time.perf_counter() - start, _cpu() - cpu
+            score = score_figure(scaled(figure.words, dpi), lines, image.size)
+            score.seconds, score.cpu, score.complete = seconds, used, figure.complete
+            if any(line.role != "other" for line in lines):  # else the reader tells none
+                score.roles = score_roles(scaled(figure.lines, dpi), lines, image.size)
+            scores[name].append(score)
+            if misses:
+                print(
+                    f"{figure.name} {name} {dpi:.0f}: words {score.words_read}/{score.words} given {score.words_given}, "
+                    f"turned {score.turned_read}/{score.turned}, chars {score.chars_read}/{score.chars}/"
+                    f"{score.chars_given}, roles {dict(score.roles)}, {used:.2f} s",
+                    file=sys.stderr,
+                )
     return scores
+
+
+def _cpu() -> float:
+    """Seconds of this process and of the programs it ran."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def ratio(pairs: Sequence[tuple[float, float]]) -> float | None:
@@ -188,8 +170,8 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> float | None:
     return statistics.fmean(shares) if shares else None
 
 
-def summary(scores: Sequence[Score]) -> list[str]:
-    """The cells of a row."""
+def summary(scores: Sequence[Score], plain: Sequence[Score] = ()) -> list[str]:
+    """The cells of a row. `plain`: the plain call's scores on the same figures."""
     word_recall = ratio([(s.words_read, s.words) for s in scores])
     # Embedded pictures show text that the file does not know: reading it is no mistake.
     known = [s for s in scores if s.complete]
@@ -203,8 +185,17 @@ def summary(scores: Sequence[Score]) -> list[str]:
     cells += [_f1(char_recall, char_precision), turned, statistics.fmean(overlap) if overlap else None, roles]
     return [
         *("–" if cell is None else f"{cell:.3f}" for cell in cells),
-        f"{statistics.median(s.seconds for s in scores):.2f}",
+        f"{statistics.median(s.seconds for s in scores):.3f}",
+        f"{statistics.fmean(s.cpu for s in scores):.3f}",
+        _times(scores, plain, "cpu"),
+        _times(scores, plain, "seconds"),
     ]
+
+
+def _times(scores: Sequence[Score], plain: Sequence[Score], field_: str) -> str:
+    """All the time of a reader in that of the plain call."""
+    whole = sum(getattr(s, field_) for s in plain)
+    return f"{sum(getattr(s, field_) for s in scores) / whole:.2f}" if whole else "–"
 
 
 def _f1(recall: float | None, precision: float | None) -> float | None:
@@ -216,8 +207,8 @@ def _f1(recall: float | None, precision: float | None) -> float | None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print one table for all figures and one by where they come from."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readers", default="plain,ours")
-    parser.add_argument("--dpi", default="150")
+    parser.add_argument("--readers", default="", help=f"of {', '.join(READERS)}; without it all that are installed")
+    parser.add_argument("--dpi", default="100,150,200")
     parser.add_argument("--charts", type=int, default=6, help="charts a plotting library")
     parser.add_argument("--papers", type=Path, default=PAPERS)
     parser.add_argument("--limit", type=int, default=None, help="only the first N figures of each group")
@@ -231,14 +222,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{len(figures)} figures: " + ", ".join(f"{group} {sum(f.group == group for f in figures)}" for group in groups)
     )
     print("\n| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
-    for name in args.readers.split(","):
-        reader = READERS[name]()
-        reader(figures[0].rasterize(72))
-        for dpi in map(float, args.dpi.split(",")):
-            scores = measure(reader, figures, dpi, misses=args.misses)
-            for group in ["all", *groups]:
-                mine = [s for s, f in zip(scores, figures, strict=True) if group in ("all", f.group)]
-                print("| " + " | ".join([name, f"{dpi:.0f}", group, *summary(mine)]) + " |", flush=True)
+    readers = (
+        {name: READERS[name]() for name in args.readers.split(",")}
+        if args.readers
+        else {name: READERS[name]() for name in installed()}
+    )
+    for reader in readers.values():
+        reader(figures[0], figures[0].rasterize(72))
+    for dpi in map(float, args.dpi.split(",")):
+        scores = measure(readers, figures, dpi, misses=args.misses)
+        for name, group in product(readers, ["all", *groups]):
+            mine = [i for i, figure in enumerate(figures) if group in ("all", figure.group)]
+            cells = summary([scores[name][i] for i in mine], [scores["plain"][i] for i in mine if "plain" in readers])
+            print("| " + " | ".join([name, f"{dpi:.0f}", group, *cells]) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ LARGE_LETTERS = 16.0
 """… px of nine in ten boxes, in the coarse image."""
 HUGE_LETTERS = 40.0
 """px in the coarse image; larger letters fall to pieces in the fine one."""
-FAST, FAST_PX = 0.7, 3e6
+FAST, FAST_PX = 0.7, 1.2e6
 """The one scale, and the most px, of the fast setting."""
 UNSURE = 0.9
 """Below this confidence other directions are tried."""
