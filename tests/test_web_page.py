@@ -1,33 +1,29 @@
 """The page in a headless Chromium, against a real controller and worker with a scripted engine."""
 
 import json
-import os
 import re
 import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
 
 from llava_graph.examples import example_figures
-from llava_graph.images import encode_png
 from serve.servers import Server, bind
 from serve.web import WebOptions, create_web
+from tests.browsing import (
+    answer,
+    answers,
+    choose,
+    choose_and_wait,
+    models,
+    running_chromium,
+    told,
+    upload,
+    visiting,
+)
 from tests.serving import HTTP, ScriptedEngine, eventually, png, running_controller, running_worker
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-LAUNCH = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 ANSWER = [
     "The",
     "chart",
@@ -53,13 +49,8 @@ ANSWER = [
 
 @pytest.fixture(scope="module")
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=list(LAUNCH))
+    with running_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +85,6 @@ def worker(running, engine):
     return running
 
 
-@contextmanager
-def visiting(chromium, site, width=1280, height=800):
-    """A visitor of their own, when the page knows which model there is."""
-    context = chromium.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(15_000)
-    page = context.new_page()
-    page.requested = []
-    page.on("request", lambda request: page.requested.append(request.url))
-    page.goto(site.url)
-    page.wait_for_selector("#model-line .model")
-    yield page
-    context.close()
-
-
 @pytest.fixture(scope="module")
 def visitor(chromium, site, running):
     with visiting(chromium, site) as page:
@@ -123,45 +100,6 @@ def page(visitor, worker):
     eventually(lambda: not answers(visitor) and visitor.locator("#explain").is_disabled())
     eventually(lambda: not visitor.locator("#banner .banner").count())
     return visitor
-
-
-def figure() -> dict:
-    image = Image.new("RGB", (480, 320), "white")
-    draw = ImageDraw.Draw(image)
-    draw.line((60, 280, 460, 280), fill="black", width=2)
-    draw.line((60, 20, 60, 280), fill="black", width=2)
-    draw.line((60, 260, 460, 60), fill="teal", width=3)
-    draw.text((200, 285), "Epoch", fill="black", font=ImageFont.load_default(22))
-    return upload(encode_png(image))
-
-
-def models(controller) -> list[str]:
-    return HTTP.post(controller.url + "/list_models").json()["models"]
-
-
-def upload(data: bytes, name: str = "figure.png", kind: str = "image/png") -> dict:
-    return {"name": name, "mimeType": kind, "buffer": data}
-
-
-def choose(page, file: dict) -> None:
-    page.set_input_files("#figure input[type=file]", file)
-
-
-def choose_and_wait(page) -> None:
-    choose(page, figure())
-    page.wait_for_selector("#explain:not([disabled])")
-
-
-def answers(page) -> list[str]:
-    return page.evaluate("[...document.querySelectorAll('#chat .bot .prose')].map(found => found.innerText.trim())")
-
-
-def answer(page) -> str:
-    return answers(page)[-1] if answers(page) else ""
-
-
-def told(page) -> str:
-    return page.locator("#banner .banner").inner_text()
 
 
 def test_from_a_figure_to_an_explanation_and_a_follow_up_question(page, worker, engine, site):
@@ -285,7 +223,7 @@ def test_a_file_that_is_no_figure_is_refused_with_the_reason(page, worker, file,
 
 def test_of_two_figures_chosen_at_once_the_last_one_stays(page, worker, engine):
     choose(page, upload(png(300, 200)))
-    page.wait_for_selector("#figure img")
+    page.wait_for_selector("#viewer .pixels, #figure img")
     page.locator("#examples button.thumbnail-item").first.click()
     eventually(lambda: page.locator("#caption textarea").input_value() == example_figures()[0].caption)
     page.wait_for_selector("#explain:not([disabled])")
@@ -293,25 +231,6 @@ def test_of_two_figures_chosen_at_once_the_last_one_stays(page, worker, engine):
     eventually(lambda: "tokens in" in page.locator("#status").inner_text())
     assert engine.sizes[-1] != (300, 200)
     assert "Perplexity" in json.dumps(engine.requests[-1].messages)
-
-
-def test_the_text_read_from_the_figure_can_be_corrected_and_left_out(page, worker, engine):
-    choose_and_wait(page)
-    page.get_by_role("button", name="Text read from the figure").click()
-    field = page.locator("#text textarea")
-    assert "Epoch" in field.input_value()
-    field.fill("Steps in thousands")
-    page.click("#explain")
-    eventually(lambda: len(engine.requests) == 1)
-    text = engine.requests[-1].messages[0]["content"][1]["text"]
-    assert "Steps in thousands" in text
-    assert "Epoch" not in text
-    page.wait_for_selector("#stop", state="hidden")
-    page.locator("#use-text input").uncheck()
-    page.click("#explain")
-    eventually(lambda: len(engine.requests) == 2)
-    assert "Steps" not in json.dumps(engine.requests[-1].messages)
-    page.locator("#use-text input").check()
 
 
 def test_clear_forgets_everything(page, worker, engine):
@@ -323,7 +242,8 @@ def test_clear_forgets_everything(page, worker, engine):
     eventually(lambda: not answers(page))
     assert page.locator("#caption textarea").input_value() == ""
     assert page.locator("#explain").is_disabled()
-    assert page.locator("#figure img").count() == 0
+    assert page.locator("#viewer .pixels").is_hidden()
+    assert page.locator("#figure").is_visible(), "the next one can be uploaded"
 
 
 def test_without_any_worker_the_page_opens_and_says_what_to_do(chromium):
@@ -405,7 +325,7 @@ def test_the_bin_at_the_conversation_forgets_it_but_keeps_the_figure(page, worke
     page.locator("#chat button[aria-label*='lear'], #chat button[title*='lear']").first.click()
     # The bin empties the conversation in the browser at once; the line below it goes when the server has forgotten it too.
     eventually(lambda: not answers(page) and not page.locator("#status").inner_text().strip())
-    assert page.locator("#figure img").count() == 1
+    assert page.locator("#viewer .pixels").is_visible()
     page.fill("#question textarea", "What now?")
     page.click("#ask")
     eventually(lambda: len(engine.requests) == 2)

@@ -1,33 +1,29 @@
-"""One visitor's session: what is shown, what is sent, and how corrected text keeps its place. No browser, no gradio."""
+"""One visitor's session: what is shown, what is sent, and what a figure looks like on the page. No browser, no gradio."""
 
+import asyncio
+import base64
+from dataclasses import replace
+
+import pytest
 from PIL import Image
 
+from llava_graph.errors import InputError
+from llava_graph.images import open_image
+from llava_graph.prompt import PromptOptions
 from llava_graph.record import OcrLine, Turn
-from serve.web.session import MAX_SIDE_PX, Session, banner, edited_lines, figure_of, messages_for, shown, with_context
-
-LINES = (
-    OcrLine(text="Loss", box=(0, 0, 0.1, 1), role="y-axis"),
-    OcrLine(text="Epoch", box=(0.4, 0.9, 0.6, 1), role="x-axis"),
-    OcrLine(text="10", box=(0.2, 0.8, 0.3, 0.9), role="tick", confidence=0.6),
+from serve.client import ModelDetails, flat_text
+from serve.web import actions
+from serve.web.session import (
+    MAX_SIDE_PX,
+    SHOWN_SIDE_PX,
+    Session,
+    banner,
+    figure_of,
+    messages_for,
+    on_the_page,
+    shown,
+    view_of,
 )
-
-
-def test_untouched_text_is_the_lines_themselves():
-    assert edited_lines(LINES, "Loss\nEpoch\n10") == LINES
-
-
-def test_a_corrected_line_keeps_its_place_and_role():
-    lines = edited_lines(LINES, "Loss (log)\nEpoch\n10")
-    assert [line.text for line in lines] == ["Loss (log)", "Epoch", "10"]
-    assert (lines[0].box, lines[0].role, lines[0].source) == (LINES[0].box, "y-axis", "visitor")
-
-
-def test_lines_can_be_removed_and_added():
-    assert [line.text for line in edited_lines(LINES, "Loss\n10")] == ["Loss", "10"]
-    added = edited_lines(LINES, "Loss\nEpoch\n10\nResNet")
-    assert (added[-1].text, added[-1].box) == ("ResNet", (0, 0, 1, 1))
-    assert edited_lines(LINES, "") == ()
-    assert [line.text for line in edited_lines((), "by hand")] == ["by hand"]
 
 
 def test_a_follow_up_builds_only_on_questions_that_were_answered():
@@ -39,18 +35,70 @@ def test_a_follow_up_builds_only_on_questions_that_were_answered():
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
 
 
-def test_an_explanation_begins_anew():
-    figure = with_context(figure_of(Image.new("RGB", (40, 30))), " A caption. ", "Loss", use_text=True)
-    session = Session(figure, (Turn(role="user", text="old"), Turn(role="assistant", text="older")))
+def with_lines(*texts: str) -> Session:
+    figure = figure_of(Image.new("RGB", (40, 30)))
+    return Session(replace(figure, ocr=tuple(OcrLine(text=text, box=(0, 0, 0.5, 0.5)) for text in texts)))
+
+
+def asked_for(session: Session) -> str:
     messages, _ = messages_for(session, None)
     assert len(messages) == 1
-    text = messages[0]["content"][1]["text"]
+    return messages[0]["content"][1]["text"]
+
+
+def test_an_explanation_begins_anew_with_what_stands_on_the_page():
+    session = replace(with_lines("Loss"), turns=(Turn(role="user", text="old"), Turn(role="assistant", text="older")))
+    text = asked_for(on_the_page(session, " A caption. ", None))
     assert "A caption." in text
     assert "Loss" in text
-    assert (
-        "Loss"
-        not in messages_for(Session(with_context(figure, "", "Loss", use_text=False)), None)[0][0]["content"][1]["text"]
-    )
+    off = {"figure": session.figure.id, "edits": [{"line": 0, "on": False}]}
+    assert "Loss" not in asked_for(on_the_page(session, "", off))
+
+
+def test_changes_of_the_figure_before_do_not_count():
+    session = with_lines("Loss")
+    assert on_the_page(session, "", {"figure": "upload:another", "edits": [{"line": 0, "on": False}]}) == session
+    assert on_the_page(Session(), "", {"figure": None, "edits": "?"}) == Session()
+    with pytest.raises(InputError):
+        on_the_page(session, "", {"figure": session.figure.id, "edits": "?"})
+
+
+def previewed(session: Session, caption: str = "", changes: object = None, **options) -> actions.Preview:
+    class Client:
+        async def details(self, model: str) -> ModelDetails:
+            return ModelDetails(model, prompt=PromptOptions(**options))
+
+    return asyncio.run(actions.preview(Client(), session, caption, changes, "m"))
+
+
+def test_the_preview_is_what_explain_sends_word_for_word():
+    session = with_lines("Loss", "Epoch")
+    changes = {"figure": session.figure.id, "edits": [{"line": 0, "text": "Error"}, {"line": 1, "on": False}]}
+    for options in ({}, {"ocr_style": "words"}, {"style": "llava_graph"}):
+        (message,), _ = messages_for(on_the_page(session, "A caption.", changes), None, PromptOptions(**options))
+        shown = previewed(session, "A caption.", changes, **options)
+        assert shown.prompt == flat_text(message, "<image>\n")
+        assert "Error" in shown.prompt
+        assert "Epoch" not in shown.prompt
+        assert not shown.note
+    assert previewed(Session()) == actions.Preview()
+
+
+def test_the_preview_says_when_not_everything_fits():
+    session = with_lines(*(f"line number {number}" for number in range(300)))
+    assert "512 tokens" in previewed(session).note
+    assert not previewed(session, max_context_tokens=10_000).note
+    assert previewed(session, changes={"figure": session.figure.id, "edits": [{"line": 999}]}).note
+
+
+def test_what_is_shown_of_a_figure_is_never_too_large():
+    large, small = Image.linear_gradient("L").resize((3000, 1000)).convert("RGB"), Image.new("RGB", (40, 30))
+    view = view_of(figure_of(large), large)
+    head, data = view["image"].split(",")
+    assert (head, view["reading"], view["lines"]) == ("data:image/webp;base64", True, [])
+    assert open_image(base64.b64decode(data)).size == (SHOWN_SIDE_PX, round(SHOWN_SIDE_PX / 3))
+    figure = figure_of(small)
+    assert base64.b64decode(view_of(figure, small)["image"].split(",")[1]) == figure.image
 
 
 def test_a_huge_figure_is_scaled_down_once():

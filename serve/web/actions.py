@@ -1,21 +1,34 @@
 """What the page does when somebody acts: reading a figure, explaining it, answering on. Values in, values for the page out."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from PIL import Image
+from typing import Any
 
 from llava_graph.errors import ImageError, LlavaGraphError, ServeError
 from llava_graph.images import open_image
-from ocr import draw_overlay, read_text
-from serve.client import ModelClient, Sampling
-from serve.web.session import Session, answer_status, banner, error_banner, figure_of, messages_for, model_line, text_of
+from llava_graph.prompt import PromptOptions, render_context
+from llava_graph.record import Figure, OcrLine
+from serve.client import ModelClient, Sampling, flat_text
+from serve.web.lines import line_rows
+from serve.web.session import (
+    Session,
+    answer_status,
+    banner,
+    error_banner,
+    figure_of,
+    messages_for,
+    model_line,
+    on_the_page,
+    view_of,
+)
 
 UPDATE_S = 0.06
 """At most so often is a growing answer drawn: faster than reading, slower than a token."""
+MANY_TOKENS = 10**9
+"""A budget that shortens nothing."""
 NO_MODEL = ServeError("no model is running", next_step="Start one: llava-graph-serve worker (or: make demo)")
 
 
@@ -36,8 +49,8 @@ class Reading:
     """A figure that was opened and read."""
 
     session: Session
-    overlay: Image.Image | None = None
-    text: str = ""
+    view: dict[str, Any] | None = None
+    """What the viewer shows, see `view_of`; None: nothing."""
     banner: str = ""
 
 
@@ -56,7 +69,9 @@ def open_figure(path: str | None) -> Reading:
     if not path:
         return Reading(Session())
     try:
-        return Reading(Session(figure_of(open_image(Path(path).read_bytes()))))
+        image = open_image(Path(path).read_bytes())
+        figure = figure_of(image)
+        return Reading(Session(figure), view_of(figure, image))
     except OSError:
         return Reading(Session(), banner=banner("the upload did not arrive whole", "Choose the figure again"))
     except ImageError as error:
@@ -65,17 +80,54 @@ def open_figure(path: str | None) -> Reading:
         )
 
 
-def read_figure(session: Session) -> Reading:
-    """The text in the session's figure, drawn onto it. A reader that fails costs the text, not the figure."""
-    if session.figure is None or not isinstance(session.figure.image, bytes):
-        return Reading(session)
-    image = open_image(session.figure.image)
+ReadText = Callable[[bytes], Sequence[OcrLine]]
+"""From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
+
+
+def read_figure(opened: Reading, read: ReadText) -> Reading:
+    """An opened figure with the text in it. A reader that fails costs the text, not the figure."""
+    session = opened.session
+    if session.figure is None or not isinstance(session.figure.image, bytes) or opened.view is None:
+        return opened
+    failed, figure = "", session.figure
     try:
-        lines = read_text(image)
+        figure = replace(figure, ocr=tuple(read(session.figure.image)))
     except LlavaGraphError as error:
-        return Reading(session, image, banner=error_banner(error))
-    figure = replace(session.figure, ocr=tuple(lines))
-    return Reading(replace(session, figure=figure), draw_overlay(image, lines), text_of(lines))
+        failed = error_banner(error)
+    view = {**opened.view, "lines": line_rows(figure.ocr), "reading": False}
+    return Reading(replace(session, figure=figure), view, failed)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What the model would be given, word for word, and what is to be said about it."""
+
+    prompt: str = ""
+    note: str = ""
+
+
+async def preview(client: ModelClient, session: Session, caption: str, changes: Any, model: str) -> Preview:
+    """The message that Explain would send now, as the chosen model was trained to read it."""
+    if session.figure is None:
+        return Preview()
+    try:
+        figure = on_the_page(session, caption, changes).figure
+        options = (await client.details(model)).prompt
+        messages, _ = messages_for(Session(figure), None, options)
+    except LlavaGraphError as error:
+        return Preview(note=f"{error.what}. {error.next_step}")
+    return Preview(flat_text(messages[0], "<image>\n"), _shortening(figure, options) if figure else "")
+
+
+def _shortening(figure: Figure, options: PromptOptions) -> str:
+    """What is to be said when not all of the context fits."""
+    whole = replace(options, max_context_tokens=MANY_TOKENS)
+    if options.style == "llava_graph" or render_context(figure, options) == render_context(figure, whole):
+        return ""
+    return (
+        f"Shortened: this model takes {options.max_context_tokens} tokens beside the figure. The least useful text is left "
+        "out first (unsure lines, ticks inside a scale); switch off what you do not need to make room."
+    )
 
 
 async def find_models(client: ModelClient, wanted: str = "") -> Models:

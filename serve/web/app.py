@@ -10,7 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llava_graph.errors import MissingExtra
+from ocr import read_text
 from serve.client import ModelClient
+from serve.web.actions import ReadText
 from serve.web.options import WebOptions
 from serve.web.uploads import UploadsOnly
 
@@ -54,13 +56,20 @@ class ContentPolicy:
 
 
 def create_web(
-    controller_url: str, options: WebOptions = WebOptions(), *, transport: httpx.AsyncBaseTransport | None = None
+    controller_url: str,
+    options: WebOptions = WebOptions(),
+    *,
+    read: ReadText = read_text,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
-    """The page as an ASGI app that asks the controller at `controller_url`. Raises MissingExtra without gradio."""
+    """The page as an ASGI app that asks the controller at `controller_url`. `read`: what reads the text in figures.
+
+    Raises MissingExtra without gradio.
+    """
     gradio = _gradio()
     from serve.web.page import build_page, theme
 
-    page = build_page(ModelClient(controller_url, transport=transport), options)
+    page = build_page(ModelClient(controller_url, transport=transport), options, read)
     page.queue(max_size=options.max_queue, api_open=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
@@ -70,7 +79,7 @@ def create_web(
         page,
         path="/",
         theme=theme(),
-        css_paths=Path(__file__).with_name("page.css"),
+        css_paths=[Path(__file__).with_name(name) for name in ("page.css", "viewer.css")],
         footer_links=["settings"],
         max_file_size=options.max_file_size,
         show_error=False,

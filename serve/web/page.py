@@ -1,17 +1,22 @@
 """The page's layout. In: a client that reaches the models. Out: gradio Blocks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from llava_graph.examples import ExampleFigure, example_figures
+from llava_graph.figure_text import UNSURE
 from llava_graph.images import open_image
+from ocr.draw import COLOURS
 from serve.client import ModelClient, Sampling
+from serve.web.actions import ReadText
+from serve.web.lines import MAX_ADDED, MAX_LINE_CHARS
 from serve.web.options import WebOptions
 from serve.web.session import Session
-from serve.web.wiring import Parts, wire_chat, wire_figure, wire_models
+from serve.web.wiring import Parts, wire_chat, wire_figure, wire_models, wire_preview
 
 TITLE = "LLaVA-Graph"
 HEADER = f"""<div class="brand"><h1>{TITLE}</h1><p>Explains figures from scientific papers.</p></div>"""
@@ -49,7 +54,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def build_page(client: ModelClient, options: WebOptions) -> gr.Blocks:
+def build_page(client: ModelClient, options: WebOptions, read: ReadText) -> gr.Blocks:
     """The page. Everything it shows of a visitor lives in that visitor's own state."""
     with gr.Blocks(
         title=f"{TITLE}: figures explained",
@@ -69,34 +74,25 @@ def build_page(client: ModelClient, options: WebOptions) -> gr.Blocks:
         gr.HTML(f"<p>{PRIVACY}</p>", elem_id="privacy", padding=False)
         parts = Parts(session=session, model_line=model_line, **left, **right)
         wire_models(page, parts, client, options)
-        taking = wire_figure(parts, gallery, examples)
+        taking = wire_figure(parts, gallery, examples, read)
         wire_chat(parts, client, options, taking)
+        wire_preview(parts, client)
     return page
 
 
 def _left() -> tuple[dict[str, Any], gr.Gallery | None, Sequence[ExampleFigure]]:
     """The figure and all that is known about it."""
-    with gr.Tabs(elem_id="figure-tabs"):
-        with gr.Tab("Figure"):
-            figure = gr.Image(
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                label="Figure",
-                show_label=False,
-                height=288,
-                buttons=["fullscreen"],
-                elem_id="figure",
-            )
-        with gr.Tab("Text found in it"):
-            overlay = gr.Image(
-                label="Text found in the figure",
-                show_label=False,
-                height=288,
-                interactive=False,
-                buttons=["fullscreen"],
-                elem_id="overlay",
-            )
+    figure = gr.Image(
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        label="Figure",
+        show_label=False,
+        height=288,
+        buttons=[],
+        elem_id="figure",
+    )
+    viewer, changes = _viewer()
     gallery, examples = _examples()
     caption = gr.Textbox(
         label="Caption",
@@ -108,23 +104,58 @@ def _left() -> tuple[dict[str, Any], gr.Gallery | None, Sequence[ExampleFigure]]
     with gr.Row(elem_id="actions"):
         explain = gr.Button("Explain", variant="primary", interactive=False, elem_id="explain", scale=3, min_width=140)
         clear = gr.Button("Clear", elem_id="clear", scale=1, min_width=88)
-    with gr.Accordion("Text read from the figure", open=False, elem_id="text-section"):
-        use_text = gr.Checkbox(True, label="Give this text to the model", elem_id="use-text")
-        text = gr.Textbox(
-            label="One line each; correct what was misread",
-            lines=6,
-            max_lines=14,
-            placeholder="The text in the figure appears here.",
-            elem_id="text",
+    with gr.Accordion("What the model is given", open=False, elem_id="prompt-section"):
+        prompt_note = gr.HTML("", elem_id="prompt-note", padding=False)
+        prompt = gr.Textbox(
+            label="Word for word: caption, text in the figure, request",
+            show_label=False,
+            lines=3,
+            max_lines=16,
+            interactive=False,
+            buttons=["copy"],
+            placeholder="Choose a figure first.",
+            elem_id="prompt",
         )
     with gr.Accordion("Answer settings", open=False, elem_id="settings"):
         model = gr.Dropdown([], label="Model", elem_id="model", visible=False)
         temperature = gr.Slider(0, 1.5, Sampling.temperature, step=0.05, label="Temperature (0: always the likeliest)")
         top_p = gr.Slider(0.05, 1, Sampling.top_p, step=0.05, label="Top p")
         length = gr.Slider(16, 2048, Sampling.max_new_tokens, step=16, label="Longest answer (tokens)")
-    names = ("figure", "overlay", "caption", "explain", "clear", "use_text", "text", "model", "sampling")
-    values = (figure, overlay, caption, explain, clear, use_text, text, model, (temperature, top_p, length))
-    return dict(zip(names, values, strict=True)), gallery, examples
+    found = {
+        "figure": figure,
+        "viewer": viewer,
+        "changes": changes,
+        "caption": caption,
+        "explain": explain,
+        "clear": clear,
+    }
+    found |= {"prompt": prompt, "prompt_note": prompt_note, "model": model, "sampling": (temperature, top_p, length)}
+    return found, gallery, examples
+
+
+def _viewer() -> tuple[gr.HTML, gr.HTML]:
+    """The figure with the text in it, and what the visitor changes of that text."""
+    folder = Path(__file__).parent
+    viewer = gr.HTML(
+        None,
+        # A template without places to fill: gradio would run what stands in them as JavaScript. viewer.js fills it.
+        html_template=(folder / "viewer.html").read_text(encoding="utf-8"),
+        js_on_load=(folder / "viewer.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        padding=False,
+        elem_id="viewer",
+        colours=COLOURS,
+        unsure=UNSURE,
+        max_chars=MAX_LINE_CHARS,
+        max_added=MAX_ADDED,
+    )
+    changes = gr.HTML(
+        None,
+        html_template='<span class="store"></span>',
+        js_on_load="element.querySelector('.store').addEventListener('edited', (e) => { props.value = e.detail; });",
+        elem_id="edits",
+    )
+    return viewer, changes
 
 
 def _examples() -> tuple[gr.Gallery | None, Sequence[ExampleFigure]]:

@@ -1,23 +1,25 @@
 """What one visitor has in front of them, and how it becomes messages and text on the page. Pure values, no gradio."""
 
-import difflib
+import base64
 import hashlib
 import html
+import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
 from llava_graph.errors import LlavaGraphError
 from llava_graph.images import encode_png
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
-from llava_graph.record import Figure, OcrLine, Turn
+from llava_graph.record import Figure, Turn
+from serve.web.lines import corrected, line_rows
 
 MAX_SIDE_PX = 4096
 """Larger figures are scaled down before they are sent: no model sees more, and small labels stay readable."""
-WHOLE_FIGURE = (0.0, 0.0, 1.0, 1.0)
-"""The box of a line that the visitor has written: nobody knows where it stands."""
+SHOWN_SIDE_PX, SHOWN_BYTES = 2048, 500_000
+"""A figure with a longer side or more bytes is shown (not sent) smaller, as WebP: the page stays quick over slow lines."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,42 @@ def figure_of(image: Image.Image) -> Figure:
     return Figure(id=f"upload:{name}", image=data, width=image.width, height=image.height, source="upload")
 
 
-def with_context(figure: Figure, caption: str, text: str, use_text: bool) -> Figure:
-    """The figure with what stands on the page: the caption, and the text in the figure as the visitor left it."""
-    return replace(figure, caption=caption.strip(), ocr=edited_lines(figure.ocr, text) if use_text else ())
+def view_of(figure: Figure, image: Image.Image) -> dict[str, Any]:
+    """What the viewer on the page shows of a figure whose text is still to be read. `image`: its pixels, decoded."""
+    return {
+        "figure": figure.id,
+        "image": _shown_image(figure, image),
+        "width": figure.width,
+        "height": figure.height,
+        "reading": True,
+        "lines": line_rows(figure.ocr),
+    }
+
+
+def _shown_image(figure: Figure, image: Image.Image) -> str:
+    """A data URI: the PNG that is sent to the model where that is small enough."""
+    data, kind = figure.image, "png"
+    if not isinstance(data, bytes) or max(image.size) > SHOWN_SIDE_PX or len(data) > SHOWN_BYTES:
+        smaller, buffer, kind = image.copy(), io.BytesIO(), "webp"
+        smaller.thumbnail((SHOWN_SIDE_PX, SHOWN_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2)
+        smaller.save(buffer, "WEBP", quality=88, method=0)
+        data = buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def on_the_page(session: Session, caption: str, changes: Any) -> Session:
+    """The session with what stands on the page now: the caption, and the lines as the visitor left them.
+
+    `changes`: {"figure": id, "edits": see serve.web.lines}; those of another figure (it was just replaced) do not count.
+    Raises InputError.
+    """
+    figure = session.figure
+    if figure is None:
+        return session
+    lines = figure.ocr
+    if isinstance(changes, dict) and changes.get("figure") == figure.id:
+        lines = corrected(lines, changes.get("edits"))
+    return replace(session, figure=replace(figure, caption=caption.strip(), ocr=lines))
 
 
 def messages_for(
@@ -71,29 +106,6 @@ def messages_for(
     request = explain_request(session.figure.id, prompt) if question is None else question.strip()
     history = () if question is None else session.history
     return build_messages(session.figure, request, prompt, history=history), request
-
-
-def text_of(lines: Sequence[OcrLine]) -> str:
-    """The lines as text, one each."""
-    return "\n".join(" ".join(line.text.split()) for line in lines)
-
-
-def edited_lines(lines: Sequence[OcrLine], text: str) -> tuple[OcrLine, ...]:
-    """The visitor's lines: one that was corrected keeps its box and role, a new one has the whole figure as its box."""
-    before, after = text_of(lines).split("\n") if lines else [], [line.strip() for line in text.split("\n")]
-    edited: list[OcrLine] = []
-    for kind, i, j, x, y in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
-            edited += lines[i:j]
-            continue
-        for number, written in enumerate(after[x:y]):
-            if not written:
-                continue
-            if i + number < j:
-                edited.append(replace(lines[i + number], text=written, confidence=1.0, source="visitor"))
-            else:
-                edited.append(OcrLine(text=written, box=WHOLE_FIGURE, source="visitor"))
-    return tuple(edited)
 
 
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)

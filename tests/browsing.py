@@ -1,0 +1,89 @@
+"""A headless Chromium for the tests of the page, and what a visitor does and sees there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from llava_graph.images import encode_png
+from tests.serving import HTTP
+
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+LAUNCH = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def running_chromium() -> Iterator[Any]:
+    """A browser; skips the test where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), headless=True, args=list(LAUNCH))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(chromium, site, width=1280, height=800):
+    """A visitor of their own, when the page knows which model there is."""
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.requested = []
+    page.on("request", lambda request: page.requested.append(request.url))
+    page.goto(site.url)
+    page.wait_for_selector("#model-line .model")
+    yield page
+    context.close()
+
+
+def figure() -> dict:
+    image = Image.new("RGB", (480, 320), "white")
+    draw = ImageDraw.Draw(image)
+    draw.line((60, 280, 460, 280), fill="black", width=2)
+    draw.line((60, 20, 60, 280), fill="black", width=2)
+    draw.line((60, 260, 460, 60), fill="teal", width=3)
+    draw.text((200, 285), "Epoch", fill="black", font=ImageFont.load_default(22))
+    return upload(encode_png(image))
+
+
+def models(controller) -> list[str]:
+    return HTTP.post(controller.url + "/list_models").json()["models"]
+
+
+def upload(data: bytes, name: str = "figure.png", kind: str = "image/png") -> dict:
+    return {"name": name, "mimeType": kind, "buffer": data}
+
+
+def choose(page, file: dict) -> None:
+    page.set_input_files("#figure input[type=file]", file)
+
+
+def choose_and_wait(page) -> None:
+    choose(page, figure())
+    page.wait_for_selector("#explain:not([disabled])")
+
+
+def answers(page) -> list[str]:
+    return page.evaluate("[...document.querySelectorAll('#chat .bot .prose')].map(found => found.innerText.trim())")
+
+
+def answer(page) -> str:
+    return answers(page)[-1] if answers(page) else ""
+
+
+def told(page) -> str:
+    return page.locator("#banner .banner").inner_text()
