@@ -10,7 +10,7 @@ from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId
 from scicap_builder.fetch import ArxivClient, Metadata, is_passing
 from scicap_builder.metadata import Known
-from scicap_builder.papers import PaperFiles, PaperRef
+from scicap_builder.paper_ref import PaperFiles, PaperRef
 
 ROUTES = ("auto", "pdf", "latex", "html")
 FAILURES_IN_A_ROW = 3

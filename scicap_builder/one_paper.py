@@ -15,7 +15,8 @@ from llava_graph.images import encode_png, open_image
 from llava_graph.record import Dropped, Figure, OcrLine, Paper, split_of
 from scicap_builder.loose_tex import stage
 from scicap_builder.obtain import ROUTES, obtain
-from scicap_builder.papers import PaperFiles, paper_at
+from scicap_builder.paper_ref import PaperFiles
+from scicap_builder.papers import paper_at
 from scicap_builder.reading import FoundFigure, PaperReading
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from llava_graph.errors import InputError
-from scicap_builder.papers import bare_name, list_papers
+from scicap_builder.folders import bare_name
+from scicap_builder.papers import list_papers
 
 
 class PaperPdfs:

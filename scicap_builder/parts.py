@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from scicap_builder.papers import PaperFiles
+    from scicap_builder.paper_ref import PaperFiles
 
 Result = TypeVar("Result")
 

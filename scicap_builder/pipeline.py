@@ -17,7 +17,8 @@ from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, Fet
 from scicap_builder.metadata import MetadataFile
 from scicap_builder.obtain import Catalogue, Obtained, obtain
 from scicap_builder.one_paper import PaperRecords, Readers, default_readers, read_paper
-from scicap_builder.papers import PaperFiles, PaperList, PaperRef, list_papers
+from scicap_builder.paper_ref import PaperFiles, PaperList, PaperRef
+from scicap_builder.papers import list_papers
 from scicap_builder.parts import read_laid_out
 from scicap_builder.resume import papers_left, place_of
 from scicap_builder.settings import DEFAULT_BUILD, BuildOptions, check_ocr

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from llava_graph.errors import InputError, LlavaGraphError, missing_extra
-from scicap_builder.papers import PaperFiles
+from scicap_builder.paper_ref import PaperFiles
 from scicap_builder.parts import carried
 from scicap_builder.workers import LOOK_S, Failure, Limits, Workers
 

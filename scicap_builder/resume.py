@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scicap_builder.papers import PaperRef, tail
+from scicap_builder.paper_ref import PaperRef
+from scicap_builder.papers import tail
 
 
 def papers_left(papers: Sequence[PaperRef], done: Set[str], places: Mapping[str, Any], out: Path) -> list[PaperRef]:

@@ -13,7 +13,8 @@ from llava_graph.record import Dropped
 from scicap_builder.fetch import ArxivClient, Clock, FetchOptions
 from scicap_builder.obtain import obtain
 from scicap_builder.one_paper import Readers, ReadOptions, read_paper
-from scicap_builder.papers import PaperFiles, list_papers, paper_at
+from scicap_builder.paper_ref import PaperFiles
+from scicap_builder.papers import list_papers, paper_at
 
 PDF = b"%PDF-1.5\nfigure 1 | from the PDF | a paragraph"
 PAGE = b"<!DOCTYPE html>\nfigure 1 | from the page | a paragraph"
