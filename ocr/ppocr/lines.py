@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 
@@ -11,6 +12,8 @@ SAME = 0.6
 """Share of the smaller of two lines from which on they are the same text."""
 LETTER_SURE, DIGIT_SURE, PAIR_SURE = 0.9, 0.6, 0.7
 """A letter, digit or pair of letters that stands alone is believed from here on: markers of a plot are read as O, X, Δ, 米."""
+HUGE = 3.0
+"""Times the usual height of a figure's lines from which on one or two letters are a curve or a shape."""
 IDEOGRAPHS = ("\u2e80", "\u9fff")
 
 
@@ -42,6 +45,8 @@ def apart(line: Line) -> list[Line]:
 
 def believable(lines: Sequence[Line]) -> list[Line]:
     """The lines without what is more likely a marker. A lone ideograph counts only where others stand together."""
+    heights = [(line.box[3] - line.box[1]) * line.slant.height for line in lines]
+    usual = median(heights) if heights else 0.0
     together = any(sum(_ideograph(c) for c in line.text) > 1 for line in lines)
 
     def needed(text: str) -> float:
@@ -51,7 +56,13 @@ def believable(lines: Sequence[Line]) -> list[Line]:
             return DIGIT_SURE if text.isdigit() else LETTER_SURE
         return PAIR_SURE if len(text) == 2 else 0.0
 
-    return [line for line in lines if line.text.strip() and line.confidence >= needed("".join(line.text.split()))]
+    found = []
+    for line, high in zip(lines, heights, strict=True):
+        text = "".join(line.text.split())
+        curve = len(text) <= 2 and high > HUGE * usual
+        if text and not curve and line.confidence >= needed(text):
+            found.append(line)
+    return found
 
 
 def _ideograph(letter: str) -> bool:

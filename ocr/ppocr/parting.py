@@ -22,6 +22,10 @@ WIDER = 1.17
 """Times the usual step of a line from which on two digits are of two numbers."""
 ASIDE = 0.02
 """Digit heights by which a 1 may stand beside the middle of its room."""
+SOME = 3
+"""Steps from which on they tell what is usual in their line."""
+LEVEL = 0.25
+"""Digit heights by which the feet of digits may differ: lines may lie a little aslant."""
 MINUS_APART = 0.5
 """Digit heights of white before a minus sign that begins a number; before a raised exponent there is less."""
 THIN = 1.2
@@ -106,11 +110,12 @@ def _runs(marked: NDArray[np.bool_]) -> list[_Run]:
 def _between_numbers(runs: Sequence[_Run]) -> list[int]:
     """Before which runs a new number begins."""
     size = max(run.height for run in runs)
-    digits = [run.height > 0.6 * size for run in runs]
+    ground = median(run.high for run in runs)  # raised exponents are smaller digits: other steps
+    digits = [run.height > 0.6 * size and abs(run.high - ground) < LEVEL * size for run in runs]
     steps = {i: _step(runs[i - 1], runs[i], size) for i in range(1, len(runs)) if digits[i] and digits[i - 1]}
     if not steps:
         return []
-    usual = quantiles(steps.values(), n=4, method="inclusive")[0] if len(steps) > 1 else DIGIT_STEP
+    usual = quantiles(steps.values(), n=4, method="inclusive")[0] if len(steps) >= SOME else DIGIT_STEP
     least = WIDER * min(max(usual, NARROW_STEP), DIGIT_STEP)
     cuts = {i for i, step in steps.items() if step > least}
     for i in range(1, len(runs) - 1):
