@@ -1,42 +1,94 @@
 """Takes the screenshots of the page: `python scripts/screenshots.py http://127.0.0.1:7860 docs/images` (a page must run there).
 
-The page answers with the model it runs with, so what a picture shows is what that model wrote.
+The page answers with the model it runs with and reads figures with its own engine, so what a picture shows is what they wrote.
 """
 
+import io
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from playwright.sync_api import sync_playwright
 
 SIZES = {"page": (1280, 800, "light"), "page-dark": (1280, 800, "dark"), "page-phone": (390, 844, "light")}
+READ_MS = 120_000
+"""A loaded machine may need so long to read a figure and to explain it."""
 
 
 def main(url: str, out: Path) -> None:
-    """One PNG per entry of SIZES."""
+    """One PNG per entry of SIZES, and `page-text`: the lines of a figure of four panels, enlarged."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         for name, (width, height, scheme) in SIZES.items():
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
-            page = context.new_page()
-            page.goto(url)
+            page = opened(context, url)
             explain_first_example(page)
             page.screenshot(path=out / f"{name}.png")
             context.close()
+        page = opened(browser.new_context(viewport={"width": 1280, "height": 800}), url)
+        correct_four_panels(page)
+        page.screenshot(path=out / "page-text.png")
         browser.close()
 
 
-def explain_first_example(page: Any) -> None:
-    """Pick the first example and wait for its explanation."""
+def opened(context: Any, url: str) -> Any:
+    """The page, when it knows its model."""
+    context.set_default_timeout(READ_MS)
+    page = context.new_page()
+    page.goto(url)
     page.wait_for_selector("#model-line .model")
+    return page
+
+
+def explain_first_example(page: Any) -> None:
+    """Pick the first example, wait for its explanation, and point at a line of its text."""
     page.locator("#examples button.thumbnail-item").first.click()
     page.wait_for_selector("#explain:not([disabled])")
     page.click("#explain")
-    page.wait_for_function("document.querySelector('#status').innerText.includes(' s')", timeout=120_000)
+    page.wait_for_function("document.querySelector('#status').innerText.includes(' s')")
+    page.locator("#viewer .box[aria-label*=', x-axis,']").last.hover()
     page.wait_for_timeout(600)
+
+
+def correct_four_panels(page: Any) -> None:
+    """Read a figure of four panels, enlarge it, switch some lines off and correct one."""
+    file = {"name": "panels.png", "mimeType": "image/png", "buffer": four_panels()}
+    page.set_input_files("#figure input[type=file]", file)
+    page.wait_for_selector("#explain:not([disabled])")
+    page.get_by_role("button", name="Enlarge").click()
+    page.locator("#viewer .chip", has_text="y-tick").click()
+    page.locator("#viewer .box[aria-label^='ImageNet']").click()
+    page.keyboard.press("End")
+    page.keyboard.type(" (test set)")
+    page.locator("#viewer .box[aria-label^='MNIST']").hover()
+    page.wait_for_timeout(300)
+
+
+def four_panels() -> bytes:
+    """A PNG of four line charts with letters."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    chance = np.random.default_rng(1)
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6.4), layout="constrained")
+    titles = ("CIFAR-10", "ImageNet", "SVHN", "MNIST")
+    for letter, title, name, axis in zip(
+        "abcd", titles, ("accuracy (%)", "loss", "F1 score", "time (s)"), axes.flat, strict=True
+    ):
+        for curve in ("baseline", "ours"):
+            axis.plot(np.linspace(0, 100, 40), np.cumsum(chance.random(40)), label=curve)
+        axis.set(xlabel="epoch", ylabel=name, title=title)
+        axis.set_title(f"({letter})", loc="left", fontweight="bold")
+        axis.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_the_boxes_stand_where_the_text_is_in_the_colours_of_the_overlay(reading
         assert place["y"] == pytest.approx(pixels["y"] + line.box[1] * pixels["height"], abs=1)
         assert place["width"] == pytest.approx((line.box[2] - line.box[0]) * pixels["width"], abs=4)
         red, green, blue = (int(COLOURS[line.role][i : i + 2], 16) for i in (1, 3, 5))
-        colour = box(page, number).evaluate("node => getComputedStyle(node).borderTopColor")
+        colour = box(page, number).evaluate("node => getComputedStyle(node).outlineColor")
         assert colour == f"rgb({red}, {green}, {blue})"
     page.locator("#viewer .boxes").uncheck()
     assert box(page, 0).is_hidden()

@@ -140,7 +140,7 @@ def _viewer() -> tuple[gr.HTML, gr.HTML]:
         None,
         # A template without places to fill: gradio would run what stands in them as JavaScript. viewer.js fills it.
         html_template=(folder / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load=(folder / "viewer.js").read_text(encoding="utf-8"),
+        js_on_load="".join((folder / name).read_text(encoding="utf-8") for name in ("viewer.js", "viewer_bar.js")),
         apply_default_css=False,
         padding=False,
         elem_id="viewer",
