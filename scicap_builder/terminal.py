@@ -16,6 +16,7 @@ from rich.text import Text
 
 from llava_graph.dataset import read_dataset
 from llava_graph.errors import InputError, did_you_mean
+from llava_graph.licences import is_redistributable
 from llava_graph.record import Dropped, Figure
 from scicap_builder.exports import Exported
 from scicap_builder.pipeline import BuildResult, Progress
@@ -75,8 +76,9 @@ def summary(result: BuildResult, again: str) -> RenderableType:
     table.add_row("dropped", str(sum(counts.dropped.values())), "")
     for reason, count in counts.dropped.items():
         table.add_row("", str(count), escape(reason))
-    if unknown := counts.licences.get("unknown"):
-        table.add_row("licence unknown", str(unknown), "figures: use them, but do not publish their images")
+    kept_back = sum(count for licence, count in counts.licences.items() if not is_redistributable(licence))
+    if kept_back:
+        table.add_row("not to publish", str(kept_back), "figures: their licence (or none) does not let images be passed on")
     parts: list[RenderableType] = [table]
     parts += _listed("These lines name no paper we can read:", result.bad_lines)
     parts += _listed("These papers could not be fetched now:", result.later)
