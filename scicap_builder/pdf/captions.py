@@ -22,6 +22,10 @@ GOES_ON = re.compile(
     re.I,
 )
 """At the end of a caption: its rest stands on the next page."""
+COPY = 40
+"""First characters in which two captions of one number are alike if they are one caption printed twice."""
+ROW = 3.0
+"""em between the first lines of two captions that stand beside each other."""
 REST_WORDS = 4
 """Words of the first line of a caption's rest; text of pictures, which may have the caption's type, comes in scraps."""
 
@@ -30,9 +34,9 @@ PARTED = 1.12
 """Times the usual step: white between a caption in the size of the running text and that text. TeX's captions are even."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Caption:
-    """A figure's (or table's) caption."""
+    """A figure's (or table's) caption; equal only to itself, as two figures may have one number."""
 
     number: str
     """Empty for tables, other floats and further parts of a figure, which are kept because they bound the figures."""
@@ -44,6 +48,8 @@ class Caption:
     box: Rect
     repeats: str = ""
     """The figure of which this is a further part: "Figure 3 (continued)"."""
+    again: bool = False
+    """A second caption of its number: a figure only where a drawing stands at it."""
 
 
 def find_captions(pages: Sequence[Sequence[Line]], starts: Sequence[Start], style: Style) -> tuple[Caption, ...]:
@@ -56,7 +62,20 @@ def find_captions(pages: Sequence[Sequence[Line]], starts: Sequence[Start], styl
         for line in sorted(heads, key=lambda entry: (entry.baseline, entry.box[0])):
             start = by_line[line]
             captions.append(_caption(start, caption_lines(line, lines, heads, style, label_end=start.label.end), words))
-    return join_parts(captions, pages, style, words)
+    return join_parts(_without_copies(captions), pages, style, words)
+
+
+def _without_copies(captions: Sequence[Caption]) -> list[Caption]:
+    """Second captions that say the same as the first are further parts of its figure."""
+    first = {caption.number: caption.text for caption in captions if not caption.again}
+    return [
+        replace(c, number="", text="", repeats=c.number) if c.again and _same_text(c.text, first[c.number]) else c
+        for c in captions
+    ]
+
+
+def _same_text(a: str, b: str) -> bool:
+    return a[:COPY].lower() == b[:COPY].lower()
 
 
 def caption_lines(
@@ -64,8 +83,11 @@ def caption_lines(
 ) -> tuple[Line, ...]:
     """`first` and the lines below it that belong to the caption: until the spacing, size or edge changes."""
     body = [first]
+    beside = [head for head in heads if _is_beside(head, first)]
     for line in in_rows(lines):
         if line.baseline < body[-1].baseline - 1 or line in body:
+            continue
+        if any(line.box[0] > head.box[0] - 2 and line.baseline > head.baseline - 1 for head in beside):
             continue
         if line.baseline - body[-1].baseline > 3 * max(first.size, line.size):
             break
@@ -76,6 +98,15 @@ def caption_lines(
         if _belongs(body, line, style, label_only=label_end >= len(first.text)):
             body.append(line)
     return tuple(body)
+
+
+def _is_beside(head: Line, first: Line) -> bool:
+    """Whether another caption begins at the right of `first` on about the same level."""
+    return (
+        overlap_x(head.box, first.box) <= 0
+        and head.box[0] > first.box[0]
+        and abs(head.baseline - first.baseline) < ROW * first.size
+    )
 
 
 def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) -> bool:
@@ -122,7 +153,7 @@ def _caption(start: Start, body: tuple[Line, ...], words: frozenset[str]) -> Cap
     number, box = start.label.number, bounds(line.box for line in body)
     if start.repeat:
         return Caption("", start.label.text, body, CONTINUED.sub("", text), body[0].page, box, repeats=number)
-    return Caption(number, start.label.text, body, text, body[0].page, box)
+    return Caption(number, start.label.text, body, text, body[0].page, box, again=start.again)
 
 
 def join_parts(

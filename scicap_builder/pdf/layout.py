@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scicap_builder.pdf.boxes import bounds
-from scicap_builder.pdf.lines import Line
+from scicap_builder.pdf.lines import Line, in_rows
 from scicap_builder.pdf.page import Rect
 
 EDGE = 0.11
@@ -170,7 +170,7 @@ def blocks_of(lines: Sequence[Line], style: Style, cuts: tuple[float, ...] = ())
 
     Lines of different columns (parted at `cuts`) never make one block.
     """
-    ordered = sorted(lines, key=lambda line: (line.baseline, line.box[0]))
+    ordered = in_rows(lines)
     chains: list[list[Line]] = []
     open_chains: list[list[Line]] = []
     for line in ordered:

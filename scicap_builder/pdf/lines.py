@@ -5,9 +5,11 @@ closer than a word space allows.
 """
 
 import itertools
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
+from statistics import median
 from typing import NamedTuple
 
 from scicap_builder.mentions import parse_label
@@ -31,12 +33,20 @@ HANGING = frozenset("√")
 """Signs that TeX's fonts hang from their baseline, which so stands an em above the line's."""
 ACCENTS = frozenset("˜ˆ¯˙¨´`˘ˇ")
 """Set before or after the letter over which they stand."""
+STACKED = 1.0
+"""pt between the left edges of two lines of one column."""
 TWICE = 1.3
 """pt within which the same word is the same ink drawn twice (a poor man's bold)."""
 MARGIN_NUMBERS = 12
 """A margin has a number for every line, or for every fifth: a dozen a page at least."""
+FEW_NUMBERS = 4
+"""A column that a figure leaves five lines of has five numbers."""
+SMALL_NUMBERS = 0.75
+"""Of the page's usual size; line numbers are set at half of it."""
 MAX_LINES = 2500
 """Lines of one page; the densest tables have about 1,000 cells."""
+MATHEMATICAL = re.compile("[\U0001d400-\U0001d7ff\u210e]+")
+"""Italic, bold and other alphabets of formulas (with the italic h, which stands elsewhere): plain letters in plain text."""
 LIGATURES = str.maketrans(
     {
         "ﬀ": "ff",
@@ -117,9 +127,10 @@ def make_line(words: list[Word], page: int) -> Line:
     for word in words:
         weights[round(word.size, 1), word.font] += len(word.text)
     size, font = max(weights, key=lambda style: weights[style])
-    full = [style for style, weight in weights.items() if weight > FULL_SHARE * sum(weights.values())]
-    if len(full) > 1 and size < SCRIPT * max(full)[0]:
-        size, font = max(full, key=lambda style: (style[0], weights[style]))
+    if len(weights) > 1:
+        largest = _full_size(weights)
+        if size < SCRIPT * largest:
+            size, font = max((style for style in weights if style[0] == largest), key=lambda style: weights[style])
     main = [w for w in words if abs(w.size - size) < 0.3 and w.text not in HANGING] or words
     box = (
         min(w.box[0] for w in words),
@@ -133,6 +144,14 @@ def make_line(words: list[Word], page: int) -> Line:
     return Line(line_text(words), box, baseline, size, font, bold, page, tuple(words))
 
 
+def _full_size(weights: dict[tuple[float, str], int]) -> float:
+    """The largest size that sets a fair share of a line's letters."""
+    sizes: dict[float, int] = defaultdict(int)
+    for (size, _), weight in weights.items():
+        sizes[size] += weight
+    return max(size for size, weight in sizes.items() if weight > FULL_SHARE * sum(sizes.values()))
+
+
 def line_text(words: list[Word]) -> str:
     """The words of a line as a string: spaces where the page has them, ligatures resolved."""
     parts: list[str] = []
@@ -144,20 +163,35 @@ def line_text(words: list[Word]) -> str:
             if not (follows or touches):
                 parts.append(" ")
         parts.append(word.text)
-    return unicodedata.normalize("NFC", "".join(parts).translate(LIGATURES))
+    text = "".join(parts).translate(LIGATURES)
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", MATHEMATICAL.sub(_plain, text))
+
+
+def _plain(letters: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", letters[0])
 
 
 def without_line_numbers(words: list[Word], width: float) -> list[Word]:
-    """Leave out the line numbers that review copies print in the margins: aligned rising integers in one font."""
+    """Leave out the line numbers of review copies: aligned rising integers in one font.
+
+    Many of them in a margin; or a few that rise by one in print much smaller than the page's, between its columns too.
+    """
     columns: dict[tuple[int, str], list[Word]] = defaultdict(list)
     for word in words:
-        if word.text.isdigit() and len(word.text) <= 4 and not 0.15 * width < word.box[0] < 0.85 * width:
+        if word.text.isdecimal() and len(word.text) <= 4:
             columns[round(word.box[2] / 2), word.font].append(word)
+    small = SMALL_NUMBERS * median(word.size for word in words) if columns else 0.0
     drop: set[int] = set()
     for column in columns.values():
         ordered = sorted(column, key=lambda word: word.baseline)
         values = [int(word.text) for word in ordered]
-        if len(values) >= MARGIN_NUMBERS and all(a < b for a, b in itertools.pairwise(values)):
+        if len(values) < FEW_NUMBERS:
+            continue
+        steps = {b - a for a, b in itertools.pairwise(values)}
+        margin = not 0.15 * width < ordered[0].box[0] < 0.85 * width
+        if (steps == {1} and ordered[0].size < small) or (margin and len(values) >= MARGIN_NUMBERS and min(steps) > 0):
             drop.update(word.order for word in ordered)
     return [word for word in words if word.order not in drop]
 
@@ -222,8 +256,9 @@ def _same_level(a: Word, b: Word) -> bool:
 
 
 def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:
-    """Join runs that stand on one line within a word space of each other."""
+    """Join runs that stand on one line within a word space of each other, but not two that have each a column of their own."""
     order = sorted(range(len(runs)), key=lambda i: runs[i][0].box[0])
+    stacked = _stacked(runs)
     buckets: dict[int, list[int]] = defaultdict(list)
     merged: dict[int, list[Word]] = {}
     for index in order:
@@ -232,6 +267,8 @@ def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:
         host = None
         for near in (level - 1, level, level + 1):
             for other in buckets[near]:
+                if index in stacked and other in stacked:
+                    continue
                 last = merged[other][-1]
                 gap = run[0].box[0] - last.box[2]
                 if -0.5 * last.size < gap < FREE_GAP * _gap_size(last, run[0]) and _same_level(last, run[0]):
@@ -246,3 +283,14 @@ def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:
             if host not in buckets[key]:
                 buckets[key].append(host)
     return list(merged.values())
+
+
+def _stacked(runs: list[list[Word]]) -> set[int]:
+    """Which runs stand right below or above their neighbour in the stream, at its left edge: the lines of a narrow column."""
+    found: set[int] = set()
+    for index in range(1, len(runs)):
+        above, below = runs[index - 1][0], runs[index][0]
+        step = below.baseline - above.baseline
+        if abs(above.box[0] - below.box[0]) < STACKED and 0.8 * below.size < step < 2 * below.size:
+            found |= {index - 1, index}
+    return found

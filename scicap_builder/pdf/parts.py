@@ -19,6 +19,8 @@ SUB_CAPTION_LINES = 4
 """Longer ones are enumerations."""
 SUB_CAPTION_REACH = 36.0
 """pt between a sub-caption and its panel; the labels of an axis may stand between."""
+EQUATION_NUMBER = re.compile(r"\([A-Z]?\.?\d{1,3}(?:\.\d{1,3})?[a-z]?\)$")
+RELATION = re.compile(r"[=≤≥≈∝←→∈≡∼≃]")
 PICTURE = 900.0
 """pt² (30 x 30) from which on a drawn thing may be a figure."""
 LABEL_LETTERS = 4
@@ -31,14 +33,21 @@ CORNER = 8.0
 
 
 def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
-    """Drawings that stand on the same spot of several pages: logos, header rules, watermarks."""
+    """Drawings that stand on the same spot of several pages: logos, header rules, watermarks.
+
+    Figures laid out alike have pictures on the same spots too, so what is as large as a picture must be on most pages.
+    """
     seen: Counter[tuple[int, ...]] = Counter()
+    large: set[tuple[int, ...]] = set()
     for page in pages:
-        seen.update({_spot(graphic.box) for graphic in page.graphics})
-    return frozenset(spot for spot, count in seen.items() if count >= max(3, len(pages) // 4))
+        seen.update({spot(graphic.box) for graphic in page.graphics})
+        large |= {spot(g.box) for g in page.graphics if g.kind != "path" and area(g.box) > PICTURE}
+    often = {True: max(3, len(pages) // 2 + 1), False: max(3, len(pages) // 4)}
+    return frozenset(spot for spot, count in seen.items() if count >= often[spot in large])
 
 
-def _spot(box: Rect) -> tuple[int, ...]:
+def spot(box: Rect) -> tuple[int, ...]:
+    """Where a box stands, to within 2 pt."""
     return tuple(round(value / 2) for value in box)
 
 
@@ -48,7 +57,7 @@ def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[
         graphic.box
         for graphic in page.graphics
         if area(graphic.box) > PICTURE
-        and _spot(graphic.box) not in repeated
+        and spot(graphic.box) not in repeated
         and not _is_background(graphic, graphic.box, page)
     ]
     return [
@@ -70,7 +79,7 @@ def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequ
     boxes = []
     for graphic in page.graphics:
         box = meet(graphic.box, edges)
-        if _spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
+        if spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
             continue
         if graphic.kind == "path" and any(_frames_in(box, frame) for frame in frames):
             continue
@@ -154,7 +163,15 @@ def _is_sub_caption(block: Block, drawings: Sequence[Rect], captions: Sequence[R
 
 def _ends_paragraph(line: Line, style: Style) -> bool:
     """A scrap in the very type of the running text that ends a sentence: a paragraph's last line on top of a column."""
-    return line.font == style.font and abs(line.size - style.size) < 0.3 and line.text.endswith((".", ".)"))
+    words = any(letter.isalpha() for letter in line.text)
+    return words and line.font == style.font and abs(line.size - style.size) < 0.3 and line.text.endswith((".", ".)"))
+
+
+def is_display(block: Block, drawings: Sequence[Rect]) -> bool:
+    """Whether a block that is no running text is (a part of) a displayed equation: it has its number or a relation."""
+    if any(share_inside(block.box, drawing) > 0 for drawing in drawings):
+        return False
+    return bool(EQUATION_NUMBER.match(block.text) or RELATION.search(block.text))
 
 
 def _is_heading(block: Block, style: Style) -> bool:

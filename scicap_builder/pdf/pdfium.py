@@ -37,7 +37,7 @@ MAX_SIDE = 14_400.0
 """pt; the largest page that PDF 1.7 allows (Annex C)."""
 MAX_PIXELS = 40_000_000
 """Of one rendered crop: 120 MB as RGB. A larger crop is rendered at a lower dpi."""
-UNREADABLE = frozenset((0, 0xFFFE, 0xFFFF, 0xFFFD))
+UNREADABLE = frozenset((0, 0xFFFE, 0xFFFF, 0xFFFD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
+from scicap_builder.pdf.boxes import holds
 from scicap_builder.pdf.captions import Caption, find_captions
 from scicap_builder.pdf.embedded import shares_of
 from scicap_builder.pdf.front import read_abstract, read_title
@@ -26,12 +27,13 @@ from scicap_builder.pdf.lines import Line, read_lines
 from scicap_builder.pdf.page import Page, Rect, shown_box
 from scicap_builder.pdf.panels import find_panels
 from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_paragraphs
-from scicap_builder.pdf.parts import drawings_of, is_body, repeated_boxes, without_labels
+from scicap_builder.pdf.parts import drawings_of, is_body, is_display, repeated_boxes, without_labels
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw, has_contrast
-from scicap_builder.pdf.regions import PageText, Region, find_regions, on_page_before
+from scicap_builder.pdf.regions import UNSURE, PageText, Region, find_regions, on_page_before
 from scicap_builder.pdf.scans import scanned_pages
 from scicap_builder.pdf.starts import find_starts
+from scicap_builder.pdf.tables import prose_boxes, ruled_tables, rules_of
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2
@@ -119,7 +121,14 @@ def lay_out(pages: Sequence[Page]) -> Layout:
                 drawings=drawings,
             )
         )
-        flow += [block.lines for block in blocks if block in body]
+        shown = {id(block) for block in body}
+        ruled = ruled_tables(mine, rules_of(page, repeated), prose_boxes(blocks, style))
+        for block in blocks:
+            if id(block) in shown:
+                kept_lines = [line for line in block.lines if not any(holds(table, line.box) for table in ruled)]
+                flow += [tuple(kept_lines)] if kept_lines else []
+            elif is_display(block, drawings):
+                flow.append(())
         front += [block.lines for block in blocks if page.number <= FRONT_PAGES]
     return Layout(
         pages=tuple(pages),
@@ -140,24 +149,24 @@ def _live(page: Page, heads: frozenset[Line]) -> Rect:
     return 0.0, top, page.width, bottom
 
 
-def locate(pdf: OpenPdf, layout: Layout) -> dict[str, tuple[Page, Region]]:
-    """Page and region of each figure, by number; what is usual in the paper is learnt from the sure ones first."""
+def locate(pdf: OpenPdf, layout: Layout) -> dict[Caption, tuple[Page, Region]]:
+    """Page and region of each figure; what is usual in the paper is learnt from the sure ones first."""
     habit: Counter[str] = Counter()
     for text in layout.texts:
         habit.update(region.side for region in find_regions(text, Counter()).values() if region.confidence > 0.9)
-    found: dict[str, tuple[Page, Region]] = {}
+    found: dict[Caption, tuple[Page, Region]] = {}
     before: PageText | None = None
     taken: list[Rect] = []
     for text in layout.texts:
-        regions: dict[str, Region] = {}
+        regions: dict[Caption, Region] = {}
         if any(caption.number for caption in text.captions):
             regions = find_regions(text, habit, partial(ink_box, pdf, text.page))
-        found |= {number: (text.page, region) for number, region in regions.items()}
+        found |= {caption: (text.page, region) for caption, region in regions.items()}
         for caption in text.captions[:1]:
-            unsure = caption.number not in regions or regions[caption.number].confidence < 0.5
+            unsure = caption not in regions or regions[caption].confidence < UNSURE
             earlier = on_page_before(caption, text, before, taken) if before and unsure and caption.number else None
             if before and earlier:
-                found[caption.number] = (before.page, earlier)
+                found[caption] = (before.page, earlier)
         before, taken = text, [region.box for region in regions.values()]
     return found
 
@@ -185,7 +194,7 @@ def ink_box(pdf: OpenPdf, page: Page, box: Rect) -> Rect | None:
 
 
 def deliver(
-    pdf: OpenPdf, layout: Layout, regions: dict[str, tuple[Page, Region]], *, dpi: int, images: bool
+    pdf: OpenPdf, layout: Layout, regions: dict[Caption, tuple[Page, Region]], *, dpi: int, images: bool
 ) -> tuple[tuple[FoundFigure, ...], tuple[Dropped, ...]]:
     """Figures with mentions and pictures; a caption without a picture is dropped with its reason."""
     mentions = mentions_by_number(layout.paragraphs)
@@ -193,12 +202,12 @@ def deliver(
     for caption in layout.captions:
         if not caption.number:
             continue
-        if caption.number not in regions:
+        if caption not in regions:
             lost.append(
                 Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}")
             )
             continue
-        page, region = regions[caption.number]
+        page, region = regions[caption]
         box = _padded(region.box, caption if page.number == caption.page else None, page)
         picture, look, shows = None, None, None
         try:

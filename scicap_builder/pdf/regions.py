@@ -7,7 +7,7 @@ drawn there (and the small text around it) is the picture. The sides are chosen 
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scicap_builder.pdf.boxes import (
     area,
@@ -30,6 +30,10 @@ TEXT_REACH = 14.0
 TEXT_GROWTH = (55.0, 30.0, 55.0, 60.0)
 """pt by which such text may lengthen a picture to the left, up, right and down: a title above, tick labels, an axis title and a
 sub-caption of two lines below, but not the table above."""
+LABEL_LINES = 2
+"""Lines of text in the type of the running text that may be titles and legends of a picture, where else there is none."""
+UNSURE = 0.5
+"""Confidence of regions that no drawing vouches for."""
 MIN_SIDE = 12.0
 """pt; smaller regions are symbols."""
 MIN_PICTURE = 900.0
@@ -124,14 +128,22 @@ def _table_rules(room: Rect, side: str, rules: Sequence[Rect]) -> list[Rect]:
     return [rule for rule in inside if abs(rule[0] - left) < 4 and abs(rule[2] - right) < 4]
 
 
-def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) -> dict[str, Region]:
-    """The region of each figure caption of a page, by number. `habit`: sides counted on the pages before."""
+def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) -> dict[Caption, Region]:
+    """The region of each figure caption of a page. `habit`: sides counted on the pages before."""
     captions = [caption for caption in text.captions if caption.number]
     if not captions:
         return {}
     tables = table_boxes(text)
+    labels = replace(text, body=tuple(block for block in text.body if len(block.lines) > LABEL_LINES))
     options = [
-        _options(caption, text, tables, habit, ink) or _options(caption, text, (), habit, ink) for caption in captions
+        _options(caption, text, tables, habit, ink)
+        or _options(caption, text, (), habit, ink)
+        or [
+            option
+            for option in _options(caption, labels, (), habit, ink)
+            if option[1] and option[1].confidence > UNSURE
+        ]
+        for caption in captions
     ]
     options = [[*found, (NOTHING, None)] if found else [(0.0, None)] for found in options]
     best, best_score = None, float("-inf")
@@ -142,7 +154,8 @@ def find_regions(text: PageText, habit: Counter[str], ink: Ink | None = None) ->
             score -= 3 * area(meet(a, b)) / max(1.0, min(area(a), area(b)))
         if score > best_score:
             best, best_score = choice, score
-    return {c.number: option[1] for c, option in zip(captions, best or (), strict=False) if option[1]}
+    found = {c: option[1] for c, option in zip(captions, best or (), strict=False) if option[1]}
+    return {c: region for c, region in found.items() if not c.again or region.confidence > UNSURE}
 
 
 _Option = tuple[float, Region | None]

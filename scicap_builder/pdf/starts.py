@@ -6,7 +6,7 @@ most like a caption and most like the other captions of the paper.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ from scicap_builder.pdf.page import is_bold
 
 OTHER_FLOAT = re.compile(
     r"^\s*(?P<label>(?:Supplementa\w+\s+)?(?:T\s?A\s?B\s?L\s?E|Box|Algorithm|Listing|Plate)\b"
-    r"[\s\-–.]*(?P<number>(?:[A-Z]\.?)?(?:\d+|[IVX]+))\b)\s*(?P<separator>[.:|]?)\s*",
+    r"[\s\-–.]*(?P<number>(?:[A-Z]\.?)?(?:\d+(?:\.\d+)?|[IVX]+))\b)\s*(?P<separator>[.:|]?)\s*",
     re.I,
 )
 """Floats that are no figures; their captions bound the figures."""
@@ -33,6 +33,10 @@ CONTINUED = re.compile(
     re.I,
 )
 """After a label: a further part of a figure, whose caption stands at its first part."""
+CERTAIN = 3.0
+"""Score of a second caption of one number: a separator and one thing more."""
+AGAIN_WORDS = 3
+"""Words of its first line."""
 LIST_STEP = 2.6
 """em between two labels of a list of figures (two lines); a figure between them would need more."""
 
@@ -48,6 +52,8 @@ class Start:
     score: float
     repeat: bool = False
     """A further part of a figure: "Figure 3 (continued)"."""
+    again: bool = False
+    """Another line begins a caption of the same number and looks as much like one: a supplement that counts from 1 again."""
 
 
 def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
@@ -62,17 +68,26 @@ def find_starts(pages: Sequence[Sequence[Line]], style: Style) -> list[Start]:
     for number, starts in found.items():
         found[number] = [start for start in starts if start.line not in listed]
     usual = _usual_forms([start for starts in found.values() for start in starts if start.score >= 2])
-    chosen = [start for start in _other_floats(pages, style) if start.score >= 2]
+    chosen = _likely(start for start in _other_floats(pages, style) if start.score >= 2)
     for starts in filter(None, found.values()):
         best, *others = sorted(starts, key=lambda s: (_is_repeat(s), -s.score - usual.get(_form(s), 0.0), s.line.page))
         if best.score + usual.get(_form(best), 0.0) >= 2:
             chosen.append(best)
             chosen += [replace(start, repeat=True) for start in others if _is_repeat(start) and start.score >= 0]
+            chosen += [replace(start, again=True) for start in others if _is_alike(start, best, usual)]
     return sorted(chosen, key=lambda start: (start.line.page, start.line.baseline))
 
 
 def _is_repeat(start: Start) -> bool:
     return bool(CONTINUED.match(start.line.text[start.label.end :]))
+
+
+def _is_alike(start: Start, best: Start, usual: Mapping[tuple[str, str, bool, float], float]) -> bool:
+    """Whether a line is as much a caption as the best one of its number, in the form that most captions of the paper have."""
+    text = start.line.text[start.label.end :]
+    form = _form(start)
+    alike = form == _form(best) and usual.get(form, 0.0) > 1 and start.score >= max(best.score, CERTAIN)
+    return alike and not _is_repeat(start) and len(text.split()) >= AGAIN_WORDS
 
 
 def _other_floats(pages: Sequence[Sequence[Line]], style: Style) -> Iterator[Start]:
@@ -84,14 +99,25 @@ def _other_floats(pages: Sequence[Sequence[Line]], style: Style) -> Iterator[Sta
                 yield _start(line, label, lines[max(0, index - 40) : index], style)
 
 
+def _likely(starts: Iterable[Start]) -> list[Start]:
+    """Captions of tables and the like without those that score clearly less than another of the same label: prose in bold."""
+    starts = list(starts)
+    best: dict[str, float] = defaultdict(float)
+    for start in starts:
+        label = start.label.text.lower()
+        best[label] = max(best[label], start.score)
+    return [start for start in starts if start.score > best[start.label.text.lower()] - 1]
+
+
 def _listed(starts: Sequence[Start]) -> set[Line]:
-    """Lines of a list of figures: labels that follow each other line by line leave no room for figures."""
-    lines = sorted(
-        (start.line for start in starts), key=lambda line: (line.page, round(line.box[0] / 8), line.baseline)
-    )
+    """Lines of a list of figures: labels of one form that follow each other line by line leave no room for figures."""
+    ordered = sorted(starts, key=lambda s: (s.line.page, round(s.line.box[0] / 8), s.line.baseline))
     listed: set[Line] = set()
-    for a, b in pairwise(lines):
-        if a.page == b.page and abs(a.box[0] - b.box[0]) < 3 and 0 < b.baseline - a.baseline < LIST_STEP * b.size:
+    for above, below in pairwise(ordered):
+        a, b = above.line, below.line
+        if a.page != b.page or abs(a.box[0] - b.box[0]) > 3 or _form(above) != _form(below):
+            continue
+        if 0 < b.baseline - a.baseline < LIST_STEP * b.size:
             listed |= {a, b}
     return listed
 
