@@ -58,8 +58,11 @@ class DataArguments:
     context_dropout: float = field(
         default=0.0, metadata={"help": "Chance that a slot of the context is left out, drawn anew each epoch (0..1)."}
     )
-    ocr_style: str = field(
-        default="boxes", metadata={"help": f"How the text in the figure is written: {', '.join(OCR_STYLES)}."}
+    ocr_style: str | None = field(
+        default=None,
+        metadata={
+            "help": f"How the text in the figure is written: {', '.join(OCR_STYLES)}. Default: the checkpoint's own."
+        },
     )
     ocr_corruption: float = field(
         default=0.0,
@@ -231,7 +234,7 @@ def _check(model: ModelArguments, data: DataArguments) -> None:
         (data.eval_split or SPLITS[0], SPLITS, "eval_split"),
         (model.chat_template or template_names()[0], template_names(), "chat_template"),
         *((slot, (*SLOTS, "none"), "context") for slot in data.context),
-        (data.ocr_style, OCR_STYLES, "ocr_style"),
+        (data.ocr_style or OCR_STYLES[0], OCR_STYLES, "ocr_style"),
     ):
         if value not in known:
             raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))

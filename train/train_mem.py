@@ -96,7 +96,7 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
             Path(data.data_path),
             image_folder=Path(data.image_folder) if data.image_folder else None,
             split=split,
-            options=prompt_options(command),
+            options=prompt_options(command, loaded),
             noise=noise(command) if split == data.train_split else NO_NOISE,
         )
         if data.text_only:
@@ -111,13 +111,17 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
     return samples, TrainingSet(samples, checked, encoder)
 
 
-def prompt_options(command: Command) -> Any:
-    """Which slots of a figure record the prompt shows."""
+def prompt_options(command: Command, loaded: LoadedModel) -> Any:
+    """Which slots of a figure record the prompt shows, and how."""
     from llava_graph.prompt import PromptOptions
     from train.arguments import SLOTS
 
     shown: dict[str, Any] = {slot: slot in command.data.context for slot in SLOTS}
-    return PromptOptions(**shown, ocr_style=command.data.ocr_style, max_context_tokens=command.data.max_context_tokens)
+    return PromptOptions(
+        **shown,
+        ocr_style=command.data.ocr_style or loaded.prompt.ocr_style,
+        max_context_tokens=command.data.max_context_tokens,
+    )
 
 
 def noise(command: Command) -> Noise:
@@ -193,7 +197,7 @@ def finish_model(command: Command, trainer: Trainer, loaded: LoadedModel) -> Non
     config.about = {
         "name": command.model.model_name or loaded.name,
         "description": command.model.about or f"Fine-tuned from {loaded.name}.",
-        "prompt": asdict(prompt_options(command)),
+        "prompt": asdict(prompt_options(command, loaded)),
         "trained": {
             "data": Path(command.data.data_path).name,
             "steps": trainer.state.global_step,
