@@ -4,6 +4,7 @@ import pytest
 
 from llava_graph.record import OcrLine
 from ocr.draw import COLOURS
+from serve.protocol import data_uri
 from serve.servers import Server, bind
 from serve.web import create_web
 from tests.browsing import choose, models, running_chromium, told, upload, visiting
@@ -67,7 +68,9 @@ def reading(visitor, engine, reader):
         return visitor
 
     visitor.set_viewport_size({"width": 1280, "height": 800})
+    visitor.fill("#caption textarea", "to be cleared")
     visitor.click("#clear")
+    eventually(lambda: not visitor.locator("#caption textarea").input_value())
     visitor.wait_for_selector("#viewer .pixels", state="hidden")
     visitor.wait_for_selector("#explain[disabled]")
     engine.requests.clear()
@@ -129,6 +132,8 @@ def test_the_boxes_stand_where_the_text_is_in_the_colours_of_the_overlay(reading
         red, green, blue = (int(COLOURS[line.role][i : i + 2], 16) for i in (1, 3, 5))
         colour = box(page, number).evaluate("node => getComputedStyle(node).outlineColor")
         assert colour == f"rgb({red}, {green}, {blue})"
+    styles = [box(page, number).evaluate("node => getComputedStyle(node).outlineStyle") for number in range(3)]
+    assert styles == ["dashed", "solid", "dashed"], "dashed where the reading is unsure"
     page.locator("#viewer .boxes").uncheck()
     assert box(page, 0).is_hidden()
     page.locator("#viewer .boxes").check()
@@ -289,6 +294,32 @@ def test_it_can_be_enlarged_and_fits_a_phone(reading):
         page.keyboard.press("Escape")
         assert page.locator("#viewer .viewer").bounding_box()["height"] < height
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_another_figure_takes_the_place_of_the_one_that_is_shown(reading, reader, engine):
+    page = opened(reading(EPOCH, LOSS))
+    row(page, 0).locator(".text").fill("Steps")
+    reader.lines = (LOSS,)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Other figure").click()
+    chooser.value.set_files(upload(png(310, 150)))
+    eventually(lambda: page.locator("#viewer .count").inner_text() == "1 line of text")
+    prompt = explained(page, engine)
+    assert "Loss" in prompt
+    assert "Steps" not in prompt, "corrections were of the figure before"
+    assert engine.sizes[-1] == (310, 150)
+    reader.lines = (TEN, EPOCH)
+    page.evaluate(
+        """async (data) => {
+            const bytes = await (await fetch(data)).blob(), clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([bytes], "pasted.png", { type: "image/png" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, cancelable: true }));
+        }""",
+        data_uri(png(320, 150)),
+    )
+    eventually(lambda: page.locator("#viewer .count").inner_text() == "2 lines of text")
+    assert "Epooh" in explained(page, engine)
+    assert engine.sizes[-1] == (320, 150)
 
 
 def test_a_line_that_is_too_long_is_refused_with_its_length(reading, engine):

@@ -8,9 +8,8 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from llava_graph.examples import ExampleFigure, example_figures
-from llava_graph.figure_text import UNSURE
 from llava_graph.images import open_image
-from ocr.draw import COLOURS
+from ocr.draw import COLOURS, UNSURE
 from serve.client import ModelClient, Sampling
 from serve.web.actions import ReadText
 from serve.web.lines import MAX_ADDED, MAX_LINE_CHARS

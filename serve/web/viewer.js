@@ -92,6 +92,7 @@ function update(line) {
     node.classList.toggle("off", !line.on);
     node.classList.toggle("selected", line === selected);
     node.classList.toggle("changed", isChanged(line));
+    node.classList.toggle("unsure", line.confidence < props.unsure);
   }
   line.box_button?.setAttribute("aria-label", `${line.text}, ${line.role}, ${percent} sure${line.on ? "" : ", switched off"}`);
   const part = (name) => line.row.querySelector("." + name);
@@ -103,7 +104,6 @@ function update(line) {
   part("text").setAttribute("aria-label", line.read ? `Text, read as “${line.read.text}”` : "Text of the line you added");
   part("sure").textContent = line.source === "visitor" ? "you" : percent;
   part("sure").title = origin(line);
-  part("sure").classList.toggle("unsure", line.confidence < props.unsure);
 }
 
 function origin(line) {

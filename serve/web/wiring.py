@@ -224,7 +224,7 @@ def wire_ends(parts: Parts, answers: Sequence[Any], taking: Any) -> None:
         # First the answer ends, then the page changes: a last piece of the answer would draw over it. Clearing all also
         # ends a stop or a forgetting that is still on its way, which would bring the old figure back.
         ending = [*answers, taking, *smaller] if action is cleared else answers
-        ended = event(lambda: None, cancels=ending, show_progress="hidden", api_visibility="private")
+        ended = event(lambda: None, cancels=ending, **AT_ONCE)
         # What can be cancelled has to be queued.
         step: dict[str, Any] = AT_ONCE if action is cleared else AT_ONCE | {"queue": True}
         change = ended.then(action, inputs, outputs, **step)
