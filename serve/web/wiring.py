@@ -20,8 +20,7 @@ TO_CHAT_ON_PHONES = (
 
 
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-"""Of steps that take no time: asked for directly. gradio's queue shares one stream among a visitor's events and closes it when
-the last one has ended, which can lose the answer to an event that was sent at that moment."""
+"""Of steps that take no time: answered directly, not through gradio's queue and the stream that it opens for them."""
 
 
 @dataclass(frozen=True)
