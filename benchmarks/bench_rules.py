@@ -1,212 +1,186 @@
 """What each rule of the extraction is worth: it is switched off, all papers are read again, and the change of the score is told.
 
-    python -m benchmarks.bench_rules [--papers DIR …] [--only WORD …] [--workers 2]
+    python -m benchmarks.bench_rules [--papers DIR …] [--only WORD …] [--workers 2] [--minutes 30]
 
-A rule is a constant or a function of the PDF route (read alone), the mentions or the join (read with the source), with a neutral
-stand-in. A rule that no longer exists stops the run. Points: the sum of recall, precision, caption ≥.95, region, mentions recall
-and precision and first mention, in per cent; positive: the rule earns this much.
+The rules and their stand-ins are in `benchmarks/rules.py`. Rules of the PDF route and of mentions are tried on PDFs alone, those
+of the source on sources alone, those of the join on papers that have both; no picture is rendered for delivery.
+Points: the sum of recall, precision, caption ≥.95, region, mentions recall and precision, first mention, and the likeness of
+title and abstract, in per cent of all papers together; positive: the rule earns this much. A rule that changes no reading of
+any paper is told apart from one whose changes the score does not see.
 """
 
 import argparse
-import importlib
+import json
 import multiprocessing
 import os
-import re
+import random
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.truth import PAPERS, Scored, folders_in, read, rows, score, share
+from benchmarks.rereading import Reading, readings
+from benchmarks.rules import RULES
+from benchmarks.switches import Rule, switched_off
+from benchmarks.truth import PAPERS, Scored, folders_in, score, share
+from scicap_builder.agreement import alike
 
-PDF = "scicap_builder.pdf."
 COUNTED = ("recall", "precision", "caption ≥.95", "region", "mentions recall", "mentions precision", "first mention")
-NEVER = re.compile(r"(?!)")
+FRONT = ("title", "abstract")
+MEASURES = (*COUNTED, *FRONT)
+ROUTES = {"pdf": "PDFs alone", "latex": "sources alone", "auto": "sources and PDFs joined"}
 EARNS = 0.05
 """Points below which a rule is said to earn nothing: less than one paragraph of a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule and what stands in for it when it is switched off."""
+class Marks:
+    """One paper's marks for one reading."""
 
-    name: str
-    module: str
-    """Where it is looked up when it is used: a function that another module imports by name is replaced there."""
-    attribute: str
-    off: Any
+    counts: Mapping[str, int]
+    title: float
+    abstract: float
+    """Likeness to the truth, 0..100."""
+
+
+def marks(papers: Path, found: Mapping[str, Reading]) -> dict[str, Marks]:
+    """Paper -> its marks."""
+    if not found:
+        return {}
+    lines = [line for reading in found.values() for line in reading.lines]
+    return {s.name: Marks(s.counts, *_front(papers, s, found[s.name])) for s in score(papers, lines, list(found))}
+
+
+def _front(papers: Path, scored: Scored, reading: Reading) -> Iterator[float]:
+    gold = json.loads((papers / "gold" / f"{scored.name}.json").read_text())
+    for part, text in zip(FRONT, reading.front, strict=True):
+        truth = gold.get(part) or ""
+        yield 100 * alike(truth, text) if truth else 100.0
+
+
+def points(found: Sequence[Marks]) -> dict[str, float]:
+    """All measures in per cent."""
+    told = {measure: share([m.counts for m in found], measure) or 0.0 for measure in COUNTED}
+    return told | {part: sum(getattr(m, part) for m in found) / max(1, len(found)) for part in FRONT}
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What switching a rule off did."""
+
+    change: Mapping[str, float]
+    """Per cent lost, by measure."""
+    papers: int
+    """Papers whose reading is another one."""
+    crashes: int
+    crash: str
+    calls: int
 
     @property
-    def route(self) -> str:
-        """What is read to see its worth: rules of the PDF route show in PDFs alone, the others in all that a paper has."""
-        return "pdf" if self.module.startswith(PDF) else "auto"
+    def points(self) -> float:
+        return sum(self.change.values())
 
 
-def _false(*_: Any, **__: Any) -> bool:
-    return False
+_Key = tuple[Path, str]
 
 
-def _zero(*_: Any, **__: Any) -> float:
-    return 0.0
+def all_marks(found: Mapping[_Key, Reading]) -> dict[_Key, Marks]:
+    """Marks of readings of papers in several folders."""
+    by_folder: dict[Path, dict[str, Reading]] = {}
+    for (papers, name), reading in found.items():
+        by_folder.setdefault(papers, {})[name] = reading
+    return {(papers, name): mark for papers, part in by_folder.items() for name, mark in marks(papers, part).items()}
 
 
-def _none(*_: Any, **__: Any) -> None:
-    return None
-
-
-def _empty(*_: Any, **__: Any) -> tuple[()]:
-    return ()
-
-
-def _empty_set(*_: Any, **__: Any) -> set[Any]:
-    return set()
-
-
-def _empty_dict(*_: Any, **__: Any) -> dict[Any, Any]:
-    return {}
-
-
-def _frozen(*_: Any, **__: Any) -> frozenset[Any]:
-    return frozenset()
-
-
-def _first(value: Any, *_: Any, **__: Any) -> Any:
-    return value
-
-
-def _as_list(value: Any, *_: Any, **__: Any) -> list[Any]:
-    return list(value)
-
-
-RULES = (
-    Rule("lines: text drawn twice goes", PDF + "lines", "drawn_once", _as_list),
-    Rule("lines: margin line numbers go", PDF + "lines", "without_line_numbers", _first),
-    Rule("lines: scripts keep their line", PDF + "lines", "_after_scripts", _false),
-    Rule("lines: runs of one row merge", PDF + "lines", "_merge_runs", _first),
-    Rule("layout: running heads go", PDF + "read", "running_heads", _frozen),
-    Rule("layout: the paper's usual gutter", PDF + "read", "usual_gutter", _zero),
-    Rule("layout: columns", PDF + "read", "gutters", _empty),
-    Rule("parts: labels inside drawings are no text", PDF + "read", "without_labels", _first),
-    Rule("parts: repeated drawings are ornament", PDF + "read", "repeated_boxes", _frozen),
-    Rule("parts: backgrounds and head rules", PDF + "parts", "_is_background", _false),
-    Rule("parts: rules are no figures", PDF + "parts", "_is_rule", _false),
-    Rule("parts: frames around captions", PDF + "parts", "_frames", _empty),
-    Rule("parts: sub-captions are no text", PDF + "parts", "_is_sub_caption", _false),
-    Rule("parts: a paragraph's last line is text", PDF + "parts", "_ends_paragraph", _false),
-    Rule("parts: headings are text", PDF + "parts", "_is_heading", _false),
-    Rule("captions: prose after a label counts against it", PDF + "starts", "PROSE_AFTER", NEVER),
-    Rule("captions: lists of figures are none", PDF + "starts", "_listed", _empty_set),
-    Rule("captions: the paper's usual form", PDF + "starts", "_usual_forms", _empty_dict),
-    Rule("captions: continued figures", PDF + "starts", "_is_repeat", _false),
-    Rule("captions: captions of tables", PDF + "starts", "_other_floats", _empty),
-    Rule("captions: running text resumes", PDF + "captions", "_resumes", _false),
-    Rule("captions: goes on in the next column or page", PDF + "captions", "_rests", _empty),
-    Rule("captions: more white parts the text", PDF + "captions", "PARTED", 99.0),
-    Rule("regions: text within reach belongs", PDF + "regions", "TEXT_REACH", 0.0),
-    Rule("regions: limit of growth by text", PDF + "regions", "TEXT_GROWTH", 9999.0),
-    Rule("regions: tables are obstacles", PDF + "regions", "table_boxes", _empty),
-    Rule("regions: tables of filled cells", PDF + "regions", "_boxed_table", _empty),
-    Rule("regions: wide drawings widen the room", PDF + "regions", "_crosses", _false),
-    Rule("regions: figures of text alone", PDF + "regions", "_text_picture", _none),
-    Rule("regions: picture on the page before", PDF + "read", "on_page_before", _none),
-    Rule("regions: fallback crop", PDF + "regions", "_fallback", _none),
-    Rule("regions: cut pictures are doubted", PDF + "regions", "DOUBT", 0.0),
-    Rule("regions: shared pictures cost", PDF + "regions", "SHARED", 0.0),
-    Rule("regions: ink decides where drawings spill", PDF + "read", "ink_box", _none),
-    Rule("regions: smallest picture", PDF + "regions", "MIN_PICTURE", 0.0),
-    Rule("paragraphs: headings part", PDF + "paragraphs", "_is_heading", _false),
-    Rule("paragraphs: maths is no paragraph", PDF + "paragraphs", "_is_maths", _false),
-    Rule("paragraphs: joined over columns and pages", PDF + "paragraphs", "_goes_on", _false),
-    Rule("page: sideways pages", PDF + "page", "SIDEWAYS_SHARE", 9.0),
-    Rule("mentions: figures of other papers", "scicap_builder.mentions", "_is_elsewhere", _false),
-    Rule("mentions: ranges filled in", "scicap_builder.mentions", "_between", _empty),
-    Rule("mentions: further numbers", "scicap_builder.mentions", "_belongs", _false),
-    Rule("join: in place between the same neighbours", "scicap_builder.join", "_in_place", _false),
-    Rule("join: pairs surest first", "scicap_builder.join", "PASSES", ((True, 0.0),)),
-    Rule("join: poor pictures give way", "scicap_builder.join", "POOR_PICTURE", 0.0),
-)
-
-
-@contextmanager
-def switched_off(rule: Rule | None) -> Iterator[None]:
-    """The stand-in in place of the rule. Exits if there is no such rule any more."""
-    if rule is None:
-        yield
-        return
-    try:
-        module = importlib.import_module(rule.module)
-        before = getattr(module, rule.attribute)
-    except (ImportError, AttributeError):
-        sys.exit(
-            f"no such rule any more: {rule.module}.{rule.attribute} ({rule.name}): mend RULES in {Path(__file__).name}"
-        )
-    setattr(module, rule.attribute, rule.off)
-    try:
-        yield
-    finally:
-        setattr(module, rule.attribute, before)
-
-
-def lines_without(job: tuple[str, str, Path]) -> list[str]:
-    """The prediction lines of one paper read without the rule of this name (empty: with all). A crash counts as nothing found."""
-    route, name, folder = job
-    rule = next((rule for rule in RULES if rule.name == name), None)
-    with switched_off(rule):
-        try:
-            reading = read(route, folder, images=False)
-        except Exception as error:  # noqa: BLE001  (other rules may rely on this one)
-            print(f"{name}: {folder.name}: {type(error).__name__}: {error}", file=sys.stderr)
-            reading = None
-    return rows(folder.name, reading)
-
-
-def points(scored: Sequence[Scored]) -> dict[str, float]:
-    """The counted measures in per cent."""
-    return {measure: share([s.counts for s in scored], measure) or 0.0 for measure in COUNTED}
+def worth_of(
+    pairs: Mapping[_Key, tuple[Reading, Reading]], base: Mapping[_Key, Marks], now: Mapping[_Key, Marks]
+) -> Worth:
+    """Compare readings (with all rules, without one); `now`: the marks of those that differ."""
+    before, after = points(list(base.values())), points(list({**base, **now}.values()))
+    return Worth(
+        {measure: before[measure] - after[measure] for measure in MEASURES},
+        sum(a.said != b.said for a, b in pairs.values()),
+        sum(bool(b.crashed) for _, b in pairs.values()),
+        next((b.crashed for _, b in pairs.values() if b.crashed), ""),
+        sum(b.calls for _, b in pairs.values()),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table, most valuable rule first."""
+    """Print the tables, most valuable rule first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--papers", type=Path, nargs="+", default=[PAPERS])
     parser.add_argument("--only", nargs="+", default=[], help="rules whose names hold one of these words")
+    parser.add_argument(
+        "--minutes", type=float, default=600.0, help="read no further paper after these; the order is random"
+    )
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     args = parser.parse_args(argv)
     rules = [rule for rule in RULES if not args.only or any(word in rule.name for word in args.only)]
     for rule in rules:
         with switched_off(rule):
             pass
-    changes: dict[str, dict[str, float]] = {rule.name: dict.fromkeys(COUNTED, 0.0) for rule in rules}
+    start = time.time()
+    read: dict[_Key, dict[str, Reading | None]] = {}
     with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn")) as pool:
-        for papers in args.papers:
-            folders = folders_in(papers)
-            bases = {
-                route: points(_scored(pool, papers, route, "", folders)) for route in sorted({r.route for r in rules})
-            }
-            for route, base in bases.items():
-                told = ", ".join(f"{measure} {value:.1f}" for measure, value in base.items())
-                print(f"{papers}, {len(folders)} papers, {route}, all rules: {told}", flush=True)
-            for rule in rules:
-                without = points(_scored(pool, papers, rule.route, rule.name, folders))
-                lost = {measure: bases[rule.route][measure] - without[measure] for measure in COUNTED}
-                print(f"  {rule.name}: {sum(lost.values()):+.2f}", flush=True)
-                for measure in COUNTED:
-                    changes[rule.name][measure] += lost[measure] / len(args.papers)
-    print("\n| rule | points | " + " | ".join(COUNTED) + " |")
-    print("|---" * (len(COUNTED) + 2) + "|")
-    for name, change in sorted(changes.items(), key=lambda item: -sum(item[1].values())):
-        cells = " | ".join(f"{value:+.1f}" if abs(value) >= EARNS else "" for value in change.values())
-        print(f"| {name} | {sum(change.values()):+.2f} | {cells} |")
-    idle = [name for name, change in changes.items() if sum(change.values()) < EARNS]
-    print(f"\nearn nothing here ({len(idle)}): " + "; ".join(idle))
+        names = [rule.name for rule in rules]
+        folders = [(p, folder) for p in args.papers for folder in folders_in(p)]
+        random.Random(0).shuffle(folders)
+        jobs = {pool.submit(readings, folder, names): (p, folder.name) for p, folder in folders}
+        for done in as_completed(jobs):
+            if done.cancelled():
+                continue
+            read[jobs[done]] = done.result()
+            if time.time() - start > 60 * args.minutes:
+                for job in jobs:
+                    job.cancel()
+            if len(read) % 20 == 0:
+                print(f"{len(read)} of {len(jobs)} papers, {time.time() - start:.0f} s", file=sys.stderr, flush=True)
+        bases, pairs, jobs_of = {}, {}, {}
+        for route in (route for route in ROUTES if any(rule.route == route for rule in rules)):
+            bases[route] = pool.submit(
+                all_marks, {key: reading for key, found in read.items() if (reading := found[route])}
+            )
+        for rule in rules:
+            both = {key: (found[rule.route], found[rule.name]) for key, found in read.items()}
+            pairs[rule.name] = {key: (a, b) for key, (a, b) in both.items() if a and b}
+            others = {key: b for key, (a, b) in pairs[rule.name].items() if a.said != b.said}
+            jobs_of[rule.name] = pool.submit(all_marks, others)
+        base = {route: job.result() for route, job in bases.items()}
+        found = {rule.name: worth_of(pairs[rule.name], base[rule.route], jobs_of[rule.name].result()) for rule in rules}
+    _print(rules, base, found)
 
 
-def _scored(pool: ProcessPoolExecutor, papers: Path, route: str, name: str, folders: Sequence[Path]) -> list[Scored]:
-    found = pool.map(lines_without, [(route, name, folder) for folder in folders])
-    return score(papers, (line for lines in found for line in lines))
+def _print(rules: Sequence[Rule], bases: Mapping[str, Mapping[_Key, Marks]], found: Mapping[str, Worth]) -> None:
+    ranked = sorted(rules, key=lambda rule: -found[rule.name].points)
+    for route, base in bases.items():
+        told = ", ".join(f"{measure} {value:.1f}" for measure, value in points(list(base.values())).items())
+        print(f"\n{ROUTES[route]}, {len(base)} papers, all rules on: {told}\n")
+        print("| rule | points | papers | " + " | ".join(MEASURES) + " |")
+        print("|---" * (len(MEASURES) + 3) + "|")
+        for rule in ranked:
+            worth = found[rule.name]
+            if rule.route == route and worth.papers:
+                cells = " | ".join(f"{value:+.1f}" if abs(value) >= EARNS else "" for value in worth.change.values())
+                print(f"| {rule.name} | {worth.points:+.2f} | {worth.papers} | {cells} |")
+    unseen = [rule for rule in ranked if found[rule.name].papers and abs(found[rule.name].points) < EARNS]
+    _list("change readings, not the score", unseen, found)
+    _list("cost more than they earn", [rule for rule in ranked if found[rule.name].points <= -EARNS], found)
+    _list("change no reading of any paper", [rule for rule in ranked if not found[rule.name].papers], found)
+    _list("cannot be spared without a crash", [rule for rule in ranked if found[rule.name].crashes], found)
+
+
+def _list(what: str, rules: Sequence[Rule], found: Mapping[str, Worth]) -> None:
+    print(f"\n{what} ({len(rules)}):")
+    for rule in rules:
+        worth = found[rule.name]
+        seen = [f"{worth.points:+.2f}"] if worth.papers else []
+        seen += [f"{worth.papers} papers"] if worth.papers else []
+        seen += [f"crashes in {worth.crashes}: {worth.crash}"] if worth.crashes else []
+        seen += ["never called"] if rule.is_function and not worth.calls else []
+        print(f"- {rule.name}" + (f" ({', '.join(seen)})" if seen else ""))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ import numpy as np
 
 from llava_graph.errors import PaperError
 from scicap_builder.one_paper import ReadOptions, default_readers, read_files
-from scicap_builder.papers import PaperFiles, paper_at
+from scicap_builder.paper_ref import PaperFiles
+from scicap_builder.papers import paper_at
 from scicap_builder.pdf import read_pdf
 from scicap_builder.reading import PaperReading
 
@@ -118,7 +119,7 @@ def score(papers: Path, lines: Iterable[str], only: Sequence[str] = ()) -> list[
         for name, path in gold.items():
             (Path(place) / f"{name}.json").write_bytes(path.read_bytes())
         predictions = Path(place) / "predictions.jsonl"
-        predictions.write_text("\n".join(lines) + "\n")
+        predictions.write_text("".join(f"{line}\n" for line in lines))
         arguments = [str(predictions), "--gold", place, "--pdfs", str(papers / "dev")]
         before, sys.argv = sys.argv, [str(papers / "score.py"), *arguments]
         try:
