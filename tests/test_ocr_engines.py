@@ -210,7 +210,8 @@ def test_doubles_are_told_once_and_markers_not_at_all():
     assert [one.text for one in once(both)] == ["Share (%)", "80"]
     marks = [line("米", 0), line("O", 50, 0.8), line("7", 90, 0.8), line("A", 130), line("W", 200, height=90.0)]
     assert [one.text for one in believable(marks)] == ["7", "A"]
-    assert [one.text for one in believable([line("数据", 0), line("量", 50)])] == ["数据", "量"]
+    assert [one.text for one in believable([line("数据集", 0), line("量", 50)])] == ["数据集", "量"]
+    assert [one.text for one in believable([line("3.25米", 0), line("油米", 90)])] == ["3.25"]
 
 
 def dark(pixels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ LETTER_SURE, DIGIT_SURE, PAIR_SURE = 0.9, 0.6, 0.7
 """A letter, digit or pair of letters that stands alone is believed from here on: markers of a plot are read as O, X, Δ, 米."""
 HUGE = 3.0
 """Times the usual height of a figure's lines from which on one or two letters are a curve or a shape."""
+WORD = 3
+"""Ideographs in one line from which on a figure is taken to have such a script; markers are read as one or two of them."""
 IDEOGRAPHS = ("\u2e80", "\u9fff")
 
 
@@ -44,24 +46,23 @@ def apart(line: Line) -> list[Line]:
 
 
 def believable(lines: Sequence[Line]) -> list[Line]:
-    """The lines without what is more likely a marker. A lone ideograph counts only where others stand together."""
+    """The lines without what is more likely a marker. Ideographs count only where a line has a word of them."""
     heights = [(line.box[3] - line.box[1]) * line.slant.height for line in lines]
     usual = median(heights) if heights else 0.0
-    together = any(sum(_ideograph(c) for c in line.text) > 1 for line in lines)
+    together = max((sum(map(_ideograph, line.text)) for line in lines), default=0) >= WORD
 
     def needed(text: str) -> float:
         if len(text) == 1:
-            if _ideograph(text) and not together:
-                return 2.0
             return DIGIT_SURE if text.isdigit() else LETTER_SURE
         return PAIR_SURE if len(text) == 2 else 0.0
 
     found = []
     for line, high in zip(lines, heights, strict=True):
-        text = "".join(line.text.split())
+        kept = line.text if together else "".join(c for c in line.text if not _ideograph(c)).strip()
+        text = "".join(kept.split())
         curve = len(text) <= 2 and high > HUGE * usual
         if text and not curve and line.confidence >= needed(text):
-            found.append(line)
+            found.append(replace(line, text=kept))
     return found
 
 
