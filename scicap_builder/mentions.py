@@ -39,6 +39,8 @@ _SUPPLEMENT = rf"(?:\s?{_DASH}\s?figure\s+supplements?\s+(?P<supplement>\d+))"
 """eLife's "Figure 2—figure supplement 1": a figure of its own, no citation of figure 2."""
 _SUPPLEMENT_HERE = re.compile(_SUPPLEMENT, re.I)
 _CITATION = re.compile(rf"(?<![A-Za-z])(?P<prefix>{_PREFIX}\s+)?(?P<word>{WORD}){_SEPARATOR}(?P<number>{NUMBER})", re.I)
+_MARKS = ("fig", "f i", "fi g", "f\u00a0i", "fi\u00a0g", "abb", "scheme", "chart", "graph")
+"""One of these stands in every citation; most paragraphs have none and need no search."""
 _MORE = re.compile(
     rf"{_PANELS}\)?(?:\s?{_REMARK})?\s*(?P<join>{_DASH}|,\s*(?:and|&)|,|;|&|/|\band\b|\bor\b|\bto\b|\bthrough\b|\bversus\b|\bvs\.?)"
     rf"\s*(?P<again>{_AGAIN})(?P<open>\()?(?P<number>{NUMBER})",
@@ -96,6 +98,9 @@ class Label:
 def citations(text: str) -> Iterator[Citation]:
     """Every figure number that `text` cites, ranges filled in; figures of other papers ("Fig. 2 of [12]") are left out."""
     position = 0
+    plain = text.lower()
+    if not any(mark in plain for mark in _MARKS):
+        return
     while match := _CITATION.search(text, position):
         position = match.end()
         if not _is_number(match["number"]):

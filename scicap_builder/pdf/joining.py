@@ -15,7 +15,8 @@ def join_lines(lines: Sequence[str], vocabulary: frozenset[str] = frozenset()) -
         if not text:
             text = line
             continue
-        cut = re.search(r"([A-Za-z]+)-$", text)
+        # looking through all of the text again for each line would cost its square
+        cut = re.search(r"([A-Za-z]+)-$", text[text.rfind(" ") + 1 :]) if text.endswith("-") else None
         rest = re.match(r"[a-z]+", line)
         if cut and rest:
             kept = f"{cut[1]}-{rest[0]}".lower() in vocabulary and (cut[1] + rest[0]).lower() not in vocabulary

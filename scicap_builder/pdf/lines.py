@@ -110,14 +110,16 @@ def in_rows(lines: Iterable[Line]) -> list[Line]:
 
 def drawn_once(words: Iterable[Word]) -> list[Word]:
     """Leave out a word that stands a second time on the same spot."""
-    seen: dict[tuple[str, int], list[float]] = defaultdict(list)
+    seen: dict[tuple[str, int], list[float]] = {}
     kept = []
     for word in words:
-        x, level = word.box[0], int(word.baseline / TWICE)
-        spots = [*seen[word.text, level], *seen[word.text, level - 1], *seen[word.text, level + 1]]
-        if not any(abs(x - spot) < TWICE for spot in spots):
+        text, x, level = word.text, word.box[0], int(word.baseline / TWICE)
+        spots = seen.get((text, level), [])
+        around = (spots, seen.get((text, level - 1)), seen.get((text, level + 1)))
+        if not any(near and any(abs(x - spot) < TWICE for spot in near) for near in around):
             kept.append(word)
-            seen[word.text, level].append(x)
+            spots.append(x)
+            seen[text, level] = spots
     return kept
 
 
@@ -132,14 +134,13 @@ def make_line(words: list[Word], page: int) -> Line:
         if size < SCRIPT * largest:
             size, font = max((style for style in weights if style[0] == largest), key=lambda style: weights[style])
     main = [w for w in words if abs(w.size - size) < 0.3 and w.text not in HANGING] or words
-    box = (
-        min(w.box[0] for w in words),
-        min(w.box[1] for w in main),
-        max(w.box[2] for w in words),
-        max(w.box[3] for w in main),
-    )
-    letters = sum(len(w.text) for w in words)
-    bold = sum(len(w.text) for w in words if is_bold(w.font)) > 0.6 * letters
+    lefts, _, rights, _ = zip(*[w.box for w in words], strict=True)
+    _, tops, _, bottoms = zip(*[w.box for w in main], strict=True)
+    box = (min(lefts), min(tops), max(rights), max(bottoms))
+    if len(weights) == 1:
+        bold = is_bold(font)
+    else:
+        bold = sum(weight for style, weight in weights.items() if is_bold(style[1])) > 0.6 * sum(weights.values())
     baseline = sorted(w.baseline for w in main)[len(main) // 2]
     return Line(line_text(words), box, baseline, size, font, bold, page, tuple(words))
 

@@ -55,7 +55,8 @@ class WordBuilder:
         if same_run and box[1] == y0 and box[3] == y1 and x0 >= box[0] and x0 - box[2] < style.gap:
             # nearly every character; `_near` would say the same, slower
             self._letters.append(letter)
-            box[2] = max(box[2], x1)
+            if x1 > box[2]:  # noqa: PLR1730  (a call of max for every character costs as much as all the rest here)
+                box[2] = x1
             return False
         near = bool(self._letters) and not self._spaced and self._near((x0, y0, x1, y1), style)
         self._last = (x0, y0, x1, y1)
