@@ -22,7 +22,8 @@ from PIL import Image
 
 from llava_graph.dataset import read_dataset
 from llava_graph.images import open_image
-from scicap_builder.kinds import KINDS, WEIGHTS, measure_caption, measure_lines, measure_pixels, shrunk
+from scicap_builder.kind_words import measure_caption, measure_lines
+from scicap_builder.kinds import KINDS, WEIGHTS, measure_pixels, shrunk
 
 LABELS = Path(__file__).with_name("kinds_labels.json")
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "kinds"

@@ -155,4 +155,8 @@ def _reading(paper: _Paper, name: str, rule: Rule | None, route: str) -> Reading
             if rule is None:
                 raise
             return Reading((), ("", ""), f"{type(error).__name__}: {error}", len(calls))
-    return reading and Reading(tuple(rows(name, reading)), (reading.title, reading.abstract), calls=len(calls))
+    return (
+        None
+        if reading is None
+        else Reading(tuple(rows(name, reading)), (reading.title, reading.abstract), calls=len(calls))
+    )

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,14 @@ def test_the_caption_counts_for_a_grey_texture(seed):
     )
     assert kind_of(image) in ("micrograph", "photo", "radiograph")
     assert told["micrograph"] > alone["micrograph"]
+
+
+def test_numbers_on_a_scale_speak_for_a_chart():
+    image, lines = flow_chart()
+    numbers = tuple(OcrLine(text=str(n), box=(0.1, 0.1 + 0.1 * n, 0.15, 0.13 + 0.1 * n)) for n in range(6))
+    ticks = tuple(replace(line, role="y-tick") for line in numbers)
+    loose, scaled = (dict(guess_kind(image, "", (*lines, *more)).shares)["chart"] for more in (numbers, ticks))
+    assert scaled > loose
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
