@@ -109,8 +109,8 @@ def score(papers: Path, lines: Iterable[str], only: Sequence[str] = ()) -> list[
         """The scorer adds up the papers one by one in Counters and prints sums only: this keeps what was added."""
 
         def update(self, other: Any = None, /, **more: int) -> None:
-            if other and "gold" in other:
-                seen.append(dict(other))
+            if other and "extra" in other:  # a paper without numbered figures has no "gold"
+                seen.append({"gold": 0, **other})
             super().update(other, **more)
 
     scorer.Counter = Remembering
