@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import permutations
 
-from scicap_builder.pdf.boxes import area, clusters, meet, overlap_x, overlap_y, share_inside
+from scicap_builder.pdf.boxes import area, bounds, clusters, meet, overlap_x, overlap_y, share_inside
 from scicap_builder.pdf.layout import Block, Style, half_point
 from scicap_builder.pdf.lines import Line
 from scicap_builder.pdf.page import Graphic, Page, Rect
@@ -26,10 +27,18 @@ PICTURE = 900.0
 LABEL_LETTERS = 4
 LABEL_REACH = 20.0
 """pt beside a drawn thing within which a scrap on its level is its label."""
-FRAMED = 0.98
-"""Share of a caption within a path from which on the path is a frame or a ground of the whole float (BMC, Frontiers)."""
+FRAMED = 0.85
+"""Share of a caption within a path from which on the path is a frame or a ground of the whole float (BMC, Frontiers), or of
+the column that the caption stands in beside its figure (Wiley), whose last line may hang out of it."""
 CORNER = 8.0
 """pt; the rounded corners of frames that are drawn piece by piece are smaller."""
+
+
+BAND = (0.06, 0.6, 25.0)
+"""Share of the page's height within which a drawing at its edge, at least this share of its width wide and at most so many pt
+high, is the ground of a running head."""
+KEY = (12.0, 30.0, 10.0)
+"""pt: greatest height and width of a legend's key, and greatest gap to its text on the right."""
 
 
 def repeated_boxes(pages: Sequence[Page]) -> frozenset[tuple[int, ...]]:
@@ -60,12 +69,31 @@ def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[
         and spot(graphic.box) not in repeated
         and not _is_background(graphic, graphic.box, page)
     ]
+    keys = (
+        [
+            graphic.box
+            for graphic in page.graphics
+            if graphic.box[3] - graphic.box[1] < KEY[0]
+            and graphic.box[2] - graphic.box[0] < KEY[1]
+            and spot(graphic.box) not in repeated
+        ]
+        if pictures
+        else []
+    )
     return [
         line
         for line in lines
-        if len(line.text) > LABEL_LETTERS
-        or not any(overlap_y(line.box, box) > 0 and overlap_x(line.box, box) > -LABEL_REACH for box in pictures)
+        if not any(_is_key(box, line.box) for box in keys)
+        and (
+            len(line.text) > LABEL_LETTERS
+            or not any(overlap_y(line.box, box) > 0 and overlap_x(line.box, box) > -LABEL_REACH for box in pictures)
+        )
     ]
+
+
+def _is_key(box: Rect, text: Rect) -> bool:
+    """Whether a small drawn thing is the key of the legend's entry at its right."""
+    return overlap_y(box, text) > 0 and -KEY[2] < overlap_x(box, text) <= 0 and box[0] < text[0]
 
 
 def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequence[Rect] = ()) -> tuple[Rect, ...]:
@@ -84,7 +112,29 @@ def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequ
         if graphic.kind == "path" and any(_frames_in(box, frame) for frame in frames):
             continue
         boxes.append(box)
-    return tuple(group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group))
+    groups = [group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group) and not _is_band(group, page)]
+    return tuple(part for group in groups for part in _parted(group, boxes, captions))
+
+
+def _parted(group: Rect, boxes: Sequence[Rect], captions: Sequence[Rect]) -> list[Rect]:
+    """A drawing above two captions that stand side by side, in two where nothing of it crosses the gap between them."""
+    inside = [box for box in boxes if share_inside(box, group) > 0.99]
+    for left, right in permutations(captions, 2):
+        beside = overlap_y(left, right) > 0 and left[2] < right[0]
+        if not beside or min(overlap_x(left, group), overlap_x(right, group)) < CORNER:
+            continue
+        for edge in {box[2] for box in inside if left[2] - CORNER < box[2] < right[0] + CORNER}:
+            sides = [[b for b in inside if b[2] <= edge], [b for b in inside if b[0] > edge - RULE]]
+            if all(sides) and len(sides[0]) + len(sides[1]) == len(inside):
+                return [part for side in sides for part in _parted(bounds(side), side, captions)]
+    return [group]
+
+
+def _is_band(group: Rect, page: Page) -> bool:
+    """Whether a group of drawn things is the coloured ground of a running head or foot."""
+    margin, width, height = BAND
+    edge = group[3] < margin * page.height or group[1] > (1 - margin) * page.height
+    return edge and group[2] - group[0] > width * page.width and group[3] - group[1] < height
 
 
 def _frames(paths: Sequence[Rect], caption: Rect) -> list[Rect]:

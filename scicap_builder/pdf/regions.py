@@ -15,21 +15,16 @@ from scicap_builder.pdf.boxes import (
     center,
     holds,
     meet,
-    near,
     overlap_x,
     overlap_y,
     share_inside,
 )
 from scicap_builder.pdf.captions import Caption
+from scicap_builder.pdf.growth import with_text
 from scicap_builder.pdf.layout import Block
 from scicap_builder.pdf.page import Page, Rect
 from scicap_builder.pdf.parts import RULE
 
-TEXT_REACH = 14.0
-"""pt from a drawing within which small text belongs to it: axis labels, sub-captions."""
-TEXT_GROWTH = (55.0, 30.0, 55.0, 60.0)
-"""pt by which such text may lengthen a picture to the left, up, right and down: a title above, tick labels, an axis title and a
-sub-caption of two lines below, but not the table above."""
 LABEL_LINES = 2
 """Lines of text in the type of the running text that may be titles and legends of a picture, where else there is none."""
 UNSURE = 0.5
@@ -269,38 +264,56 @@ def _content(caption: Caption, side: str, room: Rect, text: PageText, ink: Ink |
     """The drawings in `room` and the small text around them, or None."""
     drawn = [d for d in text.drawings if share_inside(d, room) > 0.7]
     spilling = [d for d in text.drawings if d not in drawn and area(meet(d, room)) > 0.3 * area(room)]
+    if side in ("left", "right"):
+        drawn = _at_level(caption, drawn, text.captions)
     confidence = 0.95
-    if spilling and ink and (inked := ink((room[0], room[1] + EDGE, room[2], room[3] - EDGE))):
+    if spilling and ink and (inked := _inked(room, text, ink)):
         # a drawing's box may be larger than what it shows: trust the ink
         drawn.append(inked)
         confidence = 0.7
     if not drawn or sum(area(d) for d in drawn) < MIN_PICTURE:
         return _text_picture(caption, side, room, text) if side in ("above", "below") else None
-    if side in ("left", "right") and overlap_y(bounds(drawn), caption.box) < 0.5 * (caption.box[3] - caption.box[1]):
-        return None
     whole = bounds(drawn)
-    box = _with_text(whole, [t for t in text.loose if holds(room, t)])
+    level = overlap_y(whole, caption.box)
+    if side in ("left", "right") and level < 0.5 * (caption.box[3] - caption.box[1]):
+        return None
+    if side in ("above", "below") and level > CUT and overlap_x(whole, caption.box) <= 0:
+        return None  # it stands beside the caption
+    others = [d for d in text.drawings if d not in drawn and d not in spilling and area(d) > MIN_PICTURE]
+    mine = [t for t in text.loose if holds(room, t) and not any(holds(other, t) for other in others)]
+    box = with_text(whole, mine, room, side)
     box = meet(box, room) if side in ("left", "right") else (box[0], max(box[1], room[1]), box[2], min(box[3], room[3]))
     if any(abs(a - b) > CUT for a, b in zip(meet(whole, box), whole, strict=True)):
         confidence = min(confidence, 0.8)
+        box = _without_edges(box, whole, ink) if ink else box
     return Region(box, side, confidence)
 
 
-def _with_text(box: Rect, loose: Sequence[Rect]) -> Rect:
-    """`box` grown over the text that stands within reach of it, again and again, but not farther than TEXT_GROWTH."""
-    left, up, right, down = TEXT_GROWTH
-    far = (box[0] - left, box[1] - up, box[2] + right, box[3] + down)
-    rest = [piece for piece in loose if share_inside(piece, far) > 0.99]
-    grown = True
-    while grown:
-        grown = False
-        for piece in list(rest):
-            if near(piece, box, TEXT_REACH):
-                rest.remove(piece)
-                bigger = bounds((box, piece))
-                grown = grown or bigger != box
-                box = bigger
-    return box
+def _at_level(caption: Caption, drawn: Sequence[Rect], captions: Sequence[Caption]) -> list[Rect]:
+    """The drawings beside a caption but for those that stand beside another caption above or below it."""
+    stacked = [c.box for c in captions if c is not caption and overlap_x(c.box, caption.box) > 0]
+    return [d for d in drawn if overlap_y(d, caption.box) > 0 or not any(overlap_y(d, box) > 0 for box in stacked)]
+
+
+def _inked(room: Rect, text: PageText, ink: Ink) -> Rect | None:
+    """What is inked in `room`; if that goes on at its sides and nothing hinders, what is inked across the whole page."""
+    top, bottom = room[1] + EDGE, room[3] - EDGE
+    found = ink((room[0], top, room[2], bottom))
+    if not found or min(found[0] - max(0.0, room[0]), min(text.page.width, room[2]) - found[2]) > EDGE:
+        return found
+    band = (0.0, top, text.page.width, bottom)
+    hindering = [*(block.box for block in text.body), *(caption.box for caption in text.captions)]
+    return found if any(area(meet(box, band)) > 0 for box in hindering) else ink(band)
+
+
+def _without_edges(box: Rect, whole: Rect, ink: Ink) -> Rect:
+    """A box that cuts a drawing above or below, shrunk to its ink there: letters of the lines beside it may reach in."""
+    inked = ink((box[0], box[1] + EDGE, box[2], box[3] - EDGE))
+    if not inked:
+        return box
+    top = inked[1] if whole[1] < box[1] - CUT else box[1]
+    bottom = inked[3] if whole[3] > box[3] + CUT else box[3]
+    return box[0], top, box[2], bottom
 
 
 def _text_picture(caption: Caption, side: str, room: Rect, text: PageText) -> Region | None:
@@ -329,7 +342,7 @@ def on_page_before(caption: Caption, text: PageText, before: PageText, taken: Se
     below = max((block.box[3] for block in before.body), default=0.0)
     if below > whole[3]:
         return None
-    return Region(_with_text(whole, before.loose), "before", 0.6)
+    return Region(with_text(whole, before.loose), "before", 0.6)
 
 
 def _fallback(caption: Caption, text: PageText, tables: Sequence[Rect], ink: Ink | None) -> Region | None:
