@@ -10,6 +10,8 @@ _PLAIN = re.compile(
     r"[~≈<>≤≥=±]?\s*(?P<sign>[+-]?)\s*[$€£]?\s*(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)"
     r"(?:[eE](?P<exponent>[+-]?\d{1,3}))?(?P<unit>[kKMGTBmµμn]|\s*(?:%|‰|°[CF]?|s|ms|h|x|×|σ))?"
 )
+_SPACED = re.compile(r"[-+−–]?[1-9]\d?(?: \d{3})+")
+"""Thousands parted by spaces, as engines read "4000" in some fonts; "100 200" is two ticks."""
 _POWER = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<factor>\d+(?:\.\d+)?)\s*[×x·*]\s*)?10\s*(?:\^\s*\{?\(?)?(?P<exponent>[+-]?\d{1,3})\)?\}?"
 )
@@ -23,6 +25,8 @@ def parse_number(text: str) -> float | None:
     """
     raised = bool(re.search(r"10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]", text))
     text = re.sub(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3})", ",", text)
+    if _SPACED.fullmatch(text.strip()):
+        text = text.replace(" ", ",")
     text = " ".join(text.translate(_SUPERSCRIPTS).translate(_MINUS).split())
     power = _POWER.fullmatch(text)
     if power and (raised or "^" in text or power["factor"] or power["exponent"][0] in "+-"):

@@ -1,5 +1,6 @@
 """An image in, ordered lines with boxes, orientation and role out."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,11 @@ MIN_CONFIDENCE = 0.5
 """Lines below it are noise more often than text (RapidOCR's own `text_score` default)."""
 TALL = 1.5
 """A box this many times higher than wide holds text turned by 90 degrees (PaddleOCR's `get_rotate_crop_image`)."""
+
+SURE_TURNED = 0.8
+"""Turned lines below it are curves and hatchings taken for letters more often than words."""
+_SAMPLE = re.compile(r"(?=[^\w\s]*[-–—―=~•●○■□▲△▼◆◇★])[-–—―=~•●○■□▲△▼◆◇★+*_.]+\s+(?=[^\W\d])")
+"""A line, with or without a marker on it, before a word. A lone + or a minus sign before a number is text."""
 
 
 def read_text(
@@ -70,7 +76,7 @@ def in_order(lines: Sequence[OcrLine], image: Image.Image) -> tuple[OcrLine, ...
 
 def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:
     """A raw line in px of an image of `size` -> a line in 0..1; None when it holds no letter and no digit."""
-    text = " ".join(raw.text.split())
+    text, cut = without_sample(" ".join(raw.text.split()))
     if not any(letter.isalnum() or letter in "%‰°±∞" for letter in text):
         return None  # markers of a scatter plot are read as ● or +
     width, height = size
@@ -80,7 +86,17 @@ def to_line(raw: RawLine, size: tuple[int, int], source: str) -> OcrLine | None:
     if turned is None:
         tall = (box[3] - box[1]) * height > TALL * (box[2] - box[0]) * width
         turned = 90 if tall and len(text) > 1 else 0
+    if turned and raw.confidence < SURE_TURNED:
+        return None
+    if not turned:
+        box = (_unit(box[0] + cut * (box[2] - box[0])), *box[1:])
     return OcrLine(text=text, box=box, confidence=raw.confidence, orientation=turned, source=source)
+
+
+def without_sample(text: str) -> tuple[str, float]:
+    """A legend's entry without the piece of line before it that was read as signs ("-+- Ours" -> "Ours"), and the share cut."""
+    match = _SAMPLE.match(text)
+    return (text[match.end() :], match.end() / len(text)) if match else (text, 0.0)
 
 
 def _unit(value: float) -> float:

@@ -30,6 +30,8 @@ SIDE_BAND = 0.2
 """Where no scale is known: a y-axis name is a turned line in the outer fifth of the width."""
 HEADROOM = 0.35
 """Share of a plot's height, from first to last tick, that may lie above the last tick."""
+ENTRIES = 1.0
+"""Text heights by which the entries of a legend may be out of line: where a sample was read along, its cut is a guess."""
 LEGEND_GAP = 1.6
 """Text heights between two entries of a legend, at most."""
 
@@ -217,7 +219,7 @@ class _Figure:
         candidates = set(self.free(turned=False))
         sampled = {i for i in candidates if swatch is not None and swatch(self.lines[i])}
         for edge in (0, 2):  # gnuplot sets its entries flush right, before their samples
-            columns = in_line(self.boxes, candidates, lambda b, edge=edge: b[edge])  # type: ignore[misc]
+            columns = in_line(self.boxes, candidates, lambda b, edge=edge: b[edge], ENTRIES)  # type: ignore[misc]
             for run in (run for column in columns for run in self._close_runs(column, 1)):
                 # Entries under each other are a legend by that alone; other words are one only beside a colour sample.
                 if len(run) > 1:

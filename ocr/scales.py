@@ -70,13 +70,13 @@ def _rows(boxes: Sequence[PxBox], free: set[int]) -> list[tuple[str, list[int]]]
     return rows
 
 
-def in_line(boxes: Sequence[PxBox], indices: set[int], edge: _Edge) -> list[list[int]]:
-    """Groups of lines whose `edge` is the same to within ALIGNED of their height."""
+def in_line(boxes: Sequence[PxBox], indices: set[int], edge: _Edge, aligned: float = ALIGNED) -> list[list[int]]:
+    """Groups of lines whose `edge` is the same to within `aligned` of their height."""
     groups: list[list[int]] = []
     for index in sorted(indices, key=lambda i: edge(boxes[i])):
         if groups:
             last = boxes[groups[-1][-1]]
-            reach = ALIGNED * min(height(last), height(boxes[index]))
+            reach = aligned * min(height(last), height(boxes[index]))
             if (
                 edge(boxes[index]) - edge(last) <= reach
                 and edge(boxes[index]) - edge(boxes[groups[-1][0]]) <= 2 * reach

@@ -1,5 +1,6 @@
 """The text of a figure from its file and from an engine, merged."""
 
+import pytest
 from PIL import Image
 
 from llava_graph.record import OcrLine
@@ -62,6 +63,24 @@ def test_tiles_are_read_as_one_picture_and_specks_not_at_all():
     tiles = [(0.0, 0.1 * n, 1.0, 0.1 * (n + 1)) for n in range(5)]
     assert [tuple(round(v, 3) for v in box) for box in rasters_to_read(tiles, (400, 200))] == [(0.0, 0.0, 1.0, 0.5)]
     assert rasters_to_read([(0.9, 0.9, 0.91, 0.91)], (400, 200)) == []
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        ("-+- Ours", "Ours"),
+        ("—- Ours w/o attention", "Ours w/o attention"),
+        ("● Smith et al.", "Smith et al."),
+        ("+ dropout", "+ dropout"),
+        ("- 5", "- 5"),
+        ("p-value", "p-value"),
+        ("μ = 3", "μ = 3"),
+    ],
+)
+def test_a_legends_line_sample_is_no_text(read, text):
+    [line] = read_figure_text(IMAGE, [], [], Made(read))
+    assert line.text == text
+    assert (line.box[0] > 0.25) == (read != text)
 
 
 def test_markers_are_no_text():

@@ -21,6 +21,7 @@ from ocr.roles import assign_roles
         ("10%", 10),
         ("1,000", 1000),
         ("12\u2009000", 12000),
+        ("4 000", 4000),
         ("0,5", 0.5),
         ("10-3", 1e-3),
         ("10⁻³", 1e-3),
@@ -39,7 +40,9 @@ def test_numbers_are_read_as_figures_write_them(text, value):
     assert parse_number(text) == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["", "abc", "1-2", "1/2", "3D", "a1", "10:30", "0 10 20", "Fig. 2", "1.2.3", "×10"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "1-2", "1/2", "3D", "a1", "10:30", "0 10 20", "100 200", "Fig. 2", "1.2.3", "×10"]
+)
 def test_what_is_no_single_number_is_none(text):
     assert parse_number(text) is None
 
