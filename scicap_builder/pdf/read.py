@@ -30,7 +30,8 @@ from scicap_builder.pdf.paragraphs import Paragraph, mentions_by_number, read_pa
 from scicap_builder.pdf.parts import drawings_of, is_body, is_display, repeated_boxes, without_labels
 from scicap_builder.pdf.pdfium import OpenPdf, open_pdf
 from scicap_builder.pdf.pictures import INK_LEVEL, PADDING, draw, has_contrast
-from scicap_builder.pdf.regions import UNSURE, PageText, Region, find_regions, on_page_before
+from scicap_builder.pdf.regions import UNSURE, Region, find_regions, on_page_before
+from scicap_builder.pdf.rooms import PageText
 from scicap_builder.pdf.scans import scanned_pages
 from scicap_builder.pdf.starts import find_starts
 from scicap_builder.pdf.tables import prose_boxes, ruled_tables, rules_of
