@@ -7,7 +7,19 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-FONTS = {"regular": "Courier", "bold": "Courier-Bold", "italic": "Courier-Oblique", "sans": "Helvetica"}
+FONTS = {
+    "regular": "Courier",
+    "bold": "Courier-Bold",
+    "italic": "Courier-Oblique",
+    "sans": "Helvetica",
+    "signs": "CMEX10",
+}
+ENCODINGS = {
+    "CMEX10": "/Encoding << /Type /Encoding /Differences [16 /parenleftBig /parenrightBig 80 /summationtext 112 /radicalbig] >>"
+    f" /FirstChar 0 /LastChar 127 /Widths [{'1000 ' * 128}] /FontDescriptor << /Type /FontDescriptor /FontName /CMEX10"
+    " /Flags 4 /FontBBox [0 -3000 1500 800] /ItalicAngle 0 /Ascent 40 /Descent -600 /CapHeight 0 /StemV 47 >>"
+}
+"""Names of TeX's glyphs, which say nothing of Unicode."""
 WORD_WIDTH = 0.6
 """em per character of Courier: for wrapping and justified edges."""
 BODY = (
@@ -112,7 +124,8 @@ def pdf_bytes(pages: list[PdfPage], *, encrypted: bool = False) -> bytes:
     """The pages as a PDF file; `encrypted` asks for a password that nobody knows."""
     objects: list[bytes] = [b"", b""]
     fonts = " ".join(
-        f"/F{i} << /Type /Font /Subtype /Type1 /BaseFont /{name} >>" for i, name in enumerate(FONTS.values())
+        f"/F{i} << /Type /Font /Subtype /Type1 /BaseFont /{name} {ENCODINGS.get(name, '')} >>"
+        for i, name in enumerate(FONTS.values())
     )
     kids = []
     for page in pages:

@@ -24,6 +24,10 @@ GOES_ON = re.compile(
 """At the end of a caption: its rest stands on the next page."""
 COPY = 40
 """First characters in which two captions of one number are alike if they are one caption printed twice."""
+GUTTER = 4.0
+"""em between the two columns in which the caption of a wide figure is set."""
+WIDE_SPACE = 3.5
+"""em between two sentences in a badly justified line."""
 ROW = 3.0
 """em between the first lines of two captions that stand beside each other."""
 REST_WORDS = 4
@@ -95,9 +99,20 @@ def caption_lines(
             if overlap_x(line.box, bounds(entry.box for entry in body)) > 0:
                 break
             continue
-        if _belongs(body, line, style, label_only=label_end >= len(first.text)):
+        if _belongs(body, line, style, label_only=label_end >= len(first.text)) or _after_wide_space(
+            body[-1], line, lines
+        ):
             body.append(line)
     return tuple(body)
+
+
+def _after_wide_space(last: Line, line: Line, lines: Sequence[Line]) -> bool:
+    """Whether `line` goes on in the row of `last` over the stretched space behind a sentence: in no column of its own."""
+    if abs(line.baseline - last.baseline) > 0.1 * last.size or (line.font, line.size) != (last.font, last.size):
+        return False
+    follows = line.words[0].order == last.words[-1].order + 1 and 0 < line.box[0] - last.box[2] < WIDE_SPACE * line.size
+    column = (o for o in lines if o is not line and abs(o.box[0] - line.box[0]) < 2)
+    return follows and not any(abs(o.baseline - line.baseline) < 3 * line.size for o in column)
 
 
 def _is_beside(head: Line, first: Line) -> bool:
@@ -137,6 +152,9 @@ def _belongs(body: list[Line], line: Line, style: Style, *, label_only: bool) ->
 def _resumes(body: list[Line], last: Line, line: Line, style: Style, *, parted: bool) -> bool:
     """Whether the running text begins again at `line`: after a short last line or more white, in the type of that text."""
     if parted and abs(line.size - style.size) < 0.3 and line.text[:1].isupper() and SENTENCE_END.search(last.text):
+        return True
+    plain = not line.bold and line.font == style.font and line.text[:1].isupper()
+    if parted and len(body) == 1 and last.bold and plain and line.box[0] < last.box[0] - 2 * line.size:
         return True
     box = bounds(entry.box for entry in body)
     heading = line.bold and line.text[:1].isalnum() and not line.text[:1].islower()
@@ -193,15 +211,29 @@ def _rests(caption: Caption, pages: Sequence[Sequence[Line]], style: Style) -> I
     for lines in pages:
         if not lines or lines[0].page not in (caption.page, caption.page + 1):
             continue
-        if lines[0].page == caption.page and any(_follows_below(last, line) for line in lines):
-            return
+        ended = lines[0].page == caption.page and any(_follows_below(last, line) for line in lines)
         for place, line in enumerate(lines):
+            if len(line.words) < REST_WORDS or abs(line.size - last.size) >= 0.3:
+                continue
             beside = line.page > caption.page or line.box[0] > caption.box[2]
-            same_type = line.font == last.font and abs(line.size - last.size) < 0.3
-            if beside and same_type and len(line.words) >= REST_WORDS and line.text[:1].islower():
+            if _second_column(caption, line) or (
+                not ended and beside and line.font == last.font and line.text[:1].islower()
+            ):
                 above = (o for o in lines[:place] if overlap_x(o.box, line.box) > 0 and o.font == line.font)
                 if not any(0 < line.baseline - o.baseline < 1.6 * line.size for o in above):
                     yield caption_lines(line, lines, set(), style)
+        if ended:
+            return
+
+
+def _second_column(caption: Caption, line: Line) -> bool:
+    """Whether `line` stands level with the first line of `caption`, a gutter to the right of it."""
+    first, gap = caption.lines[0], line.box[0] - caption.box[2]
+    return (
+        line.page == first.page
+        and abs(line.baseline - first.baseline) < 0.1 * line.size
+        and 0 < gap < GUTTER * line.size
+    )
 
 
 def _follows_below(last: Line, line: Line) -> bool:

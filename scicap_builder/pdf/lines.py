@@ -29,8 +29,12 @@ SMALL_PRINT = 0.5
 """Of the larger size; raised and lowered signs are larger than that."""
 FULL_SHARE = 0.2
 """Of a line's letters in a size from which on it is the line's size, though its raised and lowered signs be more."""
-HANGING = frozenset("√")
+HANGING = frozenset("√∑∏∫")
 """Signs that TeX's fonts hang from their baseline, which so stands an em above the line's."""
+ACCENT_REACH = 1.5
+"""em by which an accent may stand before the end of the word that it follows in the stream: the fraction Ṁ/Ṁ."""
+ASCENT, DESCENT = 0.6, 0.3
+"""em above and below its baseline that a letter takes at least; the boxes of some mathematical fonts are lower."""
 ACCENTS = frozenset("˜ˆ¯˙¨´`˘ˇ")
 """Set before or after the letter over which they stand."""
 STACKED = 1.0
@@ -48,18 +52,8 @@ MAX_LINES = 2500
 MATHEMATICAL = re.compile("[\U0001d400-\U0001d7ff\u210e]+")
 """Italic, bold and other alphabets of formulas (with the italic h, which stands elsewhere): plain letters in plain text."""
 LIGATURES = str.maketrans(
-    {
-        "ﬀ": "ff",
-        "ﬁ": "fi",
-        "ﬂ": "fl",
-        "ﬃ": "ffi",
-        "ﬄ": "ffl",
-        "ﬅ": "st",
-        "ﬆ": "st",
-        "\u00ad": "-",
-        "\u2010": "-",
-        "\u2011": "-",
-    }
+    {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st"}
+    | dict.fromkeys("\u00ad\u2010\u2011", "-")
 )
 
 
@@ -216,7 +210,7 @@ def _continues(run: list[Word], word: Word) -> bool:
     last = run[-1]
     size = _gap_size(last, word)
     gap = word.box[0] - last.box[2]
-    back = 1.0 if last.text[0] in ACCENTS or word.text[0] in ACCENTS else 0.5
+    back = ACCENT_REACH if last.text[0] in ACCENTS or word.text[0] in ACCENTS else 0.5
     if not -back * size < gap < LABEL_GAP * size or not _same_level(last, word):
         return _after_scripts(run, word)
     if gap < STREAM_GAP * size:
@@ -253,7 +247,10 @@ def _same_level(a: Word, b: Word) -> bool:
     smaller = min(a.size, b.size)
     if smaller > 0.9 * max(a.size, b.size):
         return abs(a.baseline - b.baseline) < 0.4 * smaller
-    return min(a.box[3], b.box[3]) - max(a.box[1], b.box[1]) > 0.45 * smaller
+    small, large = (a, b) if a.size < b.size else (b, a)
+    bottom = min(small.box[3], max(large.box[3], large.baseline + DESCENT * large.size))
+    top = max(small.box[1], min(large.box[1], large.baseline - ASCENT * large.size))
+    return bottom - top > 0.45 * smaller
 
 
 def _merge_runs(runs: list[list[Word]]) -> list[list[Word]]:

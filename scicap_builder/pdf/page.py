@@ -71,7 +71,8 @@ def is_bold(font: str) -> bool:
     """Whether a font's name says bold: "NimbusRomNo9L-Medi", "CMBX10", "ABCDEF+Arial,Bold"."""
     name = font.rpartition("+")[2].lower()
     return any(
-        mark in name for mark in ("bold", "black", "heavy", "demi", "cmbx", "-medi", "sfbx", "-bd", ".b")
+        mark in name
+        for mark in ("bold", "black", "heavy", "demi", "cmb10", "cmbx", "cmssbx", "-medi", "sfbx", "-bd", ".b")
     ) or name.endswith(("-b", "bd"))
 
 

@@ -18,6 +18,7 @@ from pypdfium2 import raw
 from llava_graph.errors import PaperError
 from scicap_builder.pdf import embedded, rasters
 from scicap_builder.pdf.bounds import clip_paths, clipped_bounds, form_bounds
+from scicap_builder.pdf.mathsigns import big_sign, has_big_signs
 from scicap_builder.pdf.page import Frame, Graphic, Page, Rect, Word, turn_box, upright
 from scicap_builder.pdf.words import NO_STYLE, Style, WordBuilder
 
@@ -186,6 +187,7 @@ def _style(text: Any, index: int, rotation: int, fonts: dict[int, str], last: St
     font = _font_name(thing, fonts)
     style = Style(source, font, abs(size), angle, hidden=_is_hidden(thing), white=_is_white(text, index))
     style.slanted = abs((turned - angle + 180) % 360 - 180) > SLANT
+    style.big_signs = has_big_signs(font)
     return style
 
 
@@ -251,6 +253,8 @@ def _words(text: Any, frame: Frame, fonts: dict[int, str]) -> tuple[list[Word], 
                 continue
         else:
             letter = "-" if code in (2, 0xAD) else chr(code)
+            if style.big_signs and raw.FPDFText_HasUnicodeMapError(text, index) == 1:
+                letter = big_sign(code)
         if builder.add(letter, x0, y0, x1, y1, style):
             raw.FPDFText_GetCharOrigin(text, index, x, y)
             builder.origin = (x.value, y.value)

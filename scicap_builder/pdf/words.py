@@ -16,13 +16,15 @@ SLANTED_STEP = 1.05
 class Style:
     """Font, size and direction of one text object, and whether it shows."""
 
-    __slots__ = ("angle", "font", "gap", "hidden", "size", "slanted", "source", "white")
+    __slots__ = ("angle", "big_signs", "font", "gap", "hidden", "size", "slanted", "source", "white")
 
     def __init__(self, source: int, font: str, size: float, angle: int, *, hidden: bool, white: bool) -> None:
         self.source, self.font, self.size, self.angle, self.hidden = source, font, size, angle, hidden
         self.white = white
         self.slanted = False
         """It runs neither along the page nor up or down: slanted tick labels."""
+        self.big_signs = False
+        """Its font is TeX's for big signs of formulas."""
         self.gap = WORD_GAP * max(size, 1.0)
 
 
