@@ -120,16 +120,10 @@ def match_figures(one: Sequence[FoundFigure], other: Sequence[FoundFigure]) -> d
             if i not in pairs and j not in taken and (not same_number or key(figure) == key(candidate))
         ]
         for alike, i, j in sorted(options, key=lambda option: (-option[0], abs(option[1] - option[2]))):
-            placed = same_number or least >= SAME_TEXT or _in_place(i, j, pairs)
-            if alike >= least and placed and i not in pairs and j not in taken:
+            if alike >= least and i not in pairs and j not in taken:
                 pairs[i] = (j, alike if least else ONE_SIDED)
                 taken.add(j)
     return pairs
-
-
-def _in_place(i: int, j: int, pairs: dict[int, tuple[int, float]]) -> bool:
-    """Whether two figures stand between the same neighbours on both sides."""
-    return all((k < i) == (found < j) for k, (found, _) in pairs.items())
 
 
 def _decide(group: _Group, asked: frozenset[str]) -> FoundFigure:

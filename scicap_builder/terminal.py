@@ -78,7 +78,9 @@ def summary(result: BuildResult, again: str) -> RenderableType:
         table.add_row("", str(count), escape(reason))
     kept_back = sum(count for licence, count in counts.licences.items() if not is_redistributable(licence))
     if kept_back:
-        table.add_row("not to publish", str(kept_back), "figures: their licence (or none) does not let images be passed on")
+        table.add_row(
+            "not to publish", str(kept_back), "figures: their licence (or none) does not let images be passed on"
+        )
     parts: list[RenderableType] = [table]
     parts += _listed("These lines name no paper we can read:", result.bad_lines)
     parts += _listed("These papers could not be fetched now:", result.later)

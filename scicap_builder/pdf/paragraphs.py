@@ -18,8 +18,6 @@ SMALLER = 0.4
 """pt by which small print is smaller than the running text."""
 SPACED = 1.15
 """Times the usual step between two lines: white that parts paragraphs, behind a line that is not full."""
-MIN_LETTERS = 20
-"""A paragraph shorter than this is a heading or a stray label, not a mention."""
 
 
 class Paragraph(NamedTuple):
@@ -49,9 +47,8 @@ def mentions_by_number(paragraphs: Sequence[Paragraph]) -> dict[str, tuple[str, 
     """For each figure number the paragraphs that cite it, in reading order."""
     found: dict[str, list[str]] = defaultdict(list)
     for paragraph in paragraphs:
-        if sum(letter.isalpha() for letter in paragraph.text) >= MIN_LETTERS:
-            for number in cited_numbers(paragraph.text):
-                found[number].append(paragraph.text)
+        for number in cited_numbers(paragraph.text):
+            found[number].append(paragraph.text)
     return {number: tuple(texts) for number, texts in found.items()}
 
 
