@@ -1,7 +1,7 @@
 """What on a page is running text, what is drawn, and what is mere ornament. Pure functions."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -60,6 +60,10 @@ def spot(box: Rect) -> tuple[int, ...]:
     return tuple(round(value / 2) for value in box)
 
 
+BAND_OF_KEYS = 12.0
+"""pt; about a line of text."""
+
+
 def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[int, ...]]) -> list[Line]:
     """The lines that may be running heads: the tick labels of figures on top of pages repeat as page numbers do."""
     pictures = [
@@ -69,21 +73,24 @@ def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[
         and spot(graphic.box) not in repeated
         and not _is_background(graphic, graphic.box, page)
     ]
-    keys = (
-        [
-            graphic.box
-            for graphic in page.graphics
-            if graphic.box[3] - graphic.box[1] < KEY[0]
-            and graphic.box[2] - graphic.box[0] < KEY[1]
-            and spot(graphic.box) not in repeated
-        ]
-        if pictures
-        else []
-    )
+    if not pictures:
+        return list(lines)
+    # by height on the page: maps hold ten thousand small things
+    keys: dict[int, list[Rect]] = defaultdict(list)
+    for graphic in page.graphics:
+        box = graphic.box
+        if box[3] - box[1] < KEY[0] and box[2] - box[0] < KEY[1] and spot(box) not in repeated:
+            for band in range(int(box[1] // BAND_OF_KEYS), int(box[3] // BAND_OF_KEYS) + 1):
+                keys[band].append(box)
+
+    def has_key(line: Rect) -> bool:
+        bands = range(int(line[1] // BAND_OF_KEYS), int(line[3] // BAND_OF_KEYS) + 1)
+        return any(_is_key(box, line) for band in bands for box in keys.get(band, ()))
+
     return [
         line
         for line in lines
-        if not any(_is_key(box, line.box) for box in keys)
+        if not has_key(line.box)
         and (
             len(line.text) > LABEL_LETTERS
             or not any(overlap_y(line.box, box) > 0 and overlap_x(line.box, box) > -LABEL_REACH for box in pictures)
