@@ -18,6 +18,7 @@ from ocr.engines.protocol import quad_of
 from ocr.read import to_line
 from scicap_builder.pdf.inner_text import read_labels
 from scicap_builder.pdf.pdfium import OpenPdf
+from scicap_builder.pdf.pictures import has_contrast
 
 Reader = Callable[[VectorFigure, Image.Image], Sequence[OcrLine]]
 
@@ -48,10 +49,11 @@ def engine(name: str) -> Reader:
 def text_layer() -> Reader:
     """What the figure's own PDF knows, as the builder reads it."""
 
-    def read(figure: VectorFigure, _image: Image.Image) -> Sequence[OcrLine]:
+    def read(figure: VectorFigure, image: Image.Image) -> Sequence[OcrLine]:
         with pypdfium2.PdfDocument(figure.pdf) as document:
             page = OpenPdf(document, figure.name).page(1)
-            return read_labels(page.words, (0.0, 0.0, page.width, page.height))
+            whole = (0.0, 0.0, page.width, page.height)
+            return read_labels(page.words, whole, partial(has_contrast, image, whole))
 
     return read
 
