@@ -46,7 +46,7 @@ def test_names_are_known_and_each_missing_package_names_its_extra(monkeypatch):
     assert engines() == ("rapidocr", "rapidocr-fast", "paddleocr", "tesseract")
     for package, name, extra in (("paddleocr", "paddleocr", "paddle"), ("pytesseract", "tesseract", "tesseract")):
         monkeypatch.setitem(sys.modules, package, None)
-        monkeypatch.setattr("ocr.engines._made", {})  # another test may have opened it
+        monkeypatch.setattr(sys.modules["ocr.engines"], "_made", {})  # another test may have opened it
         with pytest.raises(MissingExtra, match=rf"llava-graph\[{extra}\]"):
             get_engine(name)
 
