@@ -18,6 +18,8 @@ from ocr.ppocr.recognizer import Reading
 NARROW_STEP, DIGIT_STEP = 0.68, 0.8
 """Digit heights from the middle of a digit to that of the next, at least and usually at most: 0.68 in Arial at small sizes,
 0.75 in Times, 0.8 in Helvetica, 0.87 in DejaVu Sans."""
+WIDE_STEP = 0.92
+"""The widest that was seen, DejaVu Sans at small sizes: where one or two steps tell nothing of what is usual."""
 WIDER = 1.17
 """Times the usual step of a line from which on two digits are of two numbers."""
 ASIDE = 0.02
@@ -115,8 +117,8 @@ def _between_numbers(runs: Sequence[_Run]) -> list[int]:
     steps = {i: _step(runs[i - 1], runs[i], size) for i in range(1, len(runs)) if digits[i] and digits[i - 1]}
     if not steps:
         return []
-    usual = quantiles(steps.values(), n=4, method="inclusive")[0] if len(steps) >= SOME else DIGIT_STEP
-    least = WIDER * min(max(usual, NARROW_STEP), DIGIT_STEP)
+    usual = quantiles(steps.values(), n=4, method="inclusive")[0] if len(steps) >= SOME else WIDE_STEP
+    least = WIDER * min(max(usual, NARROW_STEP), DIGIT_STEP if len(steps) >= SOME else WIDE_STEP)
     cuts = {i for i, step in steps.items() if step > least}
     for i in range(1, len(runs) - 1):
         low, high = runs[i].low, runs[i].high  # a minus sign is flat and in the middle; points stand on the ground
