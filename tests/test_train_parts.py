@@ -15,7 +15,7 @@ from tiny_model import build_tiny_model
 
 from llava_graph.errors import ImageError, InputError, SampleRefused
 from llava_graph.model import load
-from train.arguments import parse_command, split_flags
+from train.command import parse_command, split_flags
 from train.batches import Checked, Collator, EpochSampler, TrainingSet, answer_loss, group_by_length
 from train.samples import Sample, read_conversation
 from train.train_mem import main
@@ -72,7 +72,6 @@ def test_llava_and_older_transformers_spellings(tmp_path):
         (["--stage", "projektor"], "Did you mean 'projector'"),
         (["--context", "captions"], "Did you mean 'caption'"),
         (["--learning_rate", "much"], "invalid float value"),
-        (["--mm_use_im_start_end", "True"], "not supported"),
         (["--version", "v9"], "unknown --version"),
         (["--context_dropout", "1.5"], "0..1"),
         (["--save_strategy", "sometimes"], "sometimes"),

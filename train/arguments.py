@@ -1,31 +1,30 @@
-"""The command line of the trainer. In: argv and a recipe. Out: three dataclasses, and notes on what was translated.
+"""What a run is asked for, as three dataclasses; their fields are the flags. `train.command` reads them from argv and a recipe.
 
-transformers' own names everywhere; LLaVA's older spellings are accepted where they mean the same.
+transformers' own names everywhere, LLaVA's where transformers has none.
 """
 
-import argparse
-import difflib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 
 from llava_graph.chat import template_names
-from llava_graph.errors import InputError, did_you_mean
 from llava_graph.figure_text import OCR_STYLES
-from llava_graph.record import SPLITS
 
 STAGES = ("full", "projector", "frozen-tower")
 SLOTS = ("caption", "ocr", "table", "title", "abstract", "mentions")
+ASPECT_RATIOS = ("pad", "square", "anyres")
+BAD_IMAGE_POLICIES = ("drop", "blank", "text")
+ATTENTIONS = ("auto", "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "segments")
 
 
 @dataclass
 class ModelArguments:
     """What is trained."""
 
-    model_name_or_path: str = field(metadata={"help": "Folder of the checkpoint to start from."})
+    model_name_or_path: str = field(
+        metadata={"help": "Checkpoint to start from; with --vision_tower a language model. Folder or owner/name."}
+    )
     stage: str = field(
         default="full",
         metadata={"help": "full: everything; projector: the connector alone; frozen-tower: all but the vision tower."},
@@ -39,18 +38,80 @@ class ModelArguments:
         default=None,
         metadata={"help": "Number format of the final weights: float32, bfloat16, float16. Default: as loaded."},
     )
+    vision_tower: str | None = field(
+        default=None,
+        metadata={"help": "CLIP, SigLIP, SigLIP2 or open_clip checkpoint to join with the language model."},
+    )
+    mm_projector_type: str = field(
+        default="mlp2x_gelu", metadata={"help": "Connector of a new model: linear, mlpNx_gelu, scale_invariant."}
+    )
+    mm_vision_select_layer: int = field(default=-2, metadata={"help": "Layer of the vision tower that is read."})
+    mm_vision_select_feature: str = field(
+        default="patch", metadata={"help": "patch: without the tower's class token; cls_patch: with it."}
+    )
+    pretrain_mm_mlp_adapter: str | None = field(
+        default=None, metadata={"help": "Trained connector to begin with: safetensors, or a .bin of LLaVA's layout."}
+    )
+    mm_use_im_start_end: bool = field(
+        default=False, metadata={"help": "Write <im_start> and <im_end> around each image; both are new tokens."}
+    )
+    new_tokens: list[str] = field(default_factory=list, metadata={"help": "Tokens added to the vocabulary."})
+    image_aspect_ratio: str | None = field(
+        default=None,
+        metadata={"help": f"Image preparation: {', '.join(ASPECT_RATIOS)}. Default: the checkpoint's own; new: pad."},
+    )
+    image_grid_pinpoints: str | None = field(
+        default=None, metadata={"help": "AnyRes grids as '[(336, 672), …]' in px. Default: LLaVA 1.6's, by the tower."}
+    )
+    tune_vit_from_layer: int | None = field(
+        default=None,
+        metadata={"help": "Vision tower layers from this one on learn (0: all). Default: as the stage says."},
+    )
+    lora_enable: bool = field(
+        default=False, metadata={"help": "LoRA on the language model; the connector learns whole."}
+    )
+    lora_r: int = field(default=64, metadata={"help": "Rank of LoRA."})
+    lora_alpha: int = field(default=16, metadata={"help": "Scale of LoRA (alpha / r)."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of LoRA."})
+    lora_bias: str = field(default="none", metadata={"help": "none, all or lora_only."})
+    lora_target: str = field(
+        default="language-model", metadata={"help": "language-model, or all: the vision tower gets LoRA too."}
+    )
+    lora_weight_path: str | None = field(default=None, metadata={"help": "Adapter folder to go on from."})
+    merge_lora: bool = field(
+        default=False, metadata={"help": "Write the merged model instead of the adapter (not with --bits 4 or 8)."}
+    )
+    bits: int = field(default=16, metadata={"help": "4 or 8: the language model is frozen in so many bits (QLoRA)."})
+    quant_type: str = field(default="nf4", metadata={"help": "4-bit format: nf4 or fp4."})
+    double_quant: bool = field(default=True, metadata={"help": "Quantize the 4-bit scales too."})
+    attn_implementation: str = field(
+        default="auto",
+        metadata={"help": f"One of {', '.join(ATTENTIONS)}. auto: the fastest that is here and exact for the batches."},
+    )
 
 
 @dataclass
 class DataArguments:
     """What it learns from."""
 
-    data_path: str = field(
-        metadata={"help": "A data set folder of ours, or a LLaVA conversation JSON (.json, .jsonl)."}
+    data_path: list[str] = field(
+        metadata={
+            "help": "Data set folders of ours, LLaVA conversation JSONs (.json, .jsonl), or a mixture (.yaml); several are joined."
+        }
     )
     image_folder: str | None = field(default=None, metadata={"help": "Where the images of a LLaVA JSON lie."})
+    data_weights: list[float] = field(
+        default_factory=list,
+        metadata={"help": "How often each of the data paths is shown, relative to its size (1: as it is)."},
+    )
     train_split: str = field(default="train", metadata={"help": "Split of our data set that is trained on."})
     eval_split: str | None = field(default=None, metadata={"help": "Split that is evaluated (--eval_strategy)."})
+    eval_data_path: str | None = field(
+        default=None, metadata={"help": "Other data to evaluate on. Default: --eval_split of the data path."}
+    )
+    eval_generate: int = field(
+        default=0, metadata={"help": "Records for which an evaluation also writes explanations and scores them."}
+    )
     context: list[str] = field(
         default_factory=lambda: ["caption", "ocr"],
         metadata={"help": f"What the prompt shows beside the figure: {', '.join(SLOTS)}. 'none' shows nothing."},
@@ -79,6 +140,21 @@ class DataArguments:
         default=None, metadata={"help": "Longest sample in tokens, images included. Default: the model's context."}
     )
     max_samples: int | None = field(default=None, metadata={"help": "Take only the first N samples."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read, check and pack while training instead of looking at every sample first."},
+    )
+    bad_image: str = field(
+        default="drop",
+        metadata={"help": "A missing or broken image: drop the sample, show a blank image, or keep its text alone."},
+    )
+    max_refused: float = field(
+        default=0.1, metadata={"help": "A larger share of refused samples stops the run before it begins (0..1)."}
+    )
+    check_workers: int | None = field(
+        default=None,
+        metadata={"help": "Processes that look at the samples first. Default: one a core, for large data."},
+    )
 
 
 @dataclass
@@ -95,6 +171,24 @@ class TrainArguments(TrainingArguments):
     group_by_modality_length: bool = field(
         default=False, metadata={"help": "Batches of similar length, with or without images: less padding."}
     )
+    packing: bool = field(
+        default=False,
+        metadata={"help": "Lay samples end to end in rows of --packing_length tokens instead of padding them."},
+    )
+    packing_length: int | None = field(
+        default=None, metadata={"help": "Tokens of a packed row. Default: the longest sample allowed."}
+    )
+    packing_max_images: int | None = field(
+        default=None, metadata={"help": "Images of a packed row at most: bounds the vision tower's memory."}
+    )
+    vision_cache: str | None = field(
+        default=None,
+        metadata={"help": "Folder for the features of a frozen vision tower, computed once and read in later epochs."},
+    )
+    dry_run: bool = field(default=False, metadata={"help": "Print the plan and stop."})
+    audit: bool = field(
+        default=False, metadata={"help": "Print how long the samples are and what was refused, and stop."}
+    )
 
 
 @dataclass(frozen=True)
@@ -106,168 +200,6 @@ class Command:
     training: TrainArguments
     notes: tuple[str, ...]
     """What was translated or ignored, for the plan."""
-
-
-Flags = dict[str, list[str]]
-"""Flag without dashes -> its values; an empty list for a bare switch."""
-
-RENAMED = {
-    "evaluation_strategy": "eval_strategy",
-    "warmup_ratio": "warmup_steps",
-    "no_cuda": "use_cpu",
-}
-"""Older spellings with the same meaning (transformers < 5; a warm-up below 1 is a share of all steps)."""
-
-WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "lazy_preprocess": ("true", "false"),
-    "is_multimodal": ("true",),
-    "overwrite_output_dir": ("true", "false"),
-    "save_safetensors": ("true",),
-    "mm_use_im_start_end": ("false",),
-    "mm_use_im_patch_token": ("false",),
-    "bits": ("16", "32"),
-    "lora_enable": ("false",),
-    "freeze_mm_mlp_adapter": ("false",),
-    "image_aspect_ratio": ("pad",),
-    "mm_patch_merge_type": ("flat",),
-}
-"""LLaVA flags at the values that change nothing here; at other values they are refused. Samples are always read lazily, the
-image preparation is the checkpoint's own."""
-
-VERSIONS = {"v1": "vicuna_v1", "vicuna_v1": "vicuna_v1", "plain": "plain", "v0": "v0", "chatml": "chatml"}
-"""LLaVA's --version (name of a conversation) -> our chat template."""
-
-
-def parse_command(argv: Sequence[str]) -> Command:
-    """Parse `argv` (without the program's name). Raises InputError that names the flag and the nearest known one."""
-    given = split_flags(argv)
-    recipe = read_recipe(Path(_single("config", given.pop("config")))) if "config" in given else {}
-    flags, notes = translate({**recipe, **given})
-    notes += _settle_device(flags)
-    parser = _Parser((ModelArguments, DataArguments, TrainArguments), prog="train_mem.py", allow_abbrev=False)
-    known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
-    for name in flags:
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *RENAMED, *WITHOUT_EFFECT, "config"], n=1)
-            hint = f"Did you mean --{near[0]}?" if near else "See --help"
-            raise InputError(f"unknown flag --{name}", next_step=hint)
-    words = [word for name, values in flags.items() for word in (f"--{name}", *values)]
-    try:
-        model, data, training = parser.parse_args_into_dataclasses(words, look_for_args_file=False)
-    except (ValueError, ImportError) as error:  # TrainingArguments checks its values itself
-        raise InputError(f"the arguments do not fit ({error})") from error
-    _check(model, data)
-    return Command(model, data, training, tuple(notes))
-
-
-def split_flags(argv: Sequence[str]) -> Flags:
-    """`--name value …`, `--name=value` and `--switch`, in order; a repeated flag takes its last values."""
-    flags: Flags = {}
-    name = ""
-    for word in argv:
-        if word in ("-h", "--help"):
-            name = "help"
-            flags[name] = []
-        elif word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            name = name.replace("-", "_")
-            flags[name] = [value] if equals else []
-        elif name:
-            flags[name].append(word)
-        else:
-            raise InputError(f"{word!r} belongs to no flag", next_step="Write --name value")
-    return flags
-
-
-def read_recipe(path: Path) -> Flags:
-    """A YAML file of the same names as the flags. Raises InputError."""
-    import yaml  # type: ignore[import-untyped]
-
-    try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"the recipe cannot be read ({' '.join(str(error).split())})", where=str(path)) from error
-    if not isinstance(recipe, Mapping):
-        raise InputError("the recipe must be a mapping of flags to values", where=str(path))
-    return {
-        str(name): [str(v) for v in value] if isinstance(value, list) else [str(value)]
-        for name, value in recipe.items()
-    }
-
-
-def translate(flags: Flags) -> tuple[Flags, list[str]]:
-    """LLaVA's and older transformers' flags -> ours, and a note on each. Raises InputError for what we do not do."""
-    out: Flags = {}
-    notes = []
-    for name, values in flags.items():
-        value = values[0].lower() if values else "true"
-        if name in RENAMED:
-            out[RENAMED[name]] = values
-            notes.append(f"--{name} is now --{RENAMED[name]}")
-        elif name in WITHOUT_EFFECT:
-            if value not in WITHOUT_EFFECT[name]:
-                raise InputError(
-                    f"--{name} {value} is not supported", next_step=f"Known: {', '.join(WITHOUT_EFFECT[name])}"
-                )
-            notes.append(f"--{name} has no effect here")
-        elif name in ("tune_mm_mlp_adapter", "freeze_backbone"):
-            if value == "true":
-                out["stage"] = ["projector"]
-                notes.append(f"--{name} is --stage projector")
-        elif name == "group_by_length":
-            out["group_by_modality_length"] = values
-            notes.append("--group_by_length is --group_by_modality_length")
-        elif name == "version":
-            if value not in VERSIONS:
-                raise InputError(f"unknown --version {value!r}", next_step=did_you_mean(value, VERSIONS))
-            out["chat_template"] = [VERSIONS[value]]
-            notes.append(f"--version {value} is --chat_template {VERSIONS[value]}")
-        else:
-            out[name] = values
-    return out, notes
-
-
-def _check(model: ModelArguments, data: DataArguments) -> None:
-    for value, known, name in (
-        (model.stage, STAGES, "stage"),
-        (data.train_split, SPLITS, "train_split"),
-        (data.eval_split or SPLITS[0], SPLITS, "eval_split"),
-        (model.chat_template or template_names()[0], template_names(), "chat_template"),
-        *((slot, (*SLOTS, "none"), "context") for slot in data.context),
-        (data.ocr_style or OCR_STYLES[0], OCR_STYLES, "ocr_style"),
-    ):
-        if value not in known:
-            raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))
-    for name in ("context_dropout", "ocr_corruption"):
-        if not 0 <= (rate := getattr(data, name)) < 1:
-            raise InputError(f"--{name} must be in 0..1, got {rate}")
-
-
-def _settle_device(flags: Flags) -> list[str]:
-    """Without a GPU, say so to transformers, which would refuse bfloat16 and pin memory for a device that is not there."""
-    import torch
-
-    if torch.accelerator.is_available() or "use_cpu" in flags:
-        return []
-    flags["use_cpu"] = ["True"]
-    flags.setdefault("dataloader_pin_memory", ["False"])
-    return ["no GPU is here: trains on the CPU"]
-
-
-def _single(name: str, values: list[str]) -> str:
-    if len(values) != 1:
-        raise InputError(f"--{name} takes one value, got {len(values)}")
-    return values[0]
-
-
-class _Parser(HfArgumentParser):
-    """transformers' parser, which would print 300 lines of usage for a wrong value."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        return argparse.HelpFormatter(self.prog, width=110)
 
 
 def settings(command: Command) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def train(argv: Sequence[str]) -> None:
     # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
     # of days must not cost its result.
     from llava_graph.model.build import save_checkpoint
-    from train.arguments import parse_command
+    from train.command import parse_command
     from train.stages import freeze
 
     if not argv:
@@ -93,7 +93,7 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
     data, training = command.data, command.training
     with training.main_process_first(desc="reading the data"):
         samples = open_samples(
-            Path(data.data_path),
+            Path(data.data_path[0]),
             image_folder=Path(data.image_folder) if data.image_folder else None,
             split=split,
             options=prompt_options(command, loaded),
@@ -107,7 +107,7 @@ def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Sample
         reasons = (
             "; ".join(f"{item.item}: {item.reason}, {item.detail}" for item in checked.dropped[:2]) or "it is empty"
         )
-        raise DatasetError(f"no sample of {split!r} can be learnt from ({reasons})", where=data.data_path)
+        raise DatasetError(f"no sample of {split!r} can be learnt from ({reasons})", where=data.data_path[0])
     return samples, TrainingSet(samples, checked, encoder)
 
 
@@ -199,7 +199,7 @@ def finish_model(command: Command, trainer: Trainer, loaded: LoadedModel) -> Non
         "description": command.model.about or f"Fine-tuned from {loaded.name}.",
         "prompt": asdict(prompt_options(command, loaded)),
         "trained": {
-            "data": Path(command.data.data_path).name,
+            "data": Path(command.data.data_path[0]).name,
             "steps": trainer.state.global_step,
             "seed": command.training.seed,
         },
