@@ -195,3 +195,15 @@ def test_build_refuses_what_it_cannot_do(tmp_path):
         list(read_texts([tmp_path / "file"]))
     with pytest.raises(InputError, match="not empty"):
         build_checkpoint(tmp_path, shape=PRESETS["nano"], texts=TEXTS)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (300, 40), (33, 500)])
+def test_tokens_and_inputs_of_an_image_are_those_of_its_processor(checkpoint, size):
+    loaded = load(checkpoint)
+    image = Image.new("RGB", size, "red")
+    whole = loaded.processor(text="<image>", images=image, return_tensors="pt")
+    assert loaded.tokens_of(size) == int((whole["input_ids"] == loaded.model.config.image_token_id).sum())
+    prepared = loaded.prepare([image, image])
+    assert set(prepared) == {"pixel_values"}
+    assert torch.equal(prepared["pixel_values"], whole["pixel_values"].repeat(2, 1, 1, 1))
+    assert loaded.prepare([]) == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from llava_graph.prompt import PromptOptions
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 PACKAGED = Path(__file__).parent / "packaged"
@@ -22,6 +23,9 @@ PACKAGED = Path(__file__).parent / "packaged"
 
 SHOW_PROGRESS_MB = 500
 """Below this weights load in a second or two, and a progress bar is noise in the output of a command."""
+
+FIXED_TOKENS = ("llava", "llava_scale_invariant")
+"""Models whose images take the same number of tokens whatever their size."""
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -37,7 +41,7 @@ class LoadedModel:
     template: str
     """Jinja source of the checkpoint's chat template."""
     image_tokens: int
-    """Tokens that one image takes."""
+    """Tokens that an image takes; of a small one where it depends on the size (see `tokens_of`)."""
     context_length: int
     """tokens, prompt and answer together"""
     name: str
@@ -56,6 +60,27 @@ class LoadedModel:
     def image_processor(self) -> Any:
         """From PIL images to `pixel_values` (images, 3, H, W)."""
         return self.processor.image_processor
+
+    def tokens_of(self, size: tuple[int, int]) -> int:
+        """Tokens that an image of `size` (width, height in px, as PIL's) takes in the prompt."""
+        if self.model.config.model_type in FIXED_TOKENS:
+            return self.image_tokens
+        # transformers' own arithmetic where there is one (engines with paged memory rely on it): no image is touched.
+        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
+        if count is None:
+            return count_image_tokens(self.processor, size)
+        return int(count(image_sizes=[(size[1], size[0])])["num_image_tokens"][0])
+
+    def prepare(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
+        """The model's inputs for these images, float32 on the CPU; {} for none.
+
+        LLaVA: `pixel_values` (images, 3, H, W). AnyRes: `pixel_values` (images, tiles, 3, H, W), zeros after an image's
+        own tiles, and `image_sizes` (images, 2) as height, width.
+        """
+        if not images:
+            return {}
+        prepared = self.image_processor(images=list(images), return_tensors="pt")
+        return {name: prepared[name] for name in self.image_processor.model_input_names if name in prepared}
 
 
 def load(
@@ -160,12 +185,12 @@ def read_template(folder: Path, processor: ProcessorMixin) -> str:
     return template
 
 
-def count_image_tokens(processor: ProcessorMixin) -> int:
-    """Tokens that one image takes in the prompt, by asking the processor itself."""
+def count_image_tokens(processor: ProcessorMixin, size: tuple[int, int] = (64, 64)) -> int:
+    """Tokens that an image of `size` (width, height in px) takes in the prompt, by asking the processor itself."""
     from PIL import Image
 
     token = getattr(processor, "image_token", "<image>")
-    ids = processor(text=token, images=Image.new("RGB", (64, 64), "white"))["input_ids"]
+    ids = processor(text=token, images=Image.new("RGB", size, "white"))["input_ids"]
     image_id = processor.tokenizer.convert_tokens_to_ids(token)
     return sum(1 for number in ids[0] if number == image_id)
 
