@@ -45,6 +45,8 @@ class EncodedSample:
     labels: list[int]
     answer_cut: bool
     """Whether the last answer was longer than the room that was left."""
+    turns_cut: bool = False
+    """Whether later turns found no room and are left out."""
 
 
 def template_names() -> tuple[str, ...]:
@@ -126,39 +128,52 @@ def count_images(messages: Sequence[Message]) -> int:
     )
 
 
-def encode_prompt(messages: Sequence[Message], tokenizer: Tokenizer, template: str, image_tokens: int) -> list[int]:
+ImageTokens = int | Sequence[int]
+"""Tokens that each image takes: one number for all, or a number an image, in the order of their places."""
+
+
+def encode_prompt(
+    messages: Sequence[Message], tokenizer: Tokenizer, template: str, image_tokens: ImageTokens
+) -> list[int]:
     """Ids of the conversation up to where the assistant begins; each image stands as `image_tokens` image ids."""
     clean = neutralise(messages, tokenizer.all_special_tokens)
     text = _render(clean, template, tokenizer, open_turn=True)
-    return _expand(_ids(text, tokenizer), tokenizer, image_tokens, count_images(messages))
+    ids = _ids(text, tokenizer)
+    return [ids[place] for place in _expand(ids, tokenizer, image_tokens, count_images(messages))]
 
 
-def encode_text(prompt: str, tokenizer: Tokenizer, image_tokens: int, images: int) -> list[int]:
+def encode_text(prompt: str, tokenizer: Tokenizer, image_tokens: ImageTokens, images: int) -> list[int]:
     """Ids of a prompt that is already rendered (FastChat's protocol sends such). Raises InputError if images do not match."""
-    return _expand(_ids(prompt, tokenizer), tokenizer, image_tokens, images)
+    ids = _ids(prompt, tokenizer)
+    return [ids[place] for place in _expand(ids, tokenizer, image_tokens, images)]
 
 
 def encode_sample(
-    messages: Sequence[Message], tokenizer: Tokenizer, template: str, image_tokens: int, max_length: int
+    messages: Sequence[Message], tokenizer: Tokenizer, template: str, image_tokens: ImageTokens, max_length: int
 ) -> EncodedSample:
     """Ids and labels of a conversation with its answers.
 
-    Raises SampleRefused (reasons: no-target, prompt-too-long, token-boundary) instead of masking or cutting in silence.
-    Only the end of an answer may be cut at `max_length` (tokens, images included); later turns that do not fit are left out.
+    Raises SampleRefused (reasons: no-target, prompt-too-long, image-cut, token-boundary) instead of masking or cutting in
+    silence. Only the end of an answer may be cut at `max_length` (tokens, images included); later turns that do not fit are
+    left out. `labels[0]` is never a target: nothing stands before it, and in a packed row that would be a stranger's end.
     """
     clean = neutralise(messages, tokenizer.all_special_tokens)
     whole = _ids(_render(clean, template, tokenizer, open_turn=False), tokenizer)
     labels = [IGNORE_INDEX] * len(whole)
     for start, end in _assistant_spans(clean, whole, tokenizer, template):
         labels[start:end] = whole[start:end]
+    places = _expand(whole, tokenizer, image_tokens, count_images(messages))
+    labels = [labels[place] for place in places]
+    labels[:1] = [IGNORE_INDEX]
+    fitted = fit_length([whole[place] for place in places], labels, max_length)
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
-    ids = _expand(whole, tokenizer, image_tokens, count_images(messages))
-    labels = [
-        label
-        for token, label in zip(whole, labels, strict=True)
-        for _ in range(image_tokens if token == image_id else 1)
-    ]
-    return _fit(ids, labels, max_length)
+    if any(whole[place] == image_id for place in places[len(fitted.input_ids) :]):
+        raise SampleRefused(
+            f"an image of a later turn does not fit into {max_length} tokens",
+            reason="image-cut",
+            next_step="Raise --model_max_length",
+        )
+    return fitted
 
 
 def _assistant_spans(
@@ -202,8 +217,13 @@ def _checked_prefix(text: str, whole: list[int], tokenizer: Tokenizer) -> list[i
     return ids
 
 
-def _fit(ids: list[int], labels: list[int], max_length: int) -> EncodedSample:
-    """Cut to `max_length`; the cut may fall into an answer, never into an image or a question before a kept answer."""
+def fit_length(ids: list[int], labels: list[int], max_length: int) -> EncodedSample:
+    """Cut to `max_length`; the cut may fall into an answer, never into a question before a kept answer.
+
+    Raises SampleRefused (reasons: no-target, prompt-too-long).
+    """
+    if all(label == IGNORE_INDEX for label in labels):
+        raise SampleRefused("the sample has no answer to learn", reason="no-target")
     if len(ids) <= max_length:
         return EncodedSample(ids, labels, answer_cut=False)
     kept = max_length
@@ -216,7 +236,10 @@ def _fit(ids: list[int], labels: list[int], max_length: int) -> EncodedSample:
             reason="prompt-too-long",
             next_step="Raise --model_max_length or lower the context budget",
         )
-    return EncodedSample(ids[:kept], labels[:kept], answer_cut=inside_answer)
+    starts = (
+        labels[place] != IGNORE_INDEX and labels[place - 1] == IGNORE_INDEX for place in range(kept + 1, len(labels))
+    )
+    return EncodedSample(ids[:kept], labels[:kept], answer_cut=inside_answer, turns_cut=any(starts))
 
 
 def _render(messages: Sequence[Message], template: str, tokenizer: Tokenizer, *, open_turn: bool) -> str:
@@ -242,10 +265,15 @@ def _adds_bos(tokenizer: Tokenizer) -> bool:
     return tokenizer.bos_token_id is not None and list(first) == [tokenizer.bos_token_id]
 
 
-def _expand(ids: list[int], tokenizer: Tokenizer, image_tokens: int, images: int) -> list[int]:
-    """Each image id -> `image_tokens` copies. Raises InputError unless there is one for each of `images`."""
+def _expand(ids: list[int], tokenizer: Tokenizer, image_tokens: ImageTokens, images: int) -> list[int]:
+    """Places in `ids`, that of an image id as often as the image has tokens.
+
+    Raises InputError unless there is one image id, and one number of tokens, for each of `images`.
+    """
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     found = ids.count(image_id)
-    if found != images:
-        raise InputError(f"the prompt has {found} image placeholder(s) for {images} image(s)")
-    return [token for one in ids for token in ([one] * image_tokens if one == image_id else [one])]
+    counts = [image_tokens] * images if isinstance(image_tokens, int) else list(image_tokens)
+    if found != images or len(counts) != images:
+        raise InputError(f"the prompt has {found} image placeholder(s) for {len(counts)} image(s)")
+    left = iter(counts)
+    return [place for place, one in enumerate(ids) for _ in range(next(left) if one == image_id else 1)]
