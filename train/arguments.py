@@ -96,7 +96,7 @@ class DataArguments:
 
     data_path: list[str] = field(
         metadata={
-            "help": "Data set folders of ours, LLaVA conversation JSONs (.json, .jsonl), or a mixture (.yaml); several are joined."
+            "help": "Data set folders of ours, LLaVA JSONs (.json, .jsonl), mixtures (.yaml); several are joined."
         }
     )
     image_folder: str | None = field(default=None, metadata={"help": "Where the images of a LLaVA JSON lie."})
@@ -185,10 +185,29 @@ class TrainArguments(TrainingArguments):
         default=None,
         metadata={"help": "Folder for the features of a frozen vision tower, computed once and read in later epochs."},
     )
+    compile_layers: bool = field(
+        default=False,
+        metadata={"help": "torch.compile the layers of language model and vision tower, one by one: quick to compile."},
+    )
     dry_run: bool = field(default=False, metadata={"help": "Print the plan and stop."})
     audit: bool = field(
         default=False, metadata={"help": "Print how long the samples are and what was refused, and stop."}
     )
+    allow_changed_resume: bool = field(
+        default=False,
+        metadata={
+            "help": "Go on from --resume_from_checkpoint DIR though settings that decide the order have changed since."
+        },
+    )
+    max_bad_steps: int = field(
+        default=3, metadata={"help": "Steps in a row without a finite loss or gradient after which the run stops."}
+    )
+
+    def __post_init__(self) -> None:
+        from train.distributed import prepare_arguments
+
+        prepare_arguments(self)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
