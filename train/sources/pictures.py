@@ -1,0 +1,79 @@
+"""A sample's images, opened. What is missing or broken goes by the policy of `--bad_image`, and is named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llava_graph.errors import ImageError, SampleRefused
+from llava_graph.images import open_image
+from train.sources.sample import Sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from llava_graph.prompt import Message
+
+BLANK_SIDE_PX = 336
+"""A square that every image preparation takes without cutting it into tiles."""
+MISSING, BROKEN = "image-missing", "image-broken"
+REPAIRS = {
+    policy: {reason: f"{reason}, {what}" for reason in (MISSING, BROKEN)}
+    for policy, what in (("blank", "shown blank"), ("text", "its text kept"))
+}
+"""policy -> reason -> what the repair is called"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How images are opened."""
+
+    policy: str = "drop"
+    """What happens to a sample with a bad one: "drop" it, show it "blank" (white), or keep its "text" alone."""
+
+    def settle(self, sample: Sample) -> Sample:
+        """The sample with decoded images. Raises SampleRefused (reasons: image-missing, image-broken) where it is dropped."""
+        opened: list[Image | None] = []
+        repairs: list[str] = []
+        for image in sample.images:
+            try:
+                opened.append(open_image(image, where=sample.name))
+            except ImageError as error:
+                reason = MISSING if isinstance(image, Path) and not image.is_file() else BROKEN
+                if self.policy == "drop":
+                    raise SampleRefused(str(error), reason=reason, where=sample.name) from error
+                opened.append(_blank() if self.policy == "blank" else None)
+                repairs.append(REPAIRS[self.policy][reason])
+        kept = tuple(image for image in opened if image is not None)
+        messages = sample.messages
+        if len(kept) < len(opened):
+            messages = _without(messages, [number for number, image in enumerate(opened) if image is None])
+        return replace(sample, messages=messages, images=kept, repairs=(*sample.repairs, *repairs))
+
+
+def is_image_trouble(name: str) -> bool:
+    """Whether a reason or a repair is about an image that could not be opened: what may be mended behind our back."""
+    return name.startswith((MISSING, BROKEN))
+
+
+def _blank() -> Image:
+    from PIL import Image
+
+    return Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX), "white")
+
+
+def _without(messages: Sequence[Message], gone: Sequence[int]) -> list[Message]:
+    """The messages without the image parts of these numbers."""
+    number, kept = 0, []
+    for message in messages:
+        parts = []
+        for part in message["content"]:
+            if part["type"] == "image":
+                number += 1
+                if number - 1 in gone:
+                    continue
+            parts.append(part)
+        kept.append({**message, "content": parts})
+    return kept

@@ -1,0 +1,112 @@
+"""A file of JSON records, read by place: a JSON list or JSON lines in, record n out. Only the places lie in memory."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llava_graph.errors import DatasetError, SampleRefused
+
+BOM = b"\xef\xbb\xbf"
+BLANKS = " \t\r\n"
+
+
+class JsonRecords:
+    """The records of one file. A worker process gets two arrays of numbers, not the data."""
+
+    def __init__(self, path: Path) -> None:
+        """Find where each record begins and ends. Raises DatasetError that names the place of an error."""
+        self.path = path
+        try:
+            if path.stat().st_size == 0:
+                raise DatasetError("the file is empty", where=str(path))
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                begin = len(BOM) if data[: len(BOM)] == BOM else 0
+                is_list = path.suffix != ".jsonl" and data[begin : begin + 4096].lstrip()[:1] == b"["
+                self._starts, self._ends = _list_places(data, begin, path) if is_list else _line_places(data, begin)
+        except OSError as error:
+            raise DatasetError(f"cannot be read ({error.strerror})", where=str(path)) from error
+        if not is_list and path.suffix != ".jsonl":
+            self._refuse_other_json()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> Any:
+        """Record `index`. Raises SampleRefused (reasons: bad-record, file-changed)."""
+        start, end = int(self._starts[index]), int(self._ends[index])
+        try:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                text = file.read(end - start)
+        except OSError as error:
+            raise SampleRefused(
+                f"the file can no longer be read ({error.strerror})", reason="file-changed", where=str(self.path)
+            ) from error
+        try:
+            return json.loads(text)
+        except ValueError as error:  # bad JSON and bad UTF-8
+            raise SampleRefused(
+                f"record {index + 1} is no JSON ({error})", reason="bad-record", where=str(self.path)
+            ) from error
+
+    def _refuse_other_json(self) -> None:
+        """A .json without a list is taken as JSON lines if its first line is a record."""
+        try:
+            first = self[0] if len(self) else None
+        except SampleRefused:
+            first = None
+        if not isinstance(first, dict) or (len(self) == 1 and "conversations" not in first):
+            raise DatasetError(
+                "must be a list of conversations", where=str(self.path), next_step="Write a JSON list, or JSON lines"
+            )
+
+
+def _line_places(data: mmap.mmap, begin: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) starts and (n,) ends of the lines that are not blank."""
+    starts, ends = [], []
+    while begin < len(data):
+        end = data.find(b"\n", begin)
+        end = len(data) if end < 0 else end
+        # Most lines are long: whether one is blank is seen in its first bytes.
+        if data[begin : min(end, begin + 64)].strip() or data[begin:end].strip():
+            starts.append(begin)
+            ends.append(end)
+        begin = end + 1
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+
+def _list_places(data: mmap.mmap, begin: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) starts and (n,) ends of the items of a JSON list.
+
+    Read as Latin-1 a place in the text is a place in the file, and the signs of JSON itself are the same as in UTF-8.
+    """
+    text = data[:].decode("latin-1")
+    decode = json.JSONDecoder().raw_decode
+    starts: list[int] = []
+    ends: list[int] = []
+    place = _after_blanks(text, text.index("[", begin) + 1)
+    try:
+        while text[place] != "]" or starts:
+            _, end = decode(text, place)
+            starts.append(place)
+            ends.append(end)
+            place = _after_blanks(text, end)
+            if text[place] == "]":
+                break
+            if text[place] != ",":
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+            place = _after_blanks(text, place + 1)
+    except (ValueError, IndexError) as error:
+        raise DatasetError(f"is no valid JSON ({error})", where=str(path)) from error
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+
+def _after_blanks(text: str, place: int) -> int:
+    while place < len(text) and text[place] in BLANKS:
+        place += 1
+    return place
