@@ -10,8 +10,29 @@ WANTED = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.m
 """No pickles and no code: what we would not open is not downloaded."""
 
 
+PICKLES = ("*.bin", "*.bin.index.json")
+"""Older weights; read with `weights_only` (torch refuses code in them), and only where a part has no other ones."""
+
+
+def part_folder(name: Path | str) -> Path:
+    """The folder of a language model or vision tower; pickled weights are downloaded where there are no others.
+
+    Raises CheckpointError.
+    """
+    name = str(name).removeprefix("hf-hub:")  # as open_clip writes names
+    folder = checkpoint_folder(name)
+    if Path(name).exists() or list(folder.glob("*.safetensors")):
+        return folder
+    return checkpoint_folder(name, wanted=(*WANTED, *PICKLES))
+
+
 def checkpoint_folder(
-    name: Path | str, *, revision: str | None = None, endpoint: str | None = None, cache_dir: Path | None = None
+    name: Path | str,
+    *,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    cache_dir: Path | None = None,
+    wanted: tuple[str, ...] = WANTED,
 ) -> Path:
     """The folder of a checkpoint; one from the hub is downloaded once and kept in the hub's cache.
 
@@ -26,7 +47,7 @@ def checkpoint_folder(
 
     try:
         found = snapshot_download(
-            str(name), revision=revision, endpoint=endpoint, cache_dir=cache_dir, allow_patterns=list(WANTED)
+            str(name), revision=revision, endpoint=endpoint, cache_dir=cache_dir, allow_patterns=list(wanted)
         )
     except LocalEntryNotFoundError as error:
         raise CheckpointError(

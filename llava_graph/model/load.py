@@ -165,7 +165,7 @@ def load_processor(folder: Path) -> ProcessorMixin:
     try:
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        raise CheckpointError(f"the processor does not load ({_first_line(error)})", where=str(folder)) from error
+        raise CheckpointError(f"the processor does not load ({first_line(error)})", where=str(folder)) from error
     if not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise CheckpointError(f"{type(processor).__name__} does not prepare images and text", where=str(folder))
     # We check lengths ourselves and refuse what is too long; transformers' own note would only alarm.
@@ -211,7 +211,7 @@ def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
                 output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"the weights do not load ({_first_line(error)})", where=str(folder)) from error
+        raise CheckpointError(f"the weights do not load ({first_line(error)})", where=str(folder)) from error
     for problem in ("missing_keys", "mismatched_keys"):
         # Silently new weights answer nonsense (LLaVA #808): better no model than such a one.
         if report.get(problem):
@@ -244,5 +244,6 @@ def _context_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     return min((int(limit) for limit in limits if 0 < limit < 10**9), default=2048)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, short enough for one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
