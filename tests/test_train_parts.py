@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
-from tiny_model import build_tiny_model
 
 from llava_graph.errors import ImageError, InputError, SampleRefused
-from llava_graph.model import load
+from train.batches import Checked, PaddedCollator, TrainingSet
 from train.command import parse_command, split_flags
-from train.batches import Checked, Collator, EpochSampler, TrainingSet, answer_loss, group_by_length
 from train.samples import Sample, read_conversation
 from train.train_mem import main
 
@@ -124,45 +120,15 @@ def test_no_module_of_the_script_folder_hides_another():
 
 def test_collator_pads_on_the_right():
     items = [
-        {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "pixels": torch.zeros(3, 4, 4)},
-        {"input_ids": [5], "labels": [-100], "pixels": None},
+        {"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "vision": {"pixel_values": torch.zeros(1, 3, 4, 4)}},
+        {"input_ids": [5], "labels": [-100], "vision": {}},
     ]
-    batch = Collator(pad_id=0)(items)
+    batch = PaddedCollator(pad_id=0)(items)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 0, 0]]
     assert batch["labels"].tolist() == [[-100, 6, 7], [-100, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["pixel_values"].shape == (1, 3, 4, 4)
-    assert "pixel_values" not in Collator(pad_id=0)(items[1:])
-
-
-def test_loss_over_the_answers_is_the_models_own_loss(tmp_path):
-    loaded = load(build_tiny_model(tmp_path / "m"))
-    image = loaded.tokenizer.convert_tokens_to_ids("<image>")
-    items = []
-    for length, start in ((30, 20), (25, 18)):
-        ids = [image] * loaded.image_tokens + list(range(40, 40 + length - loaded.image_tokens))
-        items.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "pixels": torch.randn(3, 64, 64)})
-    batch = Collator(pad_id=0)(items)
-    labels = batch.pop("labels")
-    ours = answer_loss(loaded.model(**batch), labels)
-    del batch["logits_to_keep"]
-    assert ours.item() == pytest.approx(loaded.model(**batch, labels=labels).loss.item(), abs=1e-5)
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 900), st.booleans()), min_size=1, max_size=300),
-    st.integers(1, 9),
-    st.integers(0, 5),
-)
-def test_grouping_keeps_every_sample_and_one_modality_a_batch(samples, batch, seed):
-    lengths = np.array([length for length, _ in samples])
-    with_image = np.array([image for _, image in samples])
-    rng = np.random.default_rng(seed)
-    order = group_by_length(rng.permutation(len(samples)), lengths, with_image, batch, rng)
-    assert sorted(order) == list(range(len(samples)))
-    full = len(order) // batch - 2  # the incomplete batches stand at the end
-    for index in range(full):
-        assert len({bool(with_image[row]) for row in order[index * batch : (index + 1) * batch]}) == 1
+    assert "pixel_values" not in PaddedCollator(pad_id=0)(items[1:])
 
 
 def checked(count):
@@ -175,17 +141,6 @@ def checked(count):
     )
 
 
-def test_order_depends_on_seed_and_epoch_alone():
-    def order(seed, epoch):
-        sampler = EpochSampler(checked(20), batch=4, seed=seed, grouped=False)
-        sampler.epoch = epoch
-        return [position - 20 * epoch for position in sampler]
-
-    assert order(1, 3) == order(1, 3)
-    assert order(1, 3) != order(1, 4) != order(2, 4)
-    assert sorted(order(1, 3)) == list(range(20))
-
-
 def test_image_that_goes_missing_in_the_middle_of_a_run_costs_one_sample(caplog):
     """Sample 1 was good when the run began."""
 
@@ -196,7 +151,7 @@ def test_image_that_goes_missing_in_the_middle_of_a_run_costs_one_sample(caplog)
 
     encoder = SimpleNamespace(encode=lambda sample: SimpleNamespace(input_ids=[1], labels=[1]), pixels=pixels)
     samples = SimpleNamespace(get=lambda index, epoch: Sample([], b"x", str(index)), name=str)
-    assert [TrainingSet(samples, checked(3), encoder)[position]["pixels"] for position in (0, 1, 2, 4)] == [
+    assert [TrainingSet(samples, checked(3), encoder)[position]["vision"] for position in (0, 1, 2, 4)] == [
         "0",
         "2",
         "2",

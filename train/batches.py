@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from llava_graph.chat import IGNORE_INDEX, EncodedSample, encode_sample
 from llava_graph.errors import ImageError, RecordError, SampleRefused
 from llava_graph.images import open_image
 from llava_graph.record import Dropped
+from train.packing import lay_out
 from train.samples import Sample, Samples
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
-
-MEGABATCH = 50
-"""Batches among which samples are sorted by length (as in transformers' LengthGroupedSampler)."""
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +98,16 @@ class TrainingSet(Dataset):
     def __init__(self, samples: Samples, checked: Checked, encoder: Encoder) -> None:
         self._samples, self.checked, self._encoder = samples, checked, encoder
 
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sample allowed."""
+        return self._encoder.max_length
+
     def __len__(self) -> int:
         return len(self.checked.kept)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        """{"input_ids", "labels": lists of int, "pixels": (3, H, W) or None}"""
+        """{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""
         epoch, row = divmod(int(position), len(self))
         for step in range(len(self)):
             index = int(self.checked.kept[(row + step) % len(self)])
@@ -116,65 +119,19 @@ class TrainingSet(Dataset):
                 # It was good when the run began (a file has gone since): the next sample takes its place, said aloud.
                 log.warning("%s is left out from now on: %s", self._samples.name(index), error)
                 continue
-            return {"input_ids": encoded.input_ids, "labels": encoded.labels, "pixels": pixels}
+            vision = {} if pixels is None else {"pixel_values": pixels[None]}
+            return {"input_ids": encoded.input_ids, "labels": encoded.labels, "vision": vision}
         raise SampleRefused("no sample can be read any more", reason="all-gone")
 
 
-class EpochSampler(Sampler[int]):
-    """Positions of one epoch in an order that depends on seed and epoch alone; grouped by modality and length if asked.
-
-    A resumed run repeats the order. `epoch` is set from outside before the iteration starts.
-    """
-
-    def __init__(self, checked: Checked, *, batch: int, seed: int, grouped: bool) -> None:
-        self._checked, self._batch, self._seed, self._grouped = checked, batch, seed, grouped
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self._checked.kept)
-
-    def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self._seed, self.epoch])
-        order = rng.permutation(len(self))
-        if self._grouped:
-            order = group_by_length(order, self._checked.lengths, self._checked.with_image, self._batch, rng)
-        yield from (int(row) + self.epoch * len(self) for row in order)
-
-
-def group_by_length(
-    order: np.ndarray, lengths: np.ndarray, with_image: np.ndarray, batch: int, rng: np.random.Generator
-) -> np.ndarray:
-    """(n,) a permutation -> the same rows so that a batch holds similar lengths and one modality; batches stay shuffled.
-
-    The idea is LLaVA's `group_by_modality_length`, with true token counts.
-    """
-    full: list[np.ndarray] = []
-    rest: list[np.ndarray] = []
-    for modality in (True, False):
-        rows = order[with_image[order] == modality]
-        for start in range(0, len(rows), MEGABATCH * batch):
-            megabatch = rows[start : start + MEGABATCH * batch]
-            megabatch = megabatch[np.argsort(-lengths[megabatch], kind="stable")]
-            for first in range(0, len(megabatch), batch):
-                piece = megabatch[first : first + batch]
-                (full if len(piece) == batch else rest).append(piece)
-    shuffled = [full[index] for index in rng.permutation(len(full))]
-    # Incomplete batches go last: in the middle they would shift all that follow.
-    return np.concatenate([*shuffled, *rest]) if len(order) else order
-
-
 @dataclass(frozen=True)
-class Collator:
-    """Pads on the right: ids with `pad_id`, labels with -100; images are stacked in the order of their samples.
-
-    `logits_to_keep` (positions,) tells the model to compute logits only where some sample has an answer: most of a
-    prompt is image and context, and logits over the vocabulary are the largest tensor of a step.
-    """
+class PaddedCollator:
+    """Pads on the right: ids with `pad_id`, labels with -100."""
 
     pad_id: int
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """input_ids, attention_mask, labels: (batch, longest); pixel_values: (images, 3, H, W) if there are any."""
+        """input_ids, attention_mask, labels: (batch, longest); the inputs of all images, in the order of their samples."""
         longest = max(len(item["input_ids"]) for item in items)
 
         def padded(name: str, filler: int) -> torch.Tensor:
@@ -182,33 +139,43 @@ class Collator:
             return torch.tensor(rows, dtype=torch.long)
 
         lengths = torch.tensor([len(item["input_ids"]) for item in items])
-        batch = {
+        return {
             "input_ids": padded("input_ids", self.pad_id),
             "attention_mask": (torch.arange(longest)[None, :] < lengths[:, None]).long(),
             "labels": padded("labels", IGNORE_INDEX),
+            **join_vision([item["vision"] for item in items]),
         }
-        batch["logits_to_keep"] = answer_positions(batch["labels"])
-        pixels = [item["pixels"] for item in items if item["pixels"] is not None]
-        if pixels:
-            batch["pixel_values"] = torch.stack(pixels)
-        return batch
 
 
-def answer_positions(labels: torch.Tensor) -> torch.Tensor:
-    """(batch, length) labels -> (positions,) from which some sample predicts a token of an answer."""
-    return (labels[:, 1:] != IGNORE_INDEX).any(dim=0).nonzero()[:, 0]
+@dataclass(frozen=True, kw_only=True)
+class PackedCollator:
+    """Lays samples end to end in one row (`train.packing.lay_out`)."""
+
+    pad_id: int
+    longest: int
+    """Tokens of the longest sample allowed."""
+    length: int | None = None
+    """Tokens of a row; None: no padding at all, rows differ in length."""
+
+    def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """See `lay_out`, with the inputs of all images. What took a bad sample's place and does not fit is left out, aloud."""
+        kept = list(items)
+        while self.length is not None and sum(len(item["input_ids"]) for item in kept) > self.length:
+            longest = max(range(len(kept)), key=lambda index: len(kept[index]["input_ids"]))
+            log.warning("a sample of %d tokens does not fit into its row", len(kept.pop(longest)["input_ids"]))
+        return {
+            **lay_out(kept, length=self.length, pad_id=self.pad_id, longest=self.longest),
+            **join_vision([item["vision"] for item in kept]),
+        }
 
 
-def answer_loss(
-    outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
-) -> torch.Tensor:
-    """Cross entropy over the answers alone, in float32.
-
-    `outputs.logits` (batch, positions, vocabulary) stand at `answer_positions(labels)`. Divided by `num_items_in_batch`,
-    the answer tokens of all accumulated batches, or by those of this batch.
-    """
-    targets = labels[:, answer_positions(labels) + 1]
-    wanted = targets != IGNORE_INDEX
-    logits = outputs.logits[wanted].float()
-    total = torch.nn.functional.cross_entropy(logits, targets[wanted], reduction="sum")
-    return total / (wanted.sum() if num_items_in_batch is None else num_items_in_batch)
+def join_vision(inputs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The image inputs of samples, images first, as those of a batch. AnyRes tiles are filled up to the largest number."""
+    joined = {}
+    for name in {name: None for one in inputs for name in one}:
+        parts = [one[name] for one in inputs if name in one]
+        if parts[0].ndim == 5:  # (images, tiles, 3, H, W)
+            tiles = max(part.shape[1] for part in parts)
+            parts = [torch.nn.functional.pad(part, (0,) * 7 + (tiles - part.shape[1],)) for part in parts]
+        joined[name] = torch.cat(parts)
+    return joined

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from llava_graph.model import LoadedModel
     from train.arguments import Command
+    from train.attention import Attention
     from train.batches import Encoder, TrainingSet
+    from train.order import Order
     from train.samples import Noise, Samples
 
 USAGE = """\
@@ -47,6 +49,7 @@ def train(argv: Sequence[str]) -> None:
     # of days must not cost its result.
     from llava_graph.model.build import save_checkpoint
     from train.command import parse_command
+    from train.distributed import start
     from train.stages import freeze
 
     if not argv:
@@ -55,7 +58,9 @@ def train(argv: Sequence[str]) -> None:
         say(USAGE)
     command = parse_command(argv)
     quiet_libraries()
+    start(command.training)
     loaded = load_to_train(command)
+    choose_kernels(command, loaded)
     freeze(loaded.model, command.model.stage)
     samples, dataset = open_data(command, loaded, command.data.train_split)
     resume = find_checkpoint(command)
@@ -83,6 +88,20 @@ def load_to_train(command: Command) -> LoadedModel:
     template = load_template(command.model.chat_template)
     loaded.processor.chat_template = template
     return replace(loaded, template=template)
+
+
+def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
+    """The attention for this run's batches, set in the model. Raises InputError when it, or packing, cannot be had."""
+    from train.attention import check_packable, choose_attention, set_attention
+
+    training = command.training
+    if training.packing:
+        check_packable(loaded.model)
+    attention = choose_attention(
+        command.model.attn_implementation, packing=training.packing, half_precision=training.bf16 or training.fp16
+    )
+    set_attention(loaded.model, attention.name)
+    return attention
 
 
 def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Samples, TrainingSet]:
@@ -169,9 +188,40 @@ def write_plan(
         save_plan(plan, dataset.checked, Path(command.training.output_dir))
 
 
+def build_order(command: Command, dataset: TrainingSet) -> Order:
+    """Which samples share a batch. Raises InputError when a row of --packing_length cannot hold the longest sample."""
+    from train.order import Order
+
+    training, checked = command.training, dataset.checked
+    return Order(
+        lengths=checked.lengths,
+        images=checked.with_image.astype(int),
+        batch=training.train_batch_size,
+        processes=training.world_size,
+        seed=training.data_seed if training.data_seed is not None else training.seed,
+        grouped=training.group_by_modality_length,
+        packing_length=(training.packing_length or dataset.max_length) if training.packing else None,
+        max_images=training.packing_max_images,
+    )
+
+
+def build_collators(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> dict[str, Any]:
+    """Samples side by side with padding, or end to end: for training in full rows, for evaluation without any padding."""
+    from train.batches import PackedCollator, PaddedCollator
+
+    training, pad = command.training, loaded.tokenizer.pad_token_id
+    if not training.packing:
+        padded = PaddedCollator(pad)
+        return {"train_collator": padded, "data_collator": padded}
+    row = (training.packing_length or dataset.max_length) * training.train_batch_size
+    return {
+        "train_collator": PackedCollator(pad_id=pad, longest=dataset.max_length, length=row),
+        "data_collator": PackedCollator(pad_id=pad, longest=dataset.max_length),
+    }
+
+
 def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> Trainer:
     """transformers' Trainer with our order of samples and our learning rates."""
-    from train.batches import Collator, answer_loss
     from train.trainer import FigureTrainer
 
     evaluated = command.data.eval_split
@@ -180,9 +230,9 @@ def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -
         args=command.training,
         train_dataset=dataset,
         eval_dataset=open_data(command, loaded, evaluated)[1] if evaluated else None,
-        data_collator=Collator(loaded.tokenizer.pad_token_id),
+        **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
-        compute_loss_func=answer_loss,
+        order=build_order(command, dataset),
     )
 
 

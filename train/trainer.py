@@ -1,29 +1,55 @@
-"""transformers' Trainer with our order of samples and a learning rate for each part."""
+"""transformers' Trainer with our batches, our loss and a learning rate for each part."""
 
-from typing import Any
+from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 from transformers import Trainer, TrainerCallback
 
-from train.batches import EpochSampler
+from train.attention import prove_packing
+from train.loss import install_answer_loss
+from train.order import EpochBatches, Order
 from train.stages import parameter_groups
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.data import DataLoader
 
 
 class FigureTrainer(Trainer):
-    """A Trainer over a `TrainingSet`; `args` are our `TrainArguments`."""
+    """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, order: Order, train_collator: Callable[..., Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._sampler = EpochSampler(
-            self.train_dataset.checked,
-            batch=self.args.train_batch_size * self.args.world_size,
-            seed=self.args.data_seed if self.args.data_seed is not None else self.args.seed,
-            grouped=self.args.group_by_modality_length,
-        )
-        self.add_callback(_SetEpoch(self._sampler))
+        whole = self.accelerator.unwrap_model(self.model)
+        if order.packing_length is not None and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            with self.compute_loss_context_manager():
+                prove_packing(whole)
+        install_answer_loss(whole)
+        self.args.prediction_loss_only = True  # the loss comes without logits
+        self._train_collator = train_collator
+        self._batches = EpochBatches(order, self.args.process_index)
+        self.add_callback(_SetEpoch(self._batches))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:  # noqa: ARG002
-        return self._sampler
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of this process alone: the order is ours, so nothing is left to share out."""
+        from accelerate.data_loader import prepare_data_loader
+        from torch.utils.data import DataLoader
+
+        args = self.args
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self._batches,
+            collate_fn=self._train_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+        )
+        return prepare_data_loader(
+            loader, device=self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+        )
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW (or what --optim says) over groups by part and decay."""
@@ -58,10 +84,10 @@ class FigureTrainer(Trainer):
 
 
 class _SetEpoch(TrainerCallback):
-    """Tells the sampler the epoch before its iteration starts, also when a run goes on in the middle of one."""
+    """Tells the batches their epoch before its iteration starts, also when a run goes on in the middle of one."""
 
-    def __init__(self, sampler: EpochSampler) -> None:
-        self._sampler = sampler
+    def __init__(self, batches: EpochBatches) -> None:
+        self._batches = batches
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self._sampler.epoch = int(state.epoch or 0)
+        self._batches.set_epoch(int(state.epoch or 0))
