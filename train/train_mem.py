@@ -5,6 +5,7 @@ In: a checkpoint, a data set of ours or a LLaVA JSON. Out: a checkpoint that pla
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -39,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command: our errors are one line on stderr and exit status 2."""
     from llava_graph.command import errors_told
 
+    # On some CPUs bitsandbytes, which transformers loads unasked, tells of a kernel that it could download.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with errors_told():
         train(sys.argv[1:] if argv is None else argv)
 
