@@ -18,6 +18,12 @@ def papers_dir() -> Path:
     return PAPERS
 
 
+@pytest.fixture(autouse=True)
+def no_old_verdicts(tmp_path_factory, monkeypatch):
+    """What a trainer found out about samples stays within one test."""
+    monkeypatch.setenv("LLAVA_GRAPH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def png() -> bytes:
     """A small picture with a frame and a slanted line."""

@@ -119,16 +119,16 @@ def test_llava_json_is_what_llava_reads(dataset, tmp_path, png):
 
 
 def test_llava_json_comes_back_through_our_own_trainer(dataset, tmp_path):
-    samples = pytest.importorskip("train.samples")
+    conversations = pytest.importorskip("train.sources.conversations")
     export(dataset, tmp_path / "llava", "llava-json")
     by_id = {figure.id: figure for figure in read_dataset(dataset)}
     for split in ("train", "validation", "test"):
         for sample in load(tmp_path / "llava" / f"{split}.json"):
-            messages, image, repairs = samples.read_conversation(sample)
-            assert (tmp_path / "llava" / image).is_file()
-            assert repairs == []
+            read = conversations.read_conversation(sample)
+            assert all((tmp_path / "llava" / image).is_file() for image in read.images)
+            assert read.repairs == ()
             wanted = json.dumps(build_sample(by_id[sample["id"]])).replace("<image>", "< image >")
-            assert messages == json.loads(wanted)
+            assert read.messages == json.loads(wanted)
 
 
 def test_llava_json_without_the_text_in_the_figure(dataset, tmp_path):

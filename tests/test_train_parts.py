@@ -3,17 +3,14 @@
 import importlib.machinery
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
-from llava_graph.errors import ImageError, InputError, SampleRefused
-from train.batches import Checked, PaddedCollator, TrainingSet
+from llava_graph.errors import InputError
+from train.batches import PaddedCollator
 from train.command import parse_command, split_flags
-from train.samples import Sample, read_conversation
 from train.train_mem import main
 
 TRAIN = Path(__file__).resolve().parent.parent / "train"
@@ -129,38 +126,3 @@ def test_collator_pads_on_the_right():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["pixel_values"].shape == (1, 3, 4, 4)
     assert "pixel_values" not in PaddedCollator(pad_id=0)(items[1:])
-
-
-def checked(count):
-    return Checked(
-        kept=np.arange(count),
-        lengths=np.ones(count, dtype=int),
-        with_image=np.ones(count, dtype=bool),
-        dropped=(),
-        answers_cut=0,
-    )
-
-
-def test_image_that_goes_missing_in_the_middle_of_a_run_costs_one_sample(caplog):
-    """Sample 1 was good when the run began."""
-
-    def pixels(image, name):
-        if name == "1":
-            raise ImageError("no such file", where=name)
-        return name
-
-    encoder = SimpleNamespace(encode=lambda sample: SimpleNamespace(input_ids=[1], labels=[1]), pixels=pixels)
-    samples = SimpleNamespace(get=lambda index, epoch: Sample([], b"x", str(index)), name=str)
-    assert [TrainingSet(samples, checked(3), encoder)[position]["vision"] for position in (0, 1, 2, 4)] == [
-        "0",
-        "2",
-        "2",
-        "2",
-    ]
-    assert "1 is left out" in caplog.text
-
-
-@pytest.mark.parametrize("value", [None, 3, "text", {"conversations": "x"}, {"conversations": [{"from": "human"}]}])
-def test_what_is_no_conversation_is_refused(value):
-    with pytest.raises(SampleRefused):
-        read_conversation(value)

@@ -10,9 +10,9 @@ from transformers import TrainingArguments
 
 from llava_graph.chat import template_names
 from llava_graph.figure_text import OCR_STYLES
+from train.sources.figures import SLOTS
 
 STAGES = ("full", "projector", "frozen-tower")
-SLOTS = ("caption", "ocr", "table", "title", "abstract", "mentions")
 ASPECT_RATIOS = ("pad", "square", "anyres")
 BAD_IMAGE_POLICIES = ("drop", "blank", "text")
 ATTENTIONS = ("auto", "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "segments")
@@ -139,7 +139,7 @@ class DataArguments:
     model_max_length: int | None = field(
         default=None, metadata={"help": "Longest sample in tokens, images included. Default: the model's context."}
     )
-    max_samples: int | None = field(default=None, metadata={"help": "Take only the first N samples."})
+    max_samples: int | None = field(default=None, metadata={"help": "Take only the first N samples of each data path."})
     streaming: bool = field(
         default=False,
         metadata={"help": "Read, check and pack while training instead of looking at every sample first."},

@@ -5,98 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from llava_graph.chat import IGNORE_INDEX, EncodedSample, encode_sample
-from llava_graph.errors import ImageError, RecordError, SampleRefused
-from llava_graph.images import open_image
-from llava_graph.record import Dropped
+from llava_graph.chat import IGNORE_INDEX
+from llava_graph.errors import InputError, SampleRefused
+from train.checking import DROP, Checked, reason_of
+from train.encoding import Encoder
 from train.packing import lay_out
-from train.samples import Sample, Samples
-
-if TYPE_CHECKING:
-    from llava_graph.model import LoadedModel
+from train.sources import Samples
+from train.sources.pictures import BROKEN, MISSING, REPAIRS, Pictures, is_image_trouble
+from train.tally import Tally
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoder:
-    """How a sample becomes ids and pixels: the same functions as in serving."""
-
-    loaded: LoadedModel
-    template: str
-    max_length: int
-    """tokens, images included"""
-
-    def encode(self, sample: Sample) -> EncodedSample:
-        """Ids and labels. Raises SampleRefused."""
-        return encode_sample(
-            sample.messages, self.loaded.tokenizer, self.template, self.loaded.image_tokens, self.max_length
-        )
-
-    def pixels(self, image: bytes | Path, name: str) -> torch.Tensor:
-        """(3, H, W) as the checkpoint prepares it. Raises ImageError."""
-        values = self.loaded.image_processor(open_image(image, where=name), return_tensors="pt")["pixel_values"]
-        return values[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """The verdict on every sample of a collection. kept + dropped = seen."""
-
-    kept: np.ndarray
-    """(n,) numbers of the good samples."""
-    lengths: np.ndarray
-    """(n,) tokens of each, image included, with its whole context."""
-    with_image: np.ndarray
-    """(n,) bool"""
-    dropped: tuple[Dropped, ...]
-    answers_cut: int
-    """Samples whose last answer was longer than the room left."""
-
-
-def check_samples(samples: Samples, encoder: Encoder, *, limit: int | None = None) -> Checked:
-    """Encode every sample once and decode its image, so that nothing bad is met in the middle of a run."""
-    kept, lengths, with_image, dropped, cut = [], [], [], [], 0
-    for index in range(min(len(samples), limit or len(samples))):
-        try:
-            sample = samples.get(index, None)
-            encoded = encoder.encode(sample)
-            if sample.image is not None:
-                open_image(sample.image, where=sample.name)
-        except SampleRefused as error:
-            dropped.append(Dropped(item=samples.name(index), reason=error.reason, detail=error.what))
-        except ImageError as error:
-            missing = isinstance(sample.image, Path) and not sample.image.is_file()
-            reason = "image-missing" if missing else "image-broken"
-            dropped.append(Dropped(item=samples.name(index), reason=reason, detail=str(error)))
-        except RecordError as error:
-            dropped.append(Dropped(item=samples.name(index), reason="bad-record", detail=str(error)))
-        else:
-            kept.append(index)
-            lengths.append(len(encoded.input_ids))
-            with_image.append(sample.image is not None)
-            cut += encoded.answer_cut
-    return Checked(
-        kept=np.array(kept, dtype=np.int64),
-        lengths=np.array(lengths, dtype=np.int64),
-        with_image=np.array(with_image, dtype=bool),
-        dropped=tuple(dropped),
-        answers_cut=cut,
-    )
-
-
 class TrainingSet(Dataset):
-    """The good samples by position. Position p is sample p % n as epoch p // n shows it, so that no state is kept."""
+    """The good samples by position. Position p is sample p % n as epoch p // n shows it, so that no state is kept.
 
-    def __init__(self, samples: Samples, checked: Checked, encoder: Encoder) -> None:
-        self._samples, self.checked, self._encoder = samples, checked, encoder
+    An image that has gone since the samples were looked at is dealt with by the same policy as before the run, a sample that
+    can no longer be learnt gives its place to the next one; both are counted in `events` and told once.
+    """
+
+    def __init__(self, samples: Samples, checked: Checked, encoder: Encoder, pictures: Pictures = DROP) -> None:
+        self._samples, self.checked, self._encoder, self._pictures = samples, checked, encoder, pictures
+        self.events = Tally(MISSING, BROKEN, *(kind for kinds in REPAIRS.values() for kind in kinds.values()))
 
     @property
     def max_length(self) -> int:
@@ -112,14 +47,15 @@ class TrainingSet(Dataset):
         for step in range(len(self)):
             index = int(self.checked.kept[(row + step) % len(self)])
             try:
-                sample = self._samples.get(index, epoch)
+                sample = self._pictures.settle(self._samples.get(index, epoch))
                 encoded = self._encoder.encode(sample)
-                pixels = None if sample.image is None else self._encoder.pixels(sample.image, sample.name)
-            except (ImageError, SampleRefused) as error:
-                # It was good when the run began (a file has gone since): the next sample takes its place, said aloud.
-                log.warning("%s is left out from now on: %s", self._samples.name(index), error)
+                vision = self._encoder.vision(sample)
+            except InputError as error:
+                self.events.add(reason_of(error), f"{self._samples.name(index)} is left out: {error}")
                 continue
-            vision = {} if pixels is None else {"pixel_values": pixels[None]}
+            for repair in sample.repairs:
+                if is_image_trouble(repair):
+                    self.events.add(repair, sample.name)
             return {"input_ids": encoded.input_ids, "labels": encoded.labels, "vision": vision}
         raise SampleRefused("no sample can be read any more", reason="all-gone")
 

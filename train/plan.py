@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -13,20 +12,17 @@ import numpy as np
 
 from llava_graph.dataset import write_json
 from train.arguments import Command, settings
-from train.batches import Checked
+from train.checking import Checked
 from train.stages import count_parameters
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
-    from train.samples import Samples
 
 SHOWN_DROPS = 1000
 """Dropped samples listed one by one in dropped.json; the counts are always complete."""
 
 
-def resolve_plan(
-    command: Command, loaded: LoadedModel, samples: Samples, checked: Checked, resume: str | None
-) -> dict[str, Any]:
+def resolve_plan(command: Command, loaded: LoadedModel, checked: Checked, resume: str | None) -> dict[str, Any]:
     """Everything that decides the run, as plain values."""
     training = command.training
     batch = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
@@ -44,8 +40,8 @@ def resolve_plan(
             "path": command.data.data_path,
             "seen": len(checked.kept) + len(checked.dropped),
             "kept": len(checked.kept),
-            "dropped": count_reasons(checked),
-            "repaired": samples.repairs,
+            "dropped": checked.reasons,
+            "repaired": checked.repaired,
             "with_image": int(checked.with_image.sum()),
             "answers_cut": checked.answers_cut,
             "tokens_median": int(np.median(checked.lengths)) if len(checked.lengths) else 0,
@@ -67,17 +63,12 @@ def resolve_plan(
     }
 
 
-def count_reasons(checked: Checked) -> dict[str, int]:
-    """reason -> how many samples were dropped for it"""
-    return dict(Counter(item.reason for item in checked.dropped).most_common())
-
-
 def save_plan(plan: Mapping[str, Any], checked: Checked, out: Path) -> None:
     """plan.json and dropped.json in the output folder."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "plan.json", dict(plan))
     listed = [asdict(item) for item in checked.dropped[:SHOWN_DROPS]]
-    write_json(out / "dropped.json", {"counts": count_reasons(checked), "samples": listed})
+    write_json(out / "dropped.json", {"counts": checked.reasons, "samples": listed})
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, DatasetError, InputError
+from llava_graph.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.arguments import Command
     from train.attention import Attention
-    from train.batches import Encoder, TrainingSet
+    from train.batches import TrainingSet
+    from train.checking import Checked
+    from train.encoding import Encoder
     from train.order import Order
-    from train.samples import Noise, Samples
+    from train.sources import Noise
 
 USAGE = """\
 Train a LLaVA model on figures.
@@ -65,9 +67,9 @@ def train(argv: Sequence[str]) -> None:
     loaded = load_to_train(command)
     choose_kernels(command, loaded)
     freeze(loaded.model, command.model.stage)
-    samples, dataset = open_data(command, loaded, command.data.train_split)
+    dataset = open_data(command, loaded)
     resume = find_checkpoint(command)
-    write_plan(command, loaded, samples, dataset, resume)
+    write_plan(command, loaded, dataset, resume)
     trainer = build_trainer(command, loaded, dataset)
     trainer.train(resume_from_checkpoint=resume)
     finish_model(command, trainer, loaded)
@@ -107,30 +109,31 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     return attention
 
 
-def open_data(command: Command, loaded: LoadedModel, split: str) -> tuple[Samples, TrainingSet]:
-    """Every sample is looked at once. Raises DatasetError when none is left."""
-    from train.batches import TrainingSet, check_samples
-    from train.samples import NO_NOISE, TextSamples, open_samples
+def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False) -> TrainingSet:
+    """Every sample is looked at once, by one process for all. Raises DatasetError when too many, or all, are refused."""
+    from train.batches import TrainingSet
+    from train.checking import as_first_process, check_samples, refuse_too_many
+    from train.sources import NO_NOISE, open_samples
+    from train.sources.pictures import Pictures
 
     data, training = command.data, command.training
     with training.main_process_first(desc="reading the data"):
         samples = open_samples(
-            Path(data.data_path[0]),
-            image_folder=Path(data.image_folder) if data.image_folder else None,
-            split=split,
-            options=prompt_options(command, loaded),
-            noise=noise(command) if split == data.train_split else NO_NOISE,
+            data,
+            prompt_options(command, loaded),
+            noise=NO_NOISE if evaluated else noise(command),
+            evaluated=(data.eval_split or "validation") if evaluated else None,
         )
-        if data.text_only:
-            samples = TextSamples(samples)
-    encoder = build_encoder(command, loaded)
-    checked = check_samples(samples, encoder, limit=data.max_samples)
-    if not len(checked.kept):
-        reasons = (
-            "; ".join(f"{item.item}: {item.reason}, {item.detail}" for item in checked.dropped[:2]) or "it is empty"
+    encoder, pictures = build_encoder(command, loaded), Pictures(policy=data.bad_image)
+
+    def look() -> Checked:
+        checked = check_samples(
+            samples, encoder, pictures=pictures, workers=data.check_workers, cached=True, progress=True
         )
-        raise DatasetError(f"no sample of {split!r} can be learnt from ({reasons})", where=data.data_path[0])
-    return samples, TrainingSet(samples, checked, encoder)
+        refuse_too_many(checked, data.max_refused, where=", ".join(data.data_path))
+        return checked
+
+    return TrainingSet(samples, as_first_process(look), encoder, pictures)
 
 
 def prompt_options(command: Command, loaded: LoadedModel) -> Any:
@@ -148,7 +151,7 @@ def prompt_options(command: Command, loaded: LoadedModel) -> Any:
 
 def noise(command: Command) -> Noise:
     """What the training split leaves out or spoils by chance."""
-    from train.samples import Noise
+    from train.sources import Noise
 
     data = command.data
     return Noise(context_dropout=data.context_dropout, ocr_corruption=data.ocr_corruption, seed=command.training.seed)
@@ -156,12 +159,12 @@ def noise(command: Command) -> Noise:
 
 def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
     """Tokenization within the model's context, or the shorter limit that was asked for."""
-    from train.batches import Encoder
+    from train import encoding
 
     limit = command.data.model_max_length or loaded.context_length
     if limit > loaded.context_length:
         raise InputError(f"--model_max_length {limit} is more than the model's {loaded.context_length} tokens")
-    return Encoder(loaded=loaded, template=loaded.template, max_length=limit)
+    return encoding.build_encoder(loaded, limit)
 
 
 def find_checkpoint(command: Command) -> str | None:
@@ -179,13 +182,11 @@ def find_checkpoint(command: Command) -> str | None:
     return asked
 
 
-def write_plan(
-    command: Command, loaded: LoadedModel, samples: Samples, dataset: TrainingSet, resume: str | None
-) -> None:
+def write_plan(command: Command, loaded: LoadedModel, dataset: TrainingSet, resume: str | None) -> None:
     """Say and save what will happen."""
     from train.plan import plan_lines, resolve_plan, save_plan
 
-    plan = resolve_plan(command, loaded, samples, dataset.checked, resume)
+    plan = resolve_plan(command, loaded, dataset.checked, resume)
     if command.training.process_index == 0:
         say("\n".join(plan_lines(plan)))
         save_plan(plan, dataset.checked, Path(command.training.output_dir))
@@ -198,7 +199,7 @@ def build_order(command: Command, dataset: TrainingSet) -> Order:
     training, checked = command.training, dataset.checked
     return Order(
         lengths=checked.lengths,
-        images=checked.with_image.astype(int),
+        images=checked.images,
         batch=training.train_batch_size,
         processes=training.world_size,
         seed=training.data_seed if training.data_seed is not None else training.seed,
@@ -227,12 +228,12 @@ def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -
     """transformers' Trainer with our order of samples and our learning rates."""
     from train.trainer import FigureTrainer
 
-    evaluated = command.data.eval_split
+    evaluated = command.data.eval_split or command.data.eval_data_path
     return FigureTrainer(
         model=loaded.model,
         args=command.training,
         train_dataset=dataset,
-        eval_dataset=open_data(command, loaded, evaluated)[1] if evaluated else None,
+        eval_dataset=open_data(command, loaded, evaluated=True) if evaluated else None,
         **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
         order=build_order(command, dataset),

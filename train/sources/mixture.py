@@ -41,6 +41,10 @@ class Weights:
         return np.concatenate(shown) if shown else np.zeros(0, dtype=np.int64)
 
 
+ALL_ONCE = Weights()
+"""One part, every sample once an epoch."""
+
+
 class Mixture:
     """The samples of all parts, one part after the other."""
 
