@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from llava_graph.errors import InputError
 from llava_graph.figure_text import distinct, rank, write
+from llava_graph.misreading import misread
 from llava_graph.prompt import PromptOptions, about_tokens, render_context
 from llava_graph.record import OCR_ROLES, Figure, OcrLine
-from train.misreading import misread
 
 
 def line(text: str, role: str = "other", box=(0.1, 0.1, 0.3, 0.2), **more) -> OcrLine:

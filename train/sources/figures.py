@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from llava_graph.misreading import misread
 from llava_graph.prompt import PromptOptions, build_sample
 from llava_graph.record import Figure
-from train.misreading import misread
 from train.sources.sample import Noise, Sample, file_identity
 
 SLOTS = ("caption", "ocr", "table", "title", "abstract", "mentions")
