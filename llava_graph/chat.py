@@ -4,7 +4,7 @@ Labels are the assistant spans. They are found by rendering the conversation's p
 construction a prefix of the training sample's; where a tokenizer would break that, the sample is refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -176,38 +176,49 @@ def encode_sample(
     return fitted
 
 
-def _assistant_spans(
-    messages: Sequence[Message], whole: list[int], tokenizer: Tokenizer, template: str
-) -> Iterable[tuple[int, int]]:
-    """(start, end) in `whole` of every answer with its end token."""
-    found = False
+def answer_borders(
+    messages: Sequence[Message], rendered: Callable[[Sequence[Message], bool], str], end_tokens: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Of every answer, the text before it and the text up to its end token, both from the conversation's beginning.
+
+    `rendered(messages, open_turn)` is the conversation as one text. Raises InputError where a template opens an answer
+    otherwise than it writes one.
+    """
+    ends = list(end_tokens)
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = _render(messages[:index], template, tokenizer, open_turn=True)
-        after = _render(messages[: index + 1], template, tokenizer, open_turn=False)
+        before, after = rendered(messages[:index], True), rendered(messages[: index + 1], False)
         if not after.startswith(before):
             raise InputError(
                 "the chat template does not open an answer the way it writes one",
                 next_step="Compare add_generation_prompt with the assistant turn",
             )
-        after = before + _up_to_end_token(after[len(before) :], tokenizer)
-        start, end = len(_checked_prefix(before, whole, tokenizer)), len(_checked_prefix(after, whole, tokenizer))
+        yield before, before + _up_to_end_token(after[len(before) :], ends)
+
+
+def _assistant_spans(
+    messages: Sequence[Message], whole: list[int], tokenizer: Tokenizer, template: str
+) -> Iterator[tuple[int, int]]:
+    """(start, end) in `whole` of every answer with its end token."""
+
+    def rendered(part: Sequence[Message], open_turn: bool) -> str:
+        return _render(part, template, tokenizer, open_turn=open_turn)
+
+    for before, after in answer_borders(messages, rendered, tokenizer.all_special_tokens):
+        start, end = (len(checked_prefix(_ids(text, tokenizer), whole)) for text in (before, after))
         if start < end:
-            found = True
             yield start, end
-    if not found:
-        raise SampleRefused("the sample has no answer to learn", reason="no-target")
 
 
-def _up_to_end_token(answer: str, tokenizer: Tokenizer) -> str:
+def _up_to_end_token(answer: str, end_tokens: Sequence[str]) -> str:
     """What a template writes after the end token (ChatML's newline) is no target."""
-    ends = [position + len(token) for token in tokenizer.all_special_tokens if (position := answer.rfind(token)) >= 0]
+    ends = [position + len(token) for token in end_tokens if (position := answer.rfind(token)) >= 0]
     return answer[: max(ends)] if ends else answer
 
 
-def _checked_prefix(text: str, whole: list[int], tokenizer: Tokenizer) -> list[int]:
-    ids = _ids(text, tokenizer)
+def checked_prefix(ids: list[int], whole: list[int]) -> list[int]:
+    """`ids`, which `whole` must begin with. Raises SampleRefused (reason: token-boundary)."""
     if whole[: len(ids)] != ids:
         raise SampleRefused(
             "the tokenizer joins the end of the prompt with the beginning of the answer into one token",
