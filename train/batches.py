@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from llava_graph.chat import IGNORE_INDEX
 from llava_graph.errors import InputError, SampleRefused
 from train.checking import DROP, Checked, reason_of
-from train.encoding import Encoder
+from train.encoding import PER_TOKEN, Encoder
 from train.packing import lay_out
 from train.sources import Samples
 from train.sources.pictures import BROKEN, MISSING, REPAIRS, Pictures, is_image_trouble
@@ -79,6 +79,7 @@ class PaddedCollator:
             "input_ids": padded("input_ids", self.pad_id),
             "attention_mask": (torch.arange(longest)[None, :] < lengths[:, None]).long(),
             "labels": padded("labels", IGNORE_INDEX),
+            **join_token_types([item["vision"] for item in items], longest),
             **join_vision([item["vision"] for item in items]),
         }
 
@@ -106,12 +107,27 @@ class PackedCollator:
 
 
 def join_vision(inputs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The image inputs of samples, images first, as those of a batch. AnyRes tiles are filled up to the largest number."""
+    """The image inputs of samples, images first, as those of a batch. AnyRes tiles and the like are filled up with zeros."""
     joined = {}
-    for name in {name: None for one in inputs for name in one}:
+    for name in {name: None for one in inputs for name in one if name not in PER_TOKEN}:
         parts = [one[name] for one in inputs if name in one]
-        if parts[0].ndim == 5:  # (images, tiles, 3, H, W)
-            tiles = max(part.shape[1] for part in parts)
-            parts = [torch.nn.functional.pad(part, (0,) * 7 + (tiles - part.shape[1],)) for part in parts]
-        joined[name] = torch.cat(parts)
+        largest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+        joined[name] = torch.cat([_filled(part, largest) for part in parts])
     return joined
+
+
+def join_token_types(inputs: Sequence[dict[str, torch.Tensor]], longest: int) -> dict[str, torch.Tensor]:
+    """What a model wants beside each token, as (batch, `longest`), 0 where there is nothing."""
+    joined = {}
+    for name in {name: None for one in inputs for name in one if name in PER_TOKEN}:
+        joined[name] = torch.zeros((len(inputs), longest), dtype=torch.long)
+        for row, one in enumerate(inputs):
+            if name in one:
+                joined[name][row, : one[name].shape[1]] = one[name][0]
+    return joined
+
+
+def _filled(part: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """`part` with zeros behind each dimension but the first, up to `sizes`."""
+    missing = [place for size, has in zip(sizes, part.shape[1:], strict=True) for place in (size - has, 0)]
+    return torch.nn.functional.pad(part, missing[::-1]) if any(missing) else part
