@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,7 +18,14 @@ from llava_graph.model.load import progress_bar
 from llava_graph.model.tokenizer import EOS, IM_END, read_texts, train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
+    import torch
+    from transformers import (
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedModel,
+        PreTrainedTokenizerFast,
+        ProcessorMixin,
+    )
 
 MAX_NEW_TOKENS = 200
 """Default length of an answer: the paragraphs it learns from are 40 to 150 tokens long."""
@@ -170,18 +177,55 @@ def build_checkpoint(
     return model
 
 
-def save_checkpoint(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path) -> None:
+def save_checkpoint(
+    model: PreTrainedModel, processor: ProcessorMixin, out: Path, state_dict: dict[str, torch.Tensor] | None = None
+) -> None:
     """config.json, generation_config.json, model.safetensors, tokenizer, processor and chat_template.jinja to `out`.
 
-    The image preparation is also written as preprocessor_config.json, which engines older than transformers 5 read.
+    `state_dict` is given where the weights had to be gathered from several processes. The image preparation is also
+    written as preprocessor_config.json, which engines older than transformers 5 read.
     """
+    weights: dict[str, Any] = {} if state_dict is None else {"state_dict": state_dict}
+    if model.config.model_type in PUBLISHED_TYPES and getattr(model, "hf_quantizer", None) is None:
+        named = published_names(model, model.state_dict() if state_dict is None else state_dict)
+        weights = {"state_dict": named, "save_original_format": False}
     with progress_bar(shown=False):
-        model.save_pretrained(out)
+        model.save_pretrained(out, **weights)
     processor.save_pretrained(out)
     processor.image_processor.save_pretrained(out)
     # transformers writes weights with mode 0600; a shared folder or a wheel should be readable.
     for file in out.glob("*.safetensors"):
         file.chmod(0o644)
+
+
+PUBLISHED_TYPES = ("llava", "llava_next")
+
+PUBLISHED = {
+    "model.language_model.": "language_model.model.",
+    "lm_head.": "language_model.lm_head.",
+    "model.vision_tower.": "vision_tower.",
+    "model.multi_modal_projector.": "multi_modal_projector.",
+    "model.image_newline": "image_newline",
+}
+"""transformers' names in memory -> those of the llava-hf checkpoints, which other engines look for."""
+
+WITH_INNER_NAME = ("clip_vision_model", "siglip_vision_model")
+"""Vision towers that are called `vision_tower.vision_model` there."""
+
+
+def published_names(model: PreTrainedModel, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors under the names of published LLaVA checkpoints.
+
+    transformers 5 opens both; a new model of its own it would save with `vision_tower.encoder…`, which no other engine
+    knows: CLIP's and SigLIP's weights are called `vision_tower.vision_model.encoder…` everywhere else.
+    """
+    inner = "vision_model." if model.config.vision_config.model_type in WITH_INNER_NAME else ""
+    names = {**PUBLISHED, "model.vision_tower.": f"vision_tower.{inner}"}
+
+    def renamed(name: str) -> str:
+        return next((new + name.removeprefix(old) for old, new in names.items() if name.startswith(old)), name)
+
+    return {renamed(name): tensor for name, tensor in state_dict.items()}
 
 
 def build_command(  # noqa: PLR0917  (typer reads the options from the signature)

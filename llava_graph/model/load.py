@@ -24,8 +24,11 @@ PACKAGED = Path(__file__).parent / "packaged"
 SHOW_PROGRESS_MB = 500
 """Below this weights load in a second or two, and a progress bar is noise in the output of a command."""
 
-FIXED_TOKENS = ("llava", "llava_scale_invariant")
-"""Models whose images take the same number of tokens whatever their size."""
+FIXED_TOKENS = "LlavaProcessor"
+"""The processor under which an image takes the same number of tokens whatever its size."""
+
+LLAVA_PROCESSORS = (FIXED_TOKENS, "LlavaNextProcessor")
+"""Under these an image stands in a prompt as so many image tokens and nothing else."""
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -61,9 +64,17 @@ class LoadedModel:
         """From PIL images to `pixel_values` (images, 3, H, W)."""
         return self.processor.image_processor
 
+    @property
+    def counts_image_tokens(self) -> bool:
+        """Whether a prompt's ids can be had without its images: each image token stands `tokens_of(size)` times.
+
+        Else the checkpoint's own processor has to be asked (row marks, frames, patches of any aspect).
+        """
+        return type(self.processor).__name__ in LLAVA_PROCESSORS
+
     def tokens_of(self, size: tuple[int, int]) -> int:
         """Tokens that an image of `size` (width, height in px, as PIL's) takes in the prompt."""
-        if self.model.config.model_type in FIXED_TOKENS:
+        if type(self.processor).__name__ == FIXED_TOKENS:
             return self.image_tokens
         # transformers' own arithmetic where there is one (engines with paged memory rely on it): no image is touched.
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
@@ -95,9 +106,11 @@ def load(
     """
     try:
         import torch
-        import transformers  # noqa: F401  (what is missing is said before any work is done)
+
+        from llava_graph.model.connectors import register  # what is missing is said before any work is done
     except ModuleNotFoundError as error:
         raise missing_extra(error, needed_for="a model") or error from error
+    register()
 
     folder = PACKAGED if path is None else checkpoint_folder(path)
     config = check_folder(folder)

@@ -1,0 +1,79 @@
+"""What a new LLaVA is made of, as values that are checked before anything is read."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from llava_graph.errors import InputError, did_you_mean
+from llava_graph.model.preparation import PREPARATIONS, Grids
+
+CONNECTORS = ("linear", "mlp2x_gelu", "scale_invariant")
+MLP = re.compile(r"mlp([1-9])x_gelu")
+
+FEATURES = ("patch", "cls_patch")
+NUMBER_FORMATS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """What a new model is made of. Names are folders or owner/name on the hub."""
+
+    language_model: str
+    vision_tower: str
+    connector: str = "mlp2x_gelu"
+    """linear, mlpNx_gelu or scale_invariant."""
+    select_layer: int = -2
+    """Layer of the vision tower whose output is read; LLaVA reads the last but one."""
+    select_feature: str = "patch"
+    """patch: without the tower's class token; cls_patch: with it."""
+    preparation: str = "pad"
+    """pad, square or anyres."""
+    grid_pinpoints: Grids = ()
+    """(height, width) in px for tiles. Empty: LLaVA 1.6's, scaled to the tower; for scale_invariant PA-LLaVA's."""
+    template: str | None = None
+    """Jinja source of the chat template. None: ChatML if the language model knows it, else Vicuna's."""
+    adapter: str | None = None
+    """A trained connector to begin with."""
+    im_start_end: bool = False
+    """Write <im_start> and <im_end> around each image."""
+    new_tokens: tuple[str, ...] = ()
+    dtype: str = "auto"
+    """Number format of the weights; auto: the language model's."""
+    seed: int = 0
+    """Of the new connector's weights."""
+
+    def __post_init__(self) -> None:
+        if not MLP.fullmatch(self.connector) and self.connector not in CONNECTORS:
+            raise InputError(
+                f"unknown connector {self.connector!r}", next_step=f"Known: {', '.join(CONNECTORS)}, mlpNx_gelu"
+            )
+        for what, value, known in (
+            ("image preparation", self.preparation, PREPARATIONS),
+            ("feature of the vision tower", self.select_feature, FEATURES),
+            ("number format", self.dtype, NUMBER_FORMATS),
+        ):
+            if value not in known:
+                raise InputError(f"unknown {what} {value!r}", next_step=did_you_mean(value, known))
+        if self.preparation == "anyres" and not self.stock:
+            raise InputError(
+                f"AnyRes images go through transformers' LLaVA-NeXT, which has no {self.connector} connector",
+                next_step="Take linear or mlp2x_gelu, or another image preparation",
+            )
+        if self.grid_pinpoints and not self.tiles:
+            raise InputError("grids are given, but the images are not tiled", next_step="Take anyres")
+
+    @property
+    def stock(self) -> bool:
+        """Whether transformers' own classes have such a connector."""
+        return self.connector in ("linear", "mlp1x_gelu", "mlp2x_gelu")
+
+    @property
+    def tiles(self) -> bool:
+        """Whether the model is shown tiles of an image beside the whole."""
+        return self.preparation == "anyres" or self.connector == "scale_invariant"
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same parts."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
