@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
-    from transformers import Trainer
-
     from llava_graph.model import LoadedModel
     from train.arguments import Command
     from train.attention import Attention
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
     from train.encoding import Encoder
     from train.order import Order
     from train.sources import Noise
+    from train.trainer import FigureTrainer
 
 USAGE = """\
 Train a LLaVA model on figures.
@@ -52,10 +50,10 @@ def train(argv: Sequence[str]) -> None:
     """The whole run: parse, load, freeze, check the data, plan, train, save."""
     # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
     # of days must not cost its result.
-    from llava_graph.model.build import save_checkpoint
     from train.command import parse_command
     from train.distributed import start
-    from train.stages import freeze
+    from train.finish import finish
+    from train.stages import prepare
 
     if not argv:
         raise InputError("nothing to train", next_step="See --help")
@@ -66,15 +64,14 @@ def train(argv: Sequence[str]) -> None:
     start(command.training)
     loaded = load_to_train(command)
     choose_kernels(command, loaded)
-    freeze(loaded.model, command.model.stage)
+    loaded = prepare(loaded, command)
     dataset = open_data(command, loaded)
     resume = find_checkpoint(command)
-    write_plan(command, loaded, dataset, resume)
-    trainer = build_trainer(command, loaded, dataset)
+    plan = write_plan(command, loaded, dataset, resume)
+    trainer = build_trainer(command, loaded, dataset, plan)
     trainer.train(resume_from_checkpoint=resume)
-    finish_model(command, trainer, loaded)
+    finish(trainer)
     if command.training.process_index == 0:
-        save_checkpoint(trainer.model, loaded.processor, Path(command.training.output_dir))
         say(f"saved   {command.training.output_dir}")
 
 
@@ -182,14 +179,15 @@ def find_checkpoint(command: Command) -> str | None:
     return asked
 
 
-def write_plan(command: Command, loaded: LoadedModel, dataset: TrainingSet, resume: str | None) -> None:
-    """Say and save what will happen."""
+def write_plan(command: Command, loaded: LoadedModel, dataset: TrainingSet, resume: str | None) -> Mapping[str, Any]:
+    """Say and save what will happen. Returns the plan."""
     from train.plan import plan_lines, resolve_plan, save_plan
 
     plan = resolve_plan(command, loaded, dataset.checked, resume)
     if command.training.process_index == 0:
         say("\n".join(plan_lines(plan)))
         save_plan(plan, dataset.checked, Path(command.training.output_dir))
+    return plan
 
 
 def build_order(command: Command, dataset: TrainingSet) -> Order:
@@ -224,8 +222,11 @@ def build_collators(command: Command, loaded: LoadedModel, dataset: TrainingSet)
     }
 
 
-def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> Trainer:
+def build_trainer(
+    command: Command, loaded: LoadedModel, dataset: TrainingSet, plan: Mapping[str, Any]
+) -> FigureTrainer:
     """transformers' Trainer with our order of samples and our learning rates."""
+    from train.finish import Keeper
     from train.trainer import FigureTrainer
 
     evaluated = command.data.eval_split or command.data.eval_data_path
@@ -237,29 +238,14 @@ def build_trainer(command: Command, loaded: LoadedModel, dataset: TrainingSet) -
         **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
         order=build_order(command, dataset),
+        keeper=Keeper(
+            command=command,
+            loaded=loaded,
+            plan=plan,
+            prompt=prompt_options(command, loaded),
+            model_class=type(loaded.model),
+        ),
     )
-
-
-def finish_model(command: Command, trainer: Trainer, loaded: LoadedModel) -> None:
-    """Let the trained model say what it is, in the asked number format."""
-    import torch
-
-    trainer.save_state()
-    trainer.accelerator.wait_for_everyone()
-    config = trainer.model.config
-    config.use_cache = True
-    config.about = {
-        "name": command.model.model_name or loaded.name,
-        "description": command.model.about or f"Fine-tuned from {loaded.name}.",
-        "prompt": asdict(prompt_options(command, loaded)),
-        "trained": {
-            "data": Path(command.data.data_path[0]).name,
-            "steps": trainer.state.global_step,
-            "seed": command.training.seed,
-        },
-    }
-    if command.model.save_dtype:
-        trainer.model.to(getattr(torch, command.model.save_dtype))
 
 
 def quiet_libraries() -> None:

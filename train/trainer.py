@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer, TrainerCallback
 
 from train.attention import prove_packing
+from train.finish import restore_weights
 from train.loss import install_answer_loss
 from train.order import EpochBatches, Order
 from train.stages import parameter_groups
@@ -16,12 +18,15 @@ if TYPE_CHECKING:
     import torch
     from torch.utils.data import DataLoader
 
+    from train.finish import Keeper
+
 
 class FigureTrainer(Trainer):
     """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
 
-    def __init__(self, *, order: Order, train_collator: Callable[..., Any], **kwargs: Any) -> None:
+    def __init__(self, *, order: Order, train_collator: Callable[..., Any], keeper: Keeper, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.keeper = keeper
         whole = self.accelerator.unwrap_model(self.model)
         if order.packing_length is not None and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             with self.compute_loss_context_manager():
@@ -51,6 +56,15 @@ class FigureTrainer(Trainer):
             loader, device=self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
         )
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """A folder that stands on its own: weights, processor, template and model card."""
+        self.keeper.save(self, Path(output_dir or self.args.output_dir))
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Ours is written with the weights."""
+
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW (or what --optim says) over groups by part and decay."""
         if self.optimizer is None:  # type: ignore[has-type]
@@ -66,17 +80,12 @@ class FigureTrainer(Trainer):
         return self.optimizer
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """The weights of a checkpoint into the model that is trained.
-
-        transformers 5.23 compares the file's names with the model's directly; for LLaVA they differ (its files keep the
-        published layout), and it goes on from random weights with a warning. `from_pretrained` knows both layouts.
-        """
+        """The weights of a checkpoint into the model that is trained."""
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         target = self.accelerator.unwrap_model(self.model if model is None else model)
-        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, local_files_only=True)
-        target.load_state_dict(saved.state_dict())
+        restore_weights(target, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:
