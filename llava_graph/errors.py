@@ -113,7 +113,7 @@ class MissingExtra(LlavaGraphError):
 
 EXTRA_OF = {
     **dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors", "accelerate"), "model"),
-    **dict.fromkeys(("datasets", "yaml"), "train"),
+    **dict.fromkeys(("datasets", "peft", "yaml"), "train"),
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio"), "serve"),
     "matplotlib": "charts",
     "paddleocr": "paddle",

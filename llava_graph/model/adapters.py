@@ -61,13 +61,13 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def base_folder(folder: Path) -> Path:
-    """The folder of an adapter's base: as the adapter names it (folder or owner/name), or relative to the adapter.
+    """The folder of an adapter's base: as the adapter names it (folder or owner/name), or inside the adapter's own folder.
 
     Raises CheckpointError.
     """
     name = read_adapter_config(folder)["base_model_name_or_path"]
-    beside = folder / name
-    base = beside if name and not Path(name).is_absolute() and beside.is_dir() else checkpoint_folder(name)
+    inside = folder / Path(name).name  # the two were moved together
+    base = inside if inside.is_dir() and not Path(name).is_dir() else checkpoint_folder(name)
     if not base.is_dir():
         raise CheckpointError(
             f"the base model of the adapter is not there ({name or 'no name'})",
@@ -75,6 +75,17 @@ def base_folder(folder: Path) -> Path:
             next_step=f"Write where it is as base_model_name_or_path into {ADAPTER}",
         )
     return base
+
+
+def own_config(folder: Path) -> dict[str, Any]:
+    """model_config.json; {} for adapters of other trainers, which have none."""
+    try:
+        config = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{MODEL_CONFIG} cannot be read ({error})", where=str(folder)) from error
+    return config if isinstance(config, dict) else {}
 
 
 def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError, InputError, missing_extra
+from llava_graph.model.adapters import base_folder, is_adapter, merge_adapter, own_config
 from llava_graph.model.hub import checkpoint_folder
 from llava_graph.prompt import PromptOptions
 
@@ -99,7 +100,8 @@ def load(
 ) -> LoadedModel:
     """Open a checkpoint with safetensors weights; code in it is never run.
 
-    `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model.
+    `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model. An adapter folder is laid over
+    the base model that it names, in memory.
     `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
     unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing, and
     MissingExtra without torch or transformers.
@@ -113,15 +115,20 @@ def load(
     register()
 
     folder = PACKAGED if path is None else checkpoint_folder(path)
-    config = check_folder(folder)
+    base = base_folder(folder) if is_adapter(folder) else folder
+    config = check_folder(base)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
+    model = _load_weights(base, kind).to(place)
+    if base is not folder:
+        model, config = merge_adapter(model, folder), own_config(folder) or config
+        # Adapters of other trainers bring weights alone.
+        folder = folder if any((folder / name).is_file() for name in PROCESSOR_FILES) else base
     processor = load_processor(folder)
-    model = _load_weights(folder, kind).to(place).eval()
     about = config.get("about")
     about = about if isinstance(about, dict) else {}
     return LoadedModel(
-        model=model,
+        model=model.eval(),
         processor=processor,
         template=read_template(folder, processor),
         image_tokens=count_image_tokens(processor),
