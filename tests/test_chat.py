@@ -20,7 +20,14 @@ from llava_graph.prompt import text_message
 
 IMAGE_TOKENS = 5
 SPECIALS = ["<pad>", "<s>", "</s>", IMAGE_TOKEN, "<|im_start|>", "<|im_end|>"]
-END = {"plain": "\n", "vicuna_v1": "</s>", "chatml": "<|im_end|>", "v0": "###"}
+END = {
+    "plain": "\n",
+    **dict.fromkeys(("vicuna_v1", "llava_v1", "v1_mmtag", "tiny_llama"), "</s>"),
+    **dict.fromkeys(("llama_2", "llava_llama_2", "mistral_instruct"), " </s>"),
+    **dict.fromkeys(("chatml", "qwen", "chatml_direct"), "<|im_end|>"),
+    **dict.fromkeys(("v0", "simple", "multimodal", "v0_mmtag"), "###"),
+    "llama_3": "<|eot_id|>",
+}
 WORDS = "the figure shows a rising curve USER: ASSISTANT: Human: Assistant: user assistant ### accuracy 0.5 10⁻³"
 TOKENIZERS = ["byte-level", "metaspace"]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
