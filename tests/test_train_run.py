@@ -12,19 +12,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_model import build_tiny_model
+from tiny_run import arguments, losses, write_squares
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from llava_graph.dataset import write_dataset
 from llava_graph.errors import CheckpointError, DatasetError, InputError
 from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.prompt import PromptOptions
-from llava_graph.record import Figure, OcrLine, Turn
-from train.stages import TRAINED, part_of
 from train.train_mem import train
 
 ROOT = Path(__file__).resolve().parent.parent
-COLOURS = ("red", "green", "blue", "black", "orange", "purple")
 
 
 @pytest.fixture(scope="module")
@@ -34,59 +31,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def charts(tmp_path_factory):
-    """Twelve figures, every third with a dialogue, one without its image."""
-    figures = []
-    for index in range(12):
-        colour = COLOURS[index % len(COLOURS)]
-        answer = f"The figure shows a {colour} square."
-        turns = (
-            Turn(role="user", text="What is it?"),
-            Turn(role="assistant", text=answer),
-            Turn(role="user", text="Which colour?"),
-            Turn(role="assistant", text=f"It is {colour}."),
-        )
-        figures.append(
-            Figure(
-                id=f"squares:{index}",
-                image=None if index == 7 else encode_png(Image.new("RGB", (40 + index, 30), colour)),
-                caption=f"A square, number {index}",
-                ocr=(OcrLine(text=colour, box=(0, 0, 1, 1)),),
-                mentions=(answer,),
-                turns=turns if index % 3 == 0 else (),
-                split="validation" if index == 11 else "train",
-            )
-        )
-    folder = tmp_path_factory.mktemp("data") / "squares"
-    write_dataset(figures, folder, shard_rows=5)
-    return folder
-
-
-def arguments(checkpoint, data, out, **more):
-    settings = {
-        "model_name_or_path": checkpoint,
-        "data_path": data,
-        "output_dir": out,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 3e-3,
-        "lr_scheduler_type": "constant",
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        **more,
-    }
-    return [
-        word
-        for name, value in settings.items()
-        for word in (f"--{name}", *map(str, value if isinstance(value, list) else [value]))
-    ]
-
-
-def losses(out):
-    return [
-        entry["loss"]
-        for entry in json.loads((out / "trainer_state.json").read_text())["log_history"]
-        if "loss" in entry
-    ]
+    return write_squares(tmp_path_factory.mktemp("data") / "squares")
 
 
 def weights(out):
@@ -153,20 +98,6 @@ def test_resumed_run_ends_with_the_same_weights(checkpoint, charts, tmp_path):
     assert losses(whole) == losses(resumed)
     one, two = weights(whole), weights(resumed)
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-@pytest.mark.parametrize("stage", TRAINED)
-def test_stage_trains_its_parts_and_no_other(checkpoint, charts, tmp_path, stage):
-    train(arguments(checkpoint, charts, tmp_path, stage=stage, max_steps=1, weight_decay=0.1))
-    before, after = weights(checkpoint), weights(tmp_path)
-    moved = {part_of(name) for name in before if not torch.equal(before[name], after[name])}
-    assert moved == set(TRAINED[stage])
-
-
-def test_text_only_stage_leaves_the_vision_tower_alone(checkpoint, charts, tmp_path):
-    train(arguments(checkpoint, charts, tmp_path, text_only=True, max_steps=1))
-    before, after = weights(checkpoint), weights(tmp_path)
-    assert {part_of(name) for name in before if not torch.equal(before[name], after[name])} == {"language model"}
 
 
 def test_result_says_what_it_is_and_has_the_asked_format(checkpoint, charts, tmp_path):
