@@ -181,8 +181,8 @@ def answer_borders(
 ) -> Iterator[tuple[str, str]]:
     """Of every answer, the text before it and the text up to its end token, both from the conversation's beginning.
 
-    `rendered(messages, open_turn)` is the conversation as one text. Raises InputError where a template opens an answer
-    otherwise than it writes one.
+    `rendered(messages, open_turn)` is the conversation as one text. Raises SampleRefused (reason: template) where an
+    answer is opened otherwise than it is written.
     """
     ends = list(end_tokens)
     for index, message in enumerate(messages):
@@ -190,8 +190,9 @@ def answer_borders(
             continue
         before, after = rendered(messages[:index], True), rendered(messages[: index + 1], False)
         if not after.startswith(before):
-            raise InputError(
+            raise SampleRefused(
                 "the chat template does not open an answer the way it writes one",
+                reason="template",
                 next_step="Compare add_generation_prompt with the assistant turn",
             )
         yield before, before + _up_to_end_token(after[len(before) :], ends)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2.exceptions import TemplateError
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.sources import Sample
 
-LLAVA = (*FIXED_TOKENS, "llava_next")
-"""Models whose template we render and whose images we count ourselves."""
 PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 """What some models want beside each token: (1, tokens) in `vision`, to be padded like the ids, with 0."""
 PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, TemplateError)
@@ -58,10 +55,9 @@ class Encoder(Protocol):
 
 def build_encoder(loaded: LoadedModel, max_length: int) -> Encoder:
     """Ours for a LLaVA, else the checkpoint's own processor and template."""
-    if loaded.model.config.model_type not in LLAVA:
+    if not loaded.counts_image_tokens:
         return ProcessorEncoder(loaded.processor, max_length)
-    light = replace(loaded, model=SimpleNamespace(config=loaded.model.config))
-    return FigureEncoder(loaded=light, max_length=max_length)
+    return FigureEncoder(loaded=replace(loaded, model=None), max_length=max_length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +65,7 @@ class FigureEncoder:
     """For LLaVA and its like: our rendering of the template, a known number of tokens for each image."""
 
     loaded: LoadedModel
-    """Its `model` need hold no more than the `config`."""
+    """Its `model` is not asked for anything."""
     max_length: int
 
     @property
@@ -85,7 +81,7 @@ class FigureEncoder:
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Ids and labels. Raises SampleRefused; ImageError where an image's size decides its tokens."""
-        if self.loaded.model.config.model_type in FIXED_TOKENS:
+        if type(self.loaded.processor).__name__ == FIXED_TOKENS:
             tokens = [self.loaded.image_tokens] * len(sample.images)
         else:
             tokens = [self.loaded.tokens_of(open_image(image, where=sample.name).size) for image in sample.images]
