@@ -199,8 +199,17 @@ class TrainArguments(TrainingArguments):
             "help": "Go on from --resume_from_checkpoint DIR though settings that decide the order have changed since."
         },
     )
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Hide losses that are no number from the log; asks the device at every step."}
+    )
     max_bad_steps: int = field(
         default=3, metadata={"help": "Steps in a row without a finite loss or gradient after which the run stops."}
+    )
+    global_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "Samples (packed: rows) of a step over all processes; gradient accumulation follows from it."
+        },
     )
 
     def __post_init__(self) -> None:

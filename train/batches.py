@@ -14,6 +14,7 @@ from llava_graph.chat import IGNORE_INDEX
 from llava_graph.errors import InputError, SampleRefused
 from train.checking import DROP, Checked, reason_of
 from train.encoding import PER_TOKEN, Encoder
+from train.loss import find_answers
 from train.packing import lay_out
 from train.sources import Samples
 from train.sources.pictures import BROKEN, MISSING, REPAIRS, Pictures, is_image_trouble
@@ -40,6 +41,10 @@ class TrainingSet(Dataset):
 
     def __len__(self) -> int:
         return len(self.checked.kept)
+
+    def name(self, row: int) -> str:
+        """What the sample of row `row` of `Checked.kept` is called."""
+        return self._samples.name(int(self.checked.kept[row]))
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""
@@ -75,10 +80,12 @@ class PaddedCollator:
             return torch.tensor(rows, dtype=torch.long)
 
         lengths = torch.tensor([len(item["input_ids"]) for item in items])
+        labels = padded("labels", IGNORE_INDEX)
         return {
             "input_ids": padded("input_ids", self.pad_id),
             "attention_mask": (torch.arange(longest)[None, :] < lengths[:, None]).long(),
-            "labels": padded("labels", IGNORE_INDEX),
+            "labels": labels,
+            "answer_rows": find_answers(labels),
             **join_token_types([item["vision"] for item in items], longest),
             **join_vision([item["vision"] for item in items]),
         }
@@ -100,8 +107,10 @@ class PackedCollator:
         while self.length is not None and sum(len(item["input_ids"]) for item in kept) > self.length:
             longest = max(range(len(kept)), key=lambda index: len(kept[index]["input_ids"]))
             log.warning("a sample of %d tokens does not fit into its row", len(kept.pop(longest)["input_ids"]))
+        row = lay_out(kept, length=self.length, pad_id=self.pad_id, longest=self.longest)
         return {
-            **lay_out(kept, length=self.length, pad_id=self.pad_id, longest=self.longest),
+            **row,
+            "answer_rows": find_answers(row["labels"]),
             **join_vision([item["vision"] for item in kept]),
         }
 

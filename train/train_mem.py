@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, InputError
+from llava_graph.errors import InputError
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
@@ -50,9 +50,11 @@ def train(argv: Sequence[str]) -> None:
     """The whole run: parse, load, freeze, check the data, plan, train, save."""
     # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
     # of days must not cost its result.
+    from train.checking import as_first_process
     from train.command import parse_command
     from train.distributed import start
     from train.finish import finish
+    from train.resume import find_checkpoint, what_decides
     from train.stages import prepare
 
     if not argv:
@@ -66,10 +68,12 @@ def train(argv: Sequence[str]) -> None:
     choose_kernels(command, loaded)
     loaded = prepare(loaded, command)
     dataset = open_data(command, loaded)
-    resume = find_checkpoint(command)
+    decides = what_decides(command, loaded, dataset.checked)
+    resume = as_first_process(lambda: find_checkpoint(command.training, decides))
     plan = write_plan(command, loaded, dataset, resume)
-    trainer = build_trainer(command, loaded, dataset, plan)
+    trainer = build_trainer(command, loaded, dataset, plan, decides)
     trainer.train(resume_from_checkpoint=resume)
+    leave_if_stopped(trainer)
     finish(trainer)
     if command.training.process_index == 0:
         say(f"saved   {command.training.output_dir}")
@@ -164,21 +168,6 @@ def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
     return encoding.build_encoder(loaded, limit)
 
 
-def find_checkpoint(command: Command) -> str | None:
-    """Where to go on: the asked checkpoint, else the last one in the output folder (as LLaVA does)."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    asked, out = command.training.resume_from_checkpoint, Path(command.training.output_dir)
-    last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    if asked in (None, "True", "true"):
-        return last
-    if asked in ("False", "false"):
-        return None
-    if not (Path(asked) / "trainer_state.json").is_file():
-        raise CheckpointError("no checkpoint of a run (trainer_state.json is missing)", where=asked)
-    return asked
-
-
 def write_plan(command: Command, loaded: LoadedModel, dataset: TrainingSet, resume: str | None) -> Mapping[str, Any]:
     """Say and save what will happen. Returns the plan."""
     from train.plan import plan_lines, resolve_plan, save_plan
@@ -223,7 +212,11 @@ def build_collators(command: Command, loaded: LoadedModel, dataset: TrainingSet)
 
 
 def build_trainer(
-    command: Command, loaded: LoadedModel, dataset: TrainingSet, plan: Mapping[str, Any]
+    command: Command,
+    loaded: LoadedModel,
+    dataset: TrainingSet,
+    plan: Mapping[str, Any],
+    decides: Mapping[str, Any],
 ) -> FigureTrainer:
     """transformers' Trainer with our order of samples and our learning rates."""
     from train.finish import Keeper
@@ -238,6 +231,7 @@ def build_trainer(
         **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
         order=build_order(command, dataset),
+        decides=decides,
         keeper=Keeper(
             command=command,
             loaded=loaded,
@@ -246,6 +240,18 @@ def build_trainer(
             model_class=type(loaded.model),
         ),
     )
+
+
+def leave_if_stopped(trainer: FigureTrainer) -> None:
+    """A run that was told to stop has saved a checkpoint and ends here; raises SystemExit."""
+    from train.stop import exit_status, name_of
+
+    number = trainer.stop.stopped_by
+    if number is None:
+        return
+    if trainer.args.process_index == 0:
+        say(f"stopped by {name_of(number)} at step {trainer.state.global_step}, saved; the same command goes on")
+    raise SystemExit(exit_status(number))
 
 
 def quiet_libraries() -> None:

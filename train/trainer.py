@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 
 from train.attention import prove_packing
-from train.finish import restore_weights
+from train.guard import GuardedTrainer
 from train.loss import install_answer_loss
 from train.order import EpochBatches, Order
 from train.stages import parameter_groups
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from train.finish import Keeper
 
 
-class FigureTrainer(Trainer):
+class FigureTrainer(GuardedTrainer):
     """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
 
-    def __init__(self, *, order: Order, train_collator: Callable[..., Any], keeper: Keeper, **kwargs: Any) -> None:
+    def __init__(
+        self, *, order: Order, train_collator: Callable[..., Any], keeper: Keeper | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.keeper = keeper
         whole = self.accelerator.unwrap_model(self.model)
@@ -58,6 +60,9 @@ class FigureTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """A folder that stands on its own: weights, processor, template and model card."""
+        if self.keeper is None:
+            super().save_model(output_dir, _internal_call)
+            return
         self.keeper.save(self, Path(output_dir or self.args.output_dir))
         if self.args.push_to_hub and not _internal_call:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
@@ -79,17 +84,12 @@ class FigureTrainer(Trainer):
             self.optimizer = kind(groups, **options)
         return self.optimizer
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
-        """The weights of a checkpoint into the model that is trained."""
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        target = self.accelerator.unwrap_model(self.model if model is None else model)
-        restore_weights(target, Path(resume_from_checkpoint))
-
-    def _load_best_model(self) -> None:
-        if self.state.best_model_checkpoint:
-            self._load_from_checkpoint(self.state.best_model_checkpoint)
+    def samples_of(self, step: int) -> list[list[str]]:
+        """Names of the samples of each batch of this process in step `step` (from 1)."""
+        order, together = self._batches.order, self.args.gradient_accumulation_steps
+        epoch, place = divmod(step - 1, -(-len(order) // together))
+        batches = order.mine(epoch, self.args.process_index)[place * together : (place + 1) * together]
+        return [[self.train_dataset.name(row) for row in rows] for rows in batches]
 
 
 class _SetEpoch(TrainerCallback):
