@@ -79,7 +79,7 @@ def test_packed_logits_are_those_of_each_sample_alone(text, attention):
     apart = torch.cat([alone(model, item) for item in ITEMS])
     set_attention(model, attention)
     row = PackedCollator(pad_id=0, longest=30, length=90)(ITEMS)
-    labels = row.pop("labels")
+    labels, _ = row.pop("labels"), row.pop("answer_rows")
     together = model(**row, use_cache=False).logits[0]
     assert together.shape[0] == 90
     assert (together[: len(apart)] - apart).abs().max() < 1e-5
@@ -93,7 +93,7 @@ def test_without_restarting_positions_samples_leak():
     set_attention(model, "sdpa")
     row = PackedCollator(pad_id=0, longest=30)(ITEMS)
     row["position_ids"] = torch.arange(row["input_ids"].shape[1])[None]
-    del row["labels"]
+    del row["labels"], row["answer_rows"]
     apart = torch.cat([alone(model, item) for item in ITEMS])
     assert (model(**row, use_cache=False).logits[0] - apart).abs().max() > 1e-2
 
@@ -146,7 +146,7 @@ def gradients(model, *batches):
 def test_loss_and_gradient_are_the_models_own_padded_or_packed(text):
     model = tiny(TEXTS[text])
     padded = PaddedCollator(0)(ITEMS)
-    own = model(**padded).loss
+    own = model(**{name: value for name, value in padded.items() if name != "answer_rows"}).loss
     own.backward()
     wanted = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
     install_answer_loss(model)

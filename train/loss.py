@@ -35,26 +35,40 @@ def install_answer_loss(model: PreTrainedModel) -> None:
     own_head = _has_plain_head(model)
 
     def forward(
-        *args: Any, labels: torch.Tensor | None = None, num_items_in_batch: torch.Tensor | None = None, **inputs: Any
+        *args: Any,
+        labels: torch.Tensor | None = None,
+        answer_rows: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **inputs: Any,
     ) -> Any:
         if labels is None:
             return original(*args, **inputs)
         inputs.setdefault("use_cache", False)
-        learnt = labels[:, 1:] != IGNORE_INDEX
-        targets = labels[:, 1:][learnt]
+        rows = find_answers(labels) if answer_rows is None else answer_rows
+        targets = labels.flatten()[rows + 1]
         if own_head:
             inputs.pop("logits_to_keep", None)
-            hidden = model.model(*args, **inputs)[0][:, :-1][learnt]
+            hidden = model.model(*args, **inputs)[0].flatten(0, 1)[rows]
             total = chunked_cross_entropy(hidden, targets, model.get_output_embeddings())
         else:
-            logits = original(*args, **inputs).logits[:, :-1][learnt]
+            logits = original(*args, **inputs).logits.flatten(0, 1)[rows]
             total = cross_entropy(logits.float(), targets, reduction="sum")
-        count = learnt.sum() if num_items_in_batch is None else num_items_in_batch
+        count = len(targets) if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / (count.clamp(min=1) if isinstance(count, torch.Tensor) else max(count, 1))}
 
     # The Trainer asks the signature whether the model normalizes its loss itself.
     forward.__signature__ = _with_loss_arguments(original)  # type: ignore[attr-defined]
     model.forward = forward
+
+
+def find_answers(labels: torch.Tensor) -> torch.Tensor:
+    """(batch, length) labels -> (answers,) the places, counted through all rows, whose next token is learnt.
+
+    Batches bring them along as `answer_rows`: found on a GPU, they would make it wait.
+    """
+    learnt = torch.zeros_like(labels, dtype=torch.bool)
+    learnt[:, :-1] = labels[:, 1:] != IGNORE_INDEX
+    return learnt.flatten().nonzero()[:, 0]
 
 
 def chunked_cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Linear) -> torch.Tensor:

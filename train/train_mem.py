@@ -99,6 +99,7 @@ def load_to_train(command: Command) -> LoadedModel:
 def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     """The attention for this run's batches, set in the model. Raises InputError when it, or packing, cannot be had."""
     from train.attention import check_packable, choose_attention, set_attention
+    from train.compiling import compile_layers
 
     training = command.training
     if training.packing:
@@ -107,6 +108,8 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
         command.model.attn_implementation, packing=training.packing, half_precision=training.bf16 or training.fp16
     )
     set_attention(loaded.model, attention.name)
+    if training.compile_layers:
+        compile_layers(loaded.model)
     return attention
 
 
@@ -126,6 +129,8 @@ def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False)
             evaluated=(data.eval_split or "validation") if evaluated else None,
         )
     encoder, pictures = build_encoder(command, loaded), Pictures(policy=data.bad_image)
+    for warning in encoder.warnings() if training.process_index == 0 and not evaluated else ():
+        say(f"note    {warning}")
 
     def look() -> Checked:
         checked = check_samples(

@@ -1,0 +1,258 @@
+"""Non-padding tokens a second: packed rows against transformers' Trainer and LLaVA's padding (docs/benchmarks.md).
+
+    python -m benchmarks training      or      python benchmarks/bench_training.py --preset gpu --profile
+
+Every contestant trains the same model on samples with the lengths of real figures (`figure_lengths.json`: context and first
+mention of the figures of 23 papers). Contestants take turns, round by round; medians are printed, with the ratio to the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from benchmarks.training_contestants import CONTESTANTS, PAD_ID, SIZES, Figures, Sizes, build
+
+LENGTHS = Path(__file__).parent / "figure_lengths.json"
+LONGEST = 4096
+"""Tokens of a sample, image included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One contestant, one round."""
+
+    contestant: str
+    seconds: float
+    """Of the timed steps."""
+    tokens: int
+    """Non-padding tokens of the timed steps."""
+    slots: int
+    """Tokens and padding."""
+    answers: int
+    """Learnt tokens."""
+    images: int
+    flops: float
+    memory_gb: float
+    losses: list[tuple[int, float]]
+    """(tokens seen, loss)"""
+
+    @property
+    def speed(self) -> float:
+        """Non-padding tokens a second."""
+        return self.tokens / self.seconds
+
+
+class Clock(TrainerCallback):
+    """Times the steps after the warm-up."""
+
+    def __init__(self, warm_up: int) -> None:
+        self.warm_up, self.start, self.end = warm_up, 0.0, 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        if state.global_step in (self.warm_up, state.max_steps):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if state.global_step == self.warm_up:
+                self.start = time.perf_counter()
+            self.end = time.perf_counter()
+
+
+class Profiler(TrainerCallback):
+    """Where the last steps' time goes, by kernel, as a table in `file`."""
+
+    def __init__(self, first: int, file: Path) -> None:
+        self._first, self._file = first, file
+        self._profile: Any = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        if state.global_step == self._first:
+            self._profile = torch.profiler.profile()
+            self._profile.__enter__()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        self._profile.__exit__(None, None, None)
+        order = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+        self._file.write_text(self._profile.key_averages().table(sort_by=order, row_limit=40, max_name_column_width=90))
+
+
+def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path | None = None) -> Run:
+    """Train for the warm-up and the timed steps."""
+    steps = sizes.warm_up + sizes.steps
+    model = build(sizes, device)
+    clock = Clock(sizes.warm_up)
+    seen: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="bench-training-") as out:
+        trainer = CONTESTANTS[name](sizes, data, model, out, steps)
+        step = trainer.training_step
+
+        def counted(model: Any, inputs: dict[str, Any], *more: Any) -> Any:
+            ids = inputs["input_ids"]
+            pixels = inputs.get("pixel_values")
+            seen.append({
+                "tokens": (ids != PAD_ID).sum(),
+                "slots": ids.numel(),
+                "answers": (inputs["labels"] != -100).sum(),
+                "images": 0 if pixels is None else len(pixels),
+                "squares": squares(inputs),
+            })  # fmt: skip
+            return step(model, inputs, *more)
+
+        trainer.training_step = counted
+        if profile:
+            trainer.add_callback(Profiler(steps - 2, profile))
+        trainer.add_callback(clock)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        trainer.train()
+        logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    timed = [{key: float(value) for key, value in one.items()} for one in seen[sizes.warm_up :]]
+    total = {key: sum(one[key] for one in timed) for key in timed[0]}
+    progress, losses = 0, []
+    for one, loss in zip(seen, logged, strict=False):
+        progress += int(one["tokens"])
+        losses.append((progress, loss))
+    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else math.nan
+    found = Run(
+        contestant=name, seconds=clock.end - clock.start, tokens=int(total["tokens"]), slots=int(total["slots"]),
+        answers=int(total["answers"]), images=int(total["images"]), flops=flops(sizes, total), memory_gb=peak, losses=losses,
+    )  # fmt: skip
+    del trainer, model
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return found
+
+
+def squares(inputs: dict[str, Any]) -> torch.Tensor:
+    """Sum of the squared lengths of the samples of a batch."""
+    if "cu_seq_lens_q" in inputs:
+        return inputs["cu_seq_lens_q"].long().diff().square().sum()
+    return inputs["attention_mask"].sum(dim=1).square().sum()
+
+
+def flops(sizes: Sizes, total: dict[str, float]) -> float:
+    """Floating-point operations that the work needs (model FLOPs: no padding, no recomputation, no unwanted logits).
+
+    Language model and head learn: 6 a parameter and token (2 forward, 4 backward), the head at learnt tokens only; causal
+    attention 6 · s² · width a layer (half of 12). The vision tower is frozen: 2 a parameter and patch, and full attention
+    4 · p² · width a layer. Embedding look-ups count nothing. (The convention of PaLM, appendix B.)
+    """
+    text, vision, patches = sizes.text, sizes.vision, sizes.image_tokens
+    width, heads = text["hidden_size"], text["num_attention_heads"] * text["head_dim"]
+    layer = (
+        width * heads * 2
+        + width * text["num_key_value_heads"] * text["head_dim"] * 2
+        + 3 * width * text["intermediate_size"]
+    )
+    language = 6 * text["num_hidden_layers"] * layer * total["tokens"]
+    attention = 6 * text["num_hidden_layers"] * heads * total["squares"]
+    head = 6 * width * text["vocab_size"] * total["answers"]
+    connector = 6 * (vision["hidden_size"] * width + width * width) * patches * total["images"]
+    tower_layer = 4 * vision["hidden_size"] ** 2 + 2 * vision["hidden_size"] * vision["intermediate_size"]
+    tower = (
+        vision["num_hidden_layers"]
+        * (2 * tower_layer * patches + 4 * patches**2 * vision["hidden_size"])
+        * total["images"]
+    )
+    return language + attention + head + connector + tower
+
+
+def table(runs: Sequence[Run], peak_flops: float | None) -> list[str]:
+    """Medians by contestant, in Markdown."""
+    names = list(dict.fromkeys(run.contestant for run in runs))
+    base = statistics.median(run.speed for run in runs if run.contestant == names[0])
+    lines = [
+        "| trainer | tokens/s (all rounds) | ratio | padding | learnt tokens/s | images/s | model TFLOP/s | MFU | memory GB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        mine = [run for run in runs if run.contestant == name]
+        run = sorted(mine, key=lambda one: one.speed)[len(mine) // 2]
+        rate = run.flops / run.seconds
+        each = ", ".join(f"{one.speed:,.0f}" for one in mine)
+        cells = [
+            name, f"{run.speed:,.0f} ({each})", f"{run.speed / base:.2f}", f"{1 - run.tokens / run.slots:.1%}",
+            f"{run.answers / run.seconds:,.0f}", f"{run.images / run.seconds:,.1f}", f"{rate / 1e12:,.3g}",
+            f"{rate / peak_flops:.1%}" if peak_flops else "-", f"{run.memory_gb:.1f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def curves(runs: Sequence[Run]) -> list[str]:
+    """Loss against tokens seen, first round of each contestant."""
+    lines = []
+    for name in dict.fromkeys(run.contestant for run in runs):
+        run = next(one for one in runs if one.contestant == name)
+        points = " ".join(f"{tokens / 1000:.0f}k:{loss:.2f}" for tokens, loss in run.losses)
+        lines.append(f"loss  {name}: {points}")
+    return lines
+
+
+def main(argv: Sequence[str] = ()) -> None:
+    """Print the table and the loss curves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="gpu" if torch.cuda.is_available() else "cpu", choices=list(SIZES))
+    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="contestants, by name")
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--samples", type=int, default=None, help="samples a step")
+    parser.add_argument(
+        "--peak-tflops", type=float, default=None, help="for MFU; H100 and H200 SXM: 989.4 (dense bfloat16)"
+    )
+    parser.add_argument(
+        "--profile", type=Path, default=None, help="table of kernels of the last contestant's last steps"
+    )
+    parser.add_argument("--json", type=Path, default=None, help="write every run here")
+    options = parser.parse_args(argv)
+    from dataclasses import replace
+
+    sizes = SIZES[options.preset]
+    if options.samples:
+        sizes = replace(sizes, samples=options.samples)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    peak = options.peak_tflops * 1e12 if options.peak_tflops else 989.4e12 if _is_hopper() else None
+    lengths = [pair for pair in json.loads(LENGTHS.read_text())["lengths"] if sum(pair) + sizes.image_tokens <= LONGEST]
+    data = Figures(lengths, sizes, sizes.samples * 64)
+    print(
+        f"{_device_name()}, torch {torch.__version__}, {sizes.dtype}; {len(data)} samples of {data.lengths.mean():.0f} tokens",
+        flush=True,
+    )
+    runs: list[Run] = []
+    for round_ in range(options.rounds or sizes.rounds):
+        for name in options.only:
+            start = time.perf_counter()
+            last = name == options.only[-1] and round_ + 1 == (options.rounds or sizes.rounds)
+            runs.append(measure(name, sizes, data, device, options.profile if last else None))
+            print(
+                f"round {round_ + 1}  {name}: {runs[-1].speed:,.0f} tokens/s ({time.perf_counter() - start:.0f} s in all)",
+                flush=True,
+            )
+            if options.json:
+                options.json.write_text(json.dumps([asdict(run) for run in runs]))
+    print("\n".join(["", *table(runs, peak), "", *curves(runs)]), flush=True)
+
+
+def _is_hopper() -> bool:
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() == (9, 0)
+
+
+def _device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
