@@ -22,6 +22,7 @@ from llava_graph.errors import SampleRefused
 from llava_graph.images import open_image
 from llava_graph.model.load import FIXED_TOKENS
 from llava_graph.prompt import Message
+from train.template_fit import check_rendering, check_template
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,9 @@ class Encoder(Protocol):
     @property
     def identity(self) -> dict[str, Any]:
         """Plain values that change whenever an encoding could."""
+
+    def warnings(self) -> list[str]:
+        """What is odd about its template and tokenizer. Raises InputError where they cannot teach anything."""
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Ids and labels, image tokens expanded. Raises SampleRefused, ImageError."""
@@ -78,6 +82,10 @@ class FigureEncoder:
             "image_tokens": self.loaded.image_tokens,
             "max_length": self.max_length,
         }
+
+    def warnings(self) -> list[str]:
+        """See `check_template`."""
+        return check_template(self.loaded.template, self.loaded.tokenizer)
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Ids and labels. Raises SampleRefused; ImageError where an image's size decides its tokens."""
@@ -117,6 +125,10 @@ class ProcessorEncoder:
             "images": self._processor.image_processor.to_json_string(),
             "max_length": self.max_length,
         }
+
+    def warnings(self) -> list[str]:
+        """See `check_rendering`."""
+        return check_rendering(self._rendered, self._processor.tokenizer, self._specials)
 
     def encode(self, sample: Sample) -> EncodedSample:
         """Ids and labels. Raises SampleRefused (also: processor, template, image-alignment, image-cut); ImageError."""
