@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +128,22 @@ def is_sharded(training: TrainArguments) -> bool:
     if training.fsdp:
         return True
     return isinstance(training.deepspeed, dict) and training.deepspeed.get("zero_optimization", {}).get("stage") == 3
+
+
+@contextmanager
+def unsplit_models(training: TrainArguments) -> Iterator[None]:
+    """Within it a model is built whole, in this process alone, though the run's own is split by ZeRO-3."""
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    settings = getattr(training, "hf_deepspeed_config", None)
+    if settings is None:
+        yield
+        return
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(settings)
 
 
 def whole_weights(trainer: Trainer) -> dict[str, torch.Tensor] | None:

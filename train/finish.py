@@ -20,7 +20,7 @@ from llava_graph.model.hub import checkpoint_folder
 from train.adapter_files import State, save_adapter, without_lora
 from train.adapters import needs_lora, restore_adapter
 from train.card import model_card
-from train.distributed import whole_weights
+from train.distributed import unsplit_models, whole_weights
 from train.parts import CONNECTOR, part_of
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Keeper:
         import torch
 
         kinds = [tensor.dtype for tensor in state.values() if tensor.is_floating_point()]
-        with torch.device("meta"):
+        with torch.device("meta"), unsplit_models(trainer.args):
             empty = self.model_class._from_config(
                 self._config(model, trainer), dtype=max(set(kinds), key=kinds.count), attn_implementation="eager"
             )
