@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.chat import count_images, encode_prompt, encode_text
 from llava_graph.errors import ContextOverflow, InputError
 from llava_graph.prompt import Message
 
@@ -65,37 +64,18 @@ def generate_stream(
     Setting `stopping` ends the generation at the next token. Raises InputError (images and placeholders do not match)
     and ContextOverflow at once, and whatever the model raises, in the caller's thread.
     """
-    ids = _encode(loaded, prompt, len(images))
-    room = loaded.context_length - len(ids)
+    from llava_graph.model.prompts import model_inputs
+
+    inputs = model_inputs(loaded, prompt, images)
+    tokens = int(inputs["input_ids"].shape[1])
+    room = loaded.context_length - tokens
     if room < 1:
         raise ContextOverflow(
-            f"the prompt has {len(ids)} tokens (images included), the model reads {loaded.context_length}",
+            f"the prompt has {tokens} tokens (images included), the model reads {loaded.context_length}",
             next_step="Shorten the question or the context, or clear the chat",
         )
-    inputs = _inputs(loaded, ids, images)
     options = _sampling(loaded, generation) | {"max_new_tokens": min(generation.max_new_tokens, room)}
     return _run(loaded, inputs | options, generation, stopping or threading.Event())
-
-
-def _encode(loaded: "LoadedModel", prompt: Sequence[Message] | str, images: int) -> list[int]:
-    if isinstance(prompt, str):
-        return encode_text(prompt, loaded.tokenizer, loaded.image_tokens, images)
-    if count_images(prompt) != images:
-        raise InputError(f"the messages hold {count_images(prompt)} image(s), {images} were given")
-    return encode_prompt(prompt, loaded.tokenizer, loaded.template, loaded.image_tokens)
-
-
-def _inputs(loaded: "LoadedModel", ids: list[int], images: Sequence["Image.Image"]) -> dict[str, Any]:
-    """{"input_ids", "attention_mask": (1, tokens); "pixel_values": (images, 3, H, W) if there are any} on the model's device."""
-    import torch
-
-    device = loaded.model.device
-    input_ids = torch.tensor([ids], device=device)
-    inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
-    if images:
-        pixels = loaded.image_processor(images=list(images), return_tensors="pt")["pixel_values"]
-        inputs["pixel_values"] = pixels.to(device, loaded.model.dtype)
-    return inputs
 
 
 def _sampling(loaded: "LoadedModel", generation: GenerationOptions) -> dict[str, Any]:

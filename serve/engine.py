@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from llava_graph.chat import encode_text, render
 from llava_graph.errors import ServeError
 from llava_graph.explain import Explainer
 from llava_graph.generate import GenerationOptions
+from llava_graph.model.prompts import count_tokens, render_prompt
 from llava_graph.prompt import PromptOptions
 from serve.codes import ErrorCode
 from serve.protocol import GenerateRequest, Usage, plain_placeholders
@@ -73,19 +73,11 @@ class ExplainerEngine:
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:
         """See Engine."""
-        tokenizer = self._model.tokenizer
-        return render(
-            messages,
-            self.chat_template,
-            add_generation_prompt=True,
-            bos_token=tokenizer.bos_token or "",
-            eos_token=tokenizer.eos_token or "",
-        )
+        return render_prompt(self._model, messages)
 
     def count_tokens(self, prompt: str) -> int:
         """See Engine."""
-        prompt = plain_placeholders(prompt)
-        return len(encode_text(prompt, self._model.tokenizer, self._model.image_tokens, prompt.count("<image>")))
+        return count_tokens(self._model, plain_placeholders(prompt))
 
     def generate(
         self, request: GenerateRequest, images: Sequence[Image.Image], stopping: threading.Event

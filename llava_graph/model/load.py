@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.adapters import base_folder, is_adapter, merge_adapter, own_config
 from llava_graph.model.hub import checkpoint_folder
+from llava_graph.model.prompts import LLAVA_PROCESSORS, PROCESSOR_ERRORS, count_image_tokens
 from llava_graph.prompt import PromptOptions
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ SHOW_PROGRESS_MB = 500
 
 FIXED_TOKENS = "LlavaProcessor"
 """The processor under which an image takes the same number of tokens whatever its size."""
-
-LLAVA_PROCESSORS = (FIXED_TOKENS, "LlavaNextProcessor")
-"""Under these an image stands in a prompt as so many image tokens and nothing else."""
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -77,17 +75,17 @@ class LoadedModel:
         """Tokens that an image of `size` (width, height in px, as PIL's) takes in the prompt."""
         if type(self.processor).__name__ == FIXED_TOKENS:
             return self.image_tokens
-        # transformers' own arithmetic where there is one (engines with paged memory rely on it): no image is touched.
-        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
-        if count is None:
+        if not self.counts_image_tokens:
             return count_image_tokens(self.processor, size)
-        return int(count(image_sizes=[(size[1], size[0])])["num_image_tokens"][0])
+        # transformers' own arithmetic, on which engines with paged memory rely: no image is touched.
+        count = self.processor._get_num_multimodal_tokens(image_sizes=[(size[1], size[0])])
+        return int(count["num_image_tokens"][0])
 
     def prepare(self, images: Sequence[Image.Image]) -> dict[str, torch.Tensor]:
         """The model's inputs for these images, float32 on the CPU; {} for none.
 
         LLaVA: `pixel_values` (images, 3, H, W). AnyRes: `pixel_values` (images, tiles, 3, H, W), zeros after an image's
-        own tiles, and `image_sizes` (images, 2) as height, width.
+        own tiles, and `image_sizes` (images, 2) as height, width. Other models: see `llava_graph.model.prompts`.
         """
         if not images:
             return {}
@@ -131,7 +129,7 @@ def load(
         model=model.eval(),
         processor=processor,
         template=read_template(folder, processor),
-        image_tokens=count_image_tokens(processor),
+        image_tokens=_small_image_tokens(processor, folder),
         context_length=_context_length(model, processor.tokenizer),
         name=str(about.get("name") or folder.resolve().name),
         about=str(about.get("description", "")),
@@ -205,14 +203,13 @@ def read_template(folder: Path, processor: ProcessorMixin) -> str:
     return template
 
 
-def count_image_tokens(processor: ProcessorMixin, size: tuple[int, int] = (64, 64)) -> int:
-    """Tokens that an image of `size` (width, height in px) takes in the prompt, by asking the processor itself."""
-    from PIL import Image
-
-    token = getattr(processor, "image_token", "<image>")
-    ids = processor(text=token, images=Image.new("RGB", size, "white"))["input_ids"]
-    image_id = processor.tokenizer.convert_tokens_to_ids(token)
-    return sum(1 for number in ids[0] if number == image_id)
+def _small_image_tokens(processor: ProcessorMixin, folder: Path) -> int:
+    try:
+        return count_image_tokens(processor)
+    except (*PROCESSOR_ERRORS, InputError) as error:
+        raise CheckpointError(
+            f"its processor and chat template do not take an image ({first_line(error)})", where=str(folder)
+        ) from error
 
 
 def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
