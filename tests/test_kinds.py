@@ -45,7 +45,7 @@ def flow_chart() -> tuple[Image.Image, tuple[OcrLine, ...]]:
 
 
 def test_drawn_charts_are_charts_with_and_without_words():
-    figures = [make_figure(7, index) for index in range(24)]
+    figures = [figure for index in range(26) if (figure := make_figure(7, index)).kind == "chart"][:24]
     images = [Image.open(io.BytesIO(figure.image)) for figure in figures]
     told = [kind_of(image, figure.caption, figure.ocr) for image, figure in zip(images, figures, strict=True)]
     alone = [kind_of(image) for image in images]

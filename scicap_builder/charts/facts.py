@@ -4,7 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scicap_builder.charts.data import Chart, Series
+from scicap_builder.charts.chart import CURVES, Chart, Series
+
+WHOLE = (
+    "Year",
+    "Epoch",
+    "Day",
+    "Month",
+    "Age",
+    "Quarter",
+    "Number of layers",
+    "Publication decade",
+    "Release",
+    "Session",
+)
+"""Quantities that are read as whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,36 +26,61 @@ class Extreme:
     """The highest or lowest value of a chart."""
 
     series: str
+    """Empty where the chart has one series or the value is a total."""
     at: float
-    """x of the value; a category's number in a bar chart."""
+    """x of the value; a category's number where the chart has categories."""
     value: float
 
 
 def readable(value: float, span: float) -> str:
-    """`value` as a reader takes it off an axis of length `span`: to about a fiftieth of it."""
+    """`value` as a reader takes it off an axis of length `span`: to the next of 1, 2 or 5 times a power of ten that is not
+    below a sixtieth of it.
+    """
     if span <= 0:
         return f"{value:.3g}"
-    digits = -int(np.floor(np.log10(span / 50)))
-    rounded = round(value, digits)
-    return f"{rounded:.{digits}f}" if digits > 0 else f"{rounded:.0f}"
+    power = 10.0 ** np.floor(np.log10(span / 60))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= span / 60)
+    return _with_digits(round(value / step) * step, step)
+
+
+def _with_digits(value: float, step: float) -> str:
+    digits = max(0, -int(np.floor(np.log10(step) + 1e-9)))
+    return f"{value + 0.0:.{digits}f}"
+
+
+def value_span(chart: Chart) -> float:
+    """Length of the axis of values; bars and histograms start at zero."""
+    low, high = chart.y_range
+    return high - min(low, 0) if chart.kind in ("bar", "histogram") else high - low
+
+
+def cell_text(chart: Chart, value: float) -> str:
+    """A value as it is printed in the chart itself: without unit, to about a two-hundredth of the axis."""
+    span = value_span(chart)
+    return _with_digits(value, 10.0 ** np.floor(np.log10(span / 50))) if span > 0 else f"{value:.3g}"
 
 
 def read_y(chart: Chart, value: float) -> str:
-    """A y value with its unit, as read off the chart."""
-    low, high = chart.y_range
-    # Bars and histograms start at zero.
-    span = high - min(low, 0) if chart.kind in ("bar", "histogram") else high - low
-    number = f"{value:.2g}" if chart.log_y else readable(value, span)
+    """A measured value with its unit, as read off the chart: exact where values are printed."""
+    if chart.log_y:
+        number = f"{value:.2g}"
+    else:
+        number = cell_text(chart, value) if is_printed(chart) else readable(value, value_span(chart))
     return with_unit(number, chart.y.unit)
+
+
+def is_printed(chart: Chart) -> bool:
+    """Whether each value stands in the chart in figures."""
+    return chart.printed and chart.kind in ("bar", "heatmap")
 
 
 def read_x(chart: Chart, value: float) -> str:
     """An x value with its unit, or the category's name."""
     if chart.categories:
         return chart.categories[int(value)]
-    ends = [x for series in chart.series for x in series.x]
-    number = f"{value:.2g}" if chart.log_x else readable(value, max(ends) - min(ends))
-    if chart.x.name in ("Year", "Epoch", "Day", "Month", "Age", "Quarter", "Number of layers"):
+    low, high = chart.x_range
+    number = f"{value:.2g}" if chart.log_x else readable(value, high - low)
+    if chart.x.name in WHOLE:
         number = f"{value:.0f}"
     return with_unit(number, chart.x.unit)
 
@@ -54,21 +93,30 @@ def with_unit(number: str, unit: str) -> str:
 
 
 def highest(chart: Chart) -> Extreme:
-    """The largest y of all series."""
-    return _extreme(chart, np.argmax)
+    """The largest value of all series; the largest total where bars are stacked."""
+    return _extreme(chart, 1)
 
 
 def lowest(chart: Chart) -> Extreme:
-    """The smallest y of all series."""
-    return _extreme(chart, np.argmin)
+    """The smallest value of all series; the smallest total where bars are stacked."""
+    return _extreme(chart, -1)
 
 
-def _extreme(chart: Chart, which: object) -> Extreme:
+def _extreme(chart: Chart, sign: int) -> Extreme:
+    if chart.stacked:
+        totals = column_totals(chart)
+        place = int(np.argmax(np.multiply(sign, totals)))
+        return Extreme("", float(place), totals[place])
     found = []
     for series in chart.series:
-        index = int(which(series.y))  # type: ignore[operator]
-        found.append(Extreme(series.name, series.x[index], series.y[index]))
-    return found[int(which([extreme.value for extreme in found]))]  # type: ignore[operator]
+        index = int(np.argmax(np.multiply(sign, series.y)))
+        found.append(Extreme(series.name if len(chart.series) > 1 else "", series.x[index], series.y[index]))
+    return max(found, key=lambda extreme: sign * extreme.value)
+
+
+def column_totals(chart: Chart) -> tuple[float, ...]:
+    """Sum over the series at each category."""
+    return tuple(float(total) for total in np.sum([series.y for series in chart.series], axis=0))
 
 
 def crossings(one: Series, other: Series) -> list[float]:
@@ -98,3 +146,23 @@ def turning_point(series: Series) -> float:
     """x of the maximum of a peak, of the minimum of a valley."""
     index = int(np.argmin(series.y) if series.shape == "valley" else np.argmax(series.y))
     return series.x[index]
+
+
+def ranked(chart: Chart) -> list[Series]:
+    """The series, the one with the highest mean (or area under its curve) first."""
+    return sorted(chart.series, key=lambda series: series.area or float(np.mean(series.y)), reverse=True)
+
+
+def apart(one: float, other: float, span: float) -> bool:
+    """Whether a reader sees that two values differ: by more than a thirtieth of the axis."""
+    return abs(one - other) > span / 30
+
+
+def value_at(series: Series, x: float) -> float:
+    """y of a curve at x, by linear interpolation."""
+    return float(np.interp(x, series.x, series.y))
+
+
+def is_curve(chart: Chart) -> bool:
+    """Whether the series are curves over x."""
+    return chart.kind in CURVES

@@ -5,7 +5,12 @@ In: a random generator. Out: names.
 
 import numpy as np
 
-from scicap_builder.charts.vocabulary import Quantity, words
+from scicap_builder.charts.chart import pick
+from scicap_builder.charts.vocabulary import Field, Quantity, words
+
+Families = tuple[tuple[str, ...], ...]
+INVENTED_SHARE = 0.5
+"""Share of charts whose series or categories no vocabulary lists."""
 
 _QUALITIES = words("""mean; median; total; relative; normalized; effective; peak; residual; cumulative; average; absolute;
     specific; apparent; expected; estimated; measured; corrected; weighted; initial; final; minimum; maximum; local; global;
@@ -37,21 +42,38 @@ def invent_quantity(rng: np.random.Generator, like: Quantity) -> Quantity:
 
 _CONSONANTS, _VOWELS = "bcdfgklmnprstvz", "aeiou"
 _SETTINGS = ("k", "n", "d", "T", "α", "β", "λ", "m", "p", "q", "σ")
+_AMOUNTS = (" mM", " °C", " K", " %", "%", " days", " h", " nm", " V", "x", " GHz", " kg", " mg", "k", " years")
+_HEADS = ("Group", "Model", "Method", "Sample", "Site", "Team", "Phase", "Type", "Zone", "Mode", "Line", "Case")
 _ENDINGS = ("Net", "Former", "GAN", "-Opt", " v2", "+", "-X", " method", " model", "Flow")
 
 
-def invent_names(rng: np.random.Generator, count: int) -> tuple[str, ...]:
-    """`count` different names of one style that no vocabulary lists: settings, codes, acronyms or coined words."""
-    style = int(rng.integers(4))
+def invent_or_pick(rng: np.random.Generator, field: Field, families: Families, count: int) -> tuple[str, ...]:
+    """At most `count` different names: invented ones, or members of one family in its order."""
+    if rng.random() < INVENTED_SHARE:
+        return invent_names(rng, count, phrases=field.known)
+    family = pick(rng, families)
+    count = min(count, len(family))
+    return tuple(family[index] for index in sorted(rng.choice(len(family), size=count, replace=False)))
+
+
+def invent_names(rng: np.random.Generator, count: int, *, phrases: bool = True) -> tuple[str, ...]:
+    """`count` different names of one style that no vocabulary lists: settings, amounts, codes, acronyms, coined words."""
+    style = int(rng.integers(6 if phrases else 5))
     if style == 0:
         symbol = _SETTINGS[rng.integers(len(_SETTINGS))]
         step = float(rng.choice([0.1, 0.25, 0.5, 1, 2, 5, 10]))
         first = int(rng.integers(1, 6))
-        return tuple(f"{symbol} = {step * (first + index):g}" for index in range(count))
+        form = ("{} = {:g}", "{}={:g}")[rng.integers(2)]
+        return tuple(form.format(symbol, step * (first + index)) for index in range(count))
+    if style == 1:
+        unit = _AMOUNTS[rng.integers(len(_AMOUNTS))]
+        step = float(rng.choice([0.1, 0.5, 1, 2, 5, 10, 20, 50]))
+        first = int(rng.integers(0, 6))
+        return tuple(f"{step * (first + index):g}{unit}" for index in range(count))
     names: list[str] = []
     stem = _letters(rng, 1)
     while len(names) < count:
-        name = (_code, _acronym, _coined)[style - 1](rng, stem)
+        name = (_code, _acronym, _coined, _phrase)[style - 2](rng, stem)
         if name not in names:
             names.append(name)
     return tuple(names)
@@ -75,6 +97,13 @@ def _coined(rng: np.random.Generator, stem: str) -> str:  # noqa: ARG001
         for _ in range(int(rng.integers(2, 4)))
     ]
     return "".join(syllables).capitalize() + (_pick_ending(rng) if rng.random() < 0.3 else "")
+
+
+def _phrase(rng: np.random.Generator, stem: str) -> str:
+    """Two words, of which one at least is known: "Weighted drift", "Local Tabe", "Group Loru"."""
+    first = pick(rng, _QUALITIES) if rng.random() < 0.7 else pick(rng, _HEADS)
+    second = pick(rng, _THINGS) if rng.random() < 0.5 else _coined(rng, stem)
+    return f"{first[0].upper()}{first[1:]} {second}"
 
 
 def _pick_ending(rng: np.random.Generator) -> str:
