@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, InputError, did_you_mean, missing_extra
+from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.adapters import (
     ADAPTER_WEIGHTS,
     NON_LORA,
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
     from train.arguments import Command
 
-BIASES = ("none", "all", "lora_only")
-TARGETS = ("language-model", "all")
-BITS = (4, 8, 16)
-
 
 def needs_lora(command: Command) -> bool:
     """Whether the run has LoRA: a new one, or one to go on from."""
@@ -40,14 +36,6 @@ def needs_lora(command: Command) -> bool:
 def check_lora(command: Command) -> None:
     """Raises InputError where the flags of LoRA and quantization contradict each other or the stage."""
     asked = command.model
-    for value, known, name in (
-        (asked.lora_bias, BIASES, "lora_bias"),
-        (asked.lora_target, TARGETS, "lora_target"),
-    ):
-        if value not in known:
-            raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))
-    if asked.bits not in BITS:
-        raise InputError(f"--bits {asked.bits} is not known", next_step=f"Known: {', '.join(map(str, BITS))}")
     if asked.lora_r < 1 or not 0 <= asked.lora_dropout < 1:
         raise InputError("--lora_r must be at least 1, and --lora_dropout in 0..1")
     if not needs_lora(command):

@@ -142,8 +142,11 @@ def _spare_backward(model: Any, command: Command) -> None:
     """With gradient checkpointing transformers makes the input of every part need a gradient, which only the reentrant
     kind depends on; a frozen vision tower would be computed backwards for nothing.
     """
-    options = command.training.gradient_checkpointing_kwargs or {}
-    if not options.get("use_reentrant", False):
+    names = (
+        "activation_checkpointing_kwargs",
+        "gradient_checkpointing_kwargs",
+    )  # transformers' new name and its old one
+    if not any((getattr(command.training, name, None) or {}).get("use_reentrant") for name in names):
         model.enable_input_require_grads = _nothing
 
 

@@ -109,7 +109,9 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             f"the adapter does not fit its base model ({str(error).strip().splitlines()[0][:200]})", where=str(folder)
         ) from error
     missing = saved ^ set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    missing = {name for name in missing if not name.endswith(f"lm_head{TOKEN_ROWS}")}  # tied: the same rows
+    # PEFT tells some twice: the rows of a tied head, and biases of parts that learnt whole.
+    twice = (f"lm_head{TOKEN_ROWS}", ".original_module.", ".modules_to_save.")
+    missing = {name for name in missing if not any(piece in name for piece in twice)}
     if missing:
         raise CheckpointError(
             f"{len(missing)} weights of the adapter do not fit its base model ({', '.join(sorted(missing)[:3])})",
