@@ -211,6 +211,10 @@ class TrainArguments(TrainingArguments):
             "help": "Samples (packed: rows) of a step over all processes; gradient accumulation follows from it."
         },
     )
+    peak_tflops: float | None = field(
+        default=None,
+        metadata={"help": "Peak TFLOP/s of one device, for the MFU. Default: known for common GPUs; on a CPU no MFU."},
+    )
 
     def __post_init__(self) -> None:
         from train.distributed import prepare_arguments

@@ -68,11 +68,13 @@ def train(argv: Sequence[str]) -> None:
     choose_kernels(command, loaded)
     loaded = prepare(loaded, command)
     dataset = open_data(command, loaded)
-    decides = what_decides(command, loaded, dataset.checked)
+    order = build_order(command, dataset)
+    decides = what_decides(command, loaded, dataset.checked, order)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
     plan = write_plan(command, loaded, dataset, resume)
-    trainer = build_trainer(command, loaded, dataset, plan, decides)
+    trainer = build_trainer(command, loaded, dataset, order, plan, decides)
     trainer.train(resume_from_checkpoint=resume)
+    tell_speed(trainer)
     leave_if_stopped(trainer)
     finish(trainer)
     if command.training.process_index == 0:
@@ -129,10 +131,10 @@ def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False)
             evaluated=(data.eval_split or "validation") if evaluated else None,
         )
     encoder, pictures = build_encoder(command, loaded), Pictures(policy=data.bad_image)
-    for warning in encoder.warnings() if training.process_index == 0 and not evaluated else ():
-        say(f"note    {warning}")
 
     def look() -> Checked:
+        for warning in () if evaluated else encoder.warnings():
+            say(f"note    {warning}")
         checked = check_samples(
             samples, encoder, pictures=pictures, workers=data.check_workers, cached=True, progress=True
         )
@@ -220,6 +222,7 @@ def build_trainer(
     command: Command,
     loaded: LoadedModel,
     dataset: TrainingSet,
+    order: Order,
     plan: Mapping[str, Any],
     decides: Mapping[str, Any],
 ) -> FigureTrainer:
@@ -235,8 +238,9 @@ def build_trainer(
         eval_dataset=open_data(command, loaded, evaluated=True) if evaluated else None,
         **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
-        order=build_order(command, dataset),
+        order=order,
         decides=decides,
+        max_refused=command.data.max_refused,
         keeper=Keeper(
             command=command,
             loaded=loaded,
@@ -245,6 +249,14 @@ def build_trainer(
             model_class=type(loaded.model),
         ),
     )
+
+
+def tell_speed(trainer: FigureTrainer) -> None:
+    """One line on what throughput.json holds; nothing after a run without a step."""
+    from train.meters import summary_line
+
+    if trainer.summary and trainer.args.process_index == 0:
+        say(summary_line(trainer.summary))
 
 
 def leave_if_stopped(trainer: FigureTrainer) -> None:

@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from train.attention import prove_packing
 from train.guard import GuardedTrainer
 from train.loss import install_answer_loss
+from train.measured import MeasuredTrainer
 from train.order import EpochBatches, Order
 from train.stages import parameter_groups
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from train.finish import Keeper
 
 
-class FigureTrainer(GuardedTrainer):
+class FigureTrainer(MeasuredTrainer, GuardedTrainer):
     """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
 
     def __init__(
@@ -55,7 +56,12 @@ class FigureTrainer(GuardedTrainer):
             prefetch_factor=args.dataloader_prefetch_factor,
         )
         return prepare_data_loader(
-            loader, device=self.accelerator.device, num_processes=1, process_index=0, put_on_device=True
+            loader,
+            device=self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=args.dataloader_pin_memory,  # else each batch would wait until the device has done the last one
         )
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
