@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from llava_graph.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.arguments import Command, TrainArguments
     from train.checking import Checked
+    from train.order import Order
 
 RUN_FILE = "run.json"
 """In a checkpoint: {"decides": what decided the run, "resumable": bool, "files": {name: bytes}}."""
@@ -43,7 +46,10 @@ TRAINING_FLAGS = (
 """Flags that decide which samples a step learns from, or what the step does. Speed and logging may change at any time."""
 
 
-def what_decides(command: Command, loaded: LoadedModel, checked: Checked) -> dict[str, Any]:
+NO_FLAGS = ("data", "processes")
+
+
+def what_decides(command: Command, loaded: LoadedModel, checked: Checked, order: Order) -> dict[str, Any]:
     """Everything that a later start must share with this one to go on exactly, as plain values by the names of the flags."""
     training = command.training
     chosen = {
@@ -55,6 +61,7 @@ def what_decides(command: Command, loaded: LoadedModel, checked: Checked) -> dic
         "engine": engine_of(training),
         "chat_template": hashlib.sha256(loaded.template.encode()).hexdigest()[:16],
         "data": digest_of(checked),
+        "order of the samples": digest_of_steps(order, training.gradient_accumulation_steps),
     }
     return dict(json.loads(json.dumps(chosen, default=str)))
 
@@ -74,6 +81,16 @@ def digest_of(checked: Checked) -> str:
     for values in (checked.kept, checked.lengths, checked.answers, checked.images):
         digest.update(values.tobytes())
     return f"{len(checked.kept)} samples, {digest.hexdigest()[:16]}"
+
+
+def digest_of_steps(order: Order, accumulated: int) -> str:
+    """Of the samples of each step of the first epoch, on whatever process each is."""
+    digest = hashlib.sha256()
+    batches, together = order.batches(0), order.processes * accumulated
+    for start in range(0, len(batches), together):
+        rows = [row for batch in batches[start : start + together] for row in batch]
+        digest.update(np.sort(np.array(rows, dtype=np.int64)).tobytes() + b"/")
+    return digest.hexdigest()[:16]
 
 
 def find_checkpoint(training: TrainArguments, decides: Mapping[str, Any]) -> str | None:
@@ -178,28 +195,14 @@ def unloadable(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`--seed was 1, is 2` for each setting that differs; other processes and batches that come to the same do not."""
+    """`--seed was 1, is 2` for each setting that differs; processes and batches may, where each step has the same samples."""
     shared = {name for name in now if name in then} - {"engine"}
-    if _same_order(then, now):
+    if then.get("order of the samples") == now["order of the samples"]:
         shared -= {"per_device_train_batch_size", "processes", "gradient_accumulation_steps"}
-    return [
-        f"{name if name in ('data', 'processes') else f'--{name}'} was {then[name]}, is {now[name]}"
+    named = [
+        f"{name if name in NO_FLAGS else f'--{name}'} was {then[name]}, is {now[name]}"
         for name in now
-        if name in shared and then[name] != now[name]
+        if name in shared and name != "order of the samples" and then[name] != now[name]
     ]
-
-
-def _same_order(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a step has the same samples though they are spread over processes differently (`train.order`)."""
-
-    def together(told: Mapping[str, Any]) -> tuple[int, int]:
-        at_once = int(told["per_device_train_batch_size"]) * int(told["processes"])
-        return at_once, at_once * int(told["gradient_accumulation_steps"])
-
-    try:
-        (once_then, step_then), (once_now, step_now) = together(then), together(now)
-    except (KeyError, TypeError, ValueError):
-        return False
-    # Groups of similar length and packed rows are made for what is computed at once.
-    bound = now["packing"] or now["group_by_modality_length"]
-    return step_then == step_now and (once_then == once_now or not bound)
+    alike = then.get("order of the samples") in (None, now["order of the samples"])
+    return named if named or alike else ["the order of the samples, by another version of the trainer"]

@@ -72,7 +72,7 @@ def train(argv: Sequence[str]) -> None:
     decides = what_decides(command, loaded, dataset.checked, order)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
     plan = write_plan(command, loaded, dataset, resume)
-    trainer = build_trainer(command, loaded, dataset, order, plan, decides)
+    trainer = build_trainer(command, loaded, dataset, order=order, plan=plan, decides=decides)
     trainer.train(resume_from_checkpoint=resume)
     tell_speed(trainer)
     leave_if_stopped(trainer)
@@ -222,6 +222,7 @@ def build_trainer(
     command: Command,
     loaded: LoadedModel,
     dataset: TrainingSet,
+    *,
     order: Order,
     plan: Mapping[str, Any],
     decides: Mapping[str, Any],
