@@ -1,13 +1,16 @@
 """The command line of the trainer. In: argv and a recipe. Out: a `Command`, with notes on what was translated.
 
-LLaVA's and older transformers' spellings are accepted where they mean the same.
+Flags of LLaVA, its forks and older transformers are translated by `train.translate`, from the tables in `train.aliases`.
 """
 
-import argparse
+import dataclasses
 import difflib
+import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
@@ -15,53 +18,55 @@ from llava_graph.chat import template_names
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.figure_text import OCR_STYLES
 from llava_graph.record import SPLITS
-from train.arguments import SLOTS, STAGES, Command, DataArguments, ModelArguments, TrainArguments
+from train.aliases import ENVIRONMENT, RENAMED, STAGE_FLAGS, WITHOUT_EFFECT
+from train.arguments import (
+    ASPECT_RATIOS,
+    ATTENTIONS,
+    BAD_IMAGE_POLICIES,
+    SLOTS,
+    STAGES,
+    Command,
+    DataArguments,
+    ModelArguments,
+    TrainArguments,
+)
+from train.translate import Flags, merge, translate
 
-Flags = dict[str, list[str]]
-"""Flag without dashes -> its values; an empty list for a bare switch."""
+RECIPES = Path(__file__).parent / "recipes"
+ARGUMENTS = (ModelArguments, DataArguments, TrainArguments)
+CONNECTORS = re.compile(r"linear|mlp[1-9]\d?x_gelu|scale_invariant")
+UNSET = ("", "none", "null")
+"""Values that take a flag without a default back: `--deepspeed none` over a recipe."""
 
-RENAMED = {
-    "evaluation_strategy": "eval_strategy",
-    "warmup_ratio": "warmup_steps",
-    "no_cuda": "use_cpu",
-}
-"""Older spellings with the same meaning (transformers < 5; a warm-up below 1 is a share of all steps)."""
-
-WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "lazy_preprocess": ("true", "false"),
-    "is_multimodal": ("true",),
-    "overwrite_output_dir": ("true", "false"),
-    "save_safetensors": ("true",),
-    "mm_use_im_patch_token": ("false",),
-    "freeze_mm_mlp_adapter": ("false",),
-    "mm_patch_merge_type": ("flat",),
-}
-"""LLaVA flags at the values that change nothing here; at other values they are refused. Samples are always read lazily, the
-image preparation is the checkpoint's own."""
-
-VERSIONS = {"v1": "vicuna_v1", "vicuna_v1": "vicuna_v1", "plain": "plain", "v0": "v0", "chatml": "chatml"}
-"""LLaVA's --version (name of a conversation) -> our chat template."""
+CHANGED_NAMES = (
+    ("gradient_checkpointing", "activation_checkpointing"),
+    ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs"),
+)
+"""Older and newer name in the releases of transformers that we work with."""
 
 
 def parse_command(argv: Sequence[str]) -> Command:
     """Parse `argv` (without the program's name). Raises InputError that names the flag and the nearest known one."""
     given = split_flags(argv)
-    recipe = read_recipe(Path(_single("config", given.pop("config")))) if "config" in given else {}
-    flags, notes = translate({**recipe, **given})
-    notes += _settle_device(flags)
-    parser = _Parser((ModelArguments, DataArguments, TrainArguments), prog="train_mem.py", allow_abbrev=False)
+    recipe: Flags = {}
+    start = []
+    if "config" in given:
+        path = find_recipe(_single("config", given.pop("config")))
+        recipe, start = read_recipe(path), [f"recipe {recipe_name(path)}"]
+    flags, notes = translate(merge(recipe, given))
+    flags = _without_unset(flags)
+    notes = start + notes + _settle_batch(flags) + _settle_device(flags)
+    _set_environment(flags)
+    parser = _Parser(ARGUMENTS, prog="train_mem.py", allow_abbrev=False)
     known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
-    for name in flags:
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *RENAMED, *WITHOUT_EFFECT, "config"], n=1)
-            hint = f"Did you mean --{near[0]}?" if near else "See --help"
-            raise InputError(f"unknown flag --{name}", next_step=hint)
+    flags = _as_spelt_now(flags, known)
+    _check_names(flags, known)
     words = [word for name, values in flags.items() for word in (f"--{name}", *values)]
     try:
         model, data, training = parser.parse_args_into_dataclasses(words, look_for_args_file=False)
-    except (ValueError, ImportError) as error:  # TrainingArguments checks its values itself
-        raise InputError(f"the arguments do not fit ({error})") from error
-    _check(model, data)
+    except (ValueError, ImportError, OSError) as error:  # TrainingArguments checks its values itself
+        raise InputError(f"the arguments do not fit ({' '.join(str(error).split())})") from error
+    _check(model, data, training)
     return Command(model, data, training, tuple(notes))
 
 
@@ -70,10 +75,7 @@ def split_flags(argv: Sequence[str]) -> Flags:
     flags: Flags = {}
     name = ""
     for word in argv:
-        if word in ("-h", "--help"):
-            name = "help"
-            flags[name] = []
-        elif word.startswith("--"):
+        if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
             name = name.replace("-", "_")
             flags[name] = [value] if equals else []
@@ -82,6 +84,27 @@ def split_flags(argv: Sequence[str]) -> Flags:
         else:
             raise InputError(f"{word!r} belongs to no flag", next_step="Write --name value")
     return flags
+
+
+def recipe_names() -> list[str]:
+    """The recipes shipped, as --config takes them: `packaged`, `quilt_llava/finetune` …"""
+    return sorted(recipe_name(path) for path in RECIPES.rglob("*.yaml"))
+
+
+def recipe_name(path: Path) -> str:
+    """A shipped recipe's short name, else the path as it was given."""
+    return path.relative_to(RECIPES).with_suffix("").as_posix() if path.is_relative_to(RECIPES) else str(path)
+
+
+def find_recipe(asked: str) -> Path:
+    """A path to a YAML file, or the name of a shipped recipe. Raises InputError that lists the names."""
+    path = Path(asked)
+    if path.is_file():
+        return path
+    name = asked.removesuffix(".yaml")
+    if name in recipe_names():
+        return RECIPES / f"{name}.yaml"
+    raise InputError(f"--config: no such file or recipe: {asked}", next_step=did_you_mean(name, recipe_names()))
 
 
 def read_recipe(path: Path) -> Flags:
@@ -94,69 +117,134 @@ def read_recipe(path: Path) -> Flags:
         raise InputError(f"the recipe cannot be read ({' '.join(str(error).split())})", where=str(path)) from error
     if not isinstance(recipe, Mapping):
         raise InputError("the recipe must be a mapping of flags to values", where=str(path))
+    return {str(name).replace("-", "_"): _words(str(name), value) for name, value in recipe.items()}
+
+
+def _words(name: str, value: Any) -> list[str]:
+    """A YAML value as words of a command line."""
+    if isinstance(value, list):
+        return [str(one) for one in value]
+    if isinstance(value, Mapping):
+        return [json.dumps(value)]
+    if value is False and name.endswith("_strategy"):
+        return ["no"]  # YAML reads a bare no as False
+    return ["none" if value is None else str(value)]
+
+
+def _without_unset(flags: Flags) -> Flags:
+    nullable = {
+        field.name for arguments in ARGUMENTS for field in dataclasses.fields(arguments) if field.default is None
+    }
     return {
-        str(name): [str(v) for v in value] if isinstance(value, list) else [str(value)]
-        for name, value in recipe.items()
+        name: values
+        for name, values in flags.items()
+        if not (name in nullable and len(values) == 1 and values[0].lower() in UNSET)
     }
 
 
-def translate(flags: Flags) -> tuple[Flags, list[str]]:
-    """LLaVA's and older transformers' flags -> ours, and a note on each. Raises InputError for what we do not do."""
-    out: Flags = {}
-    notes = []
-    for name, values in flags.items():
-        value = values[0].lower() if values else "true"
-        if name in RENAMED:
-            out[RENAMED[name]] = values
-            notes.append(f"--{name} is now --{RENAMED[name]}")
-        elif name in WITHOUT_EFFECT:
-            if value not in WITHOUT_EFFECT[name]:
-                raise InputError(
-                    f"--{name} {value} is not supported", next_step=f"Known: {', '.join(WITHOUT_EFFECT[name])}"
-                )
-            notes.append(f"--{name} has no effect here")
-        elif name in ("tune_mm_mlp_adapter", "freeze_backbone"):
-            if value == "true":
-                out["stage"] = ["projector"]
-                notes.append(f"--{name} is --stage projector")
-        elif name == "group_by_length":
-            out["group_by_modality_length"] = values
-            notes.append("--group_by_length is --group_by_modality_length")
-        elif name == "version":
-            if value not in VERSIONS:
-                raise InputError(f"unknown --version {value!r}", next_step=did_you_mean(value, VERSIONS))
-            out["chat_template"] = [VERSIONS[value]]
-            notes.append(f"--version {value} is --chat_template {VERSIONS[value]}")
-        else:
-            out[name] = values
-    return out, notes
+def _as_spelt_now(flags: Flags, known: set[str]) -> Flags:
+    """Names that changed within the releases of transformers that we work with, as the installed one has them."""
+    spelt = dict((old, new) if new in known else (new, old) for old, new in CHANGED_NAMES)
+    return {spelt.get(name, name): values for name, values in flags.items()}
 
 
-def _check(model: ModelArguments, data: DataArguments) -> None:
+def _check_names(flags: Flags, known: set[str]) -> None:
+    for name in flags:
+        if name in known or name in ENVIRONMENT:
+            continue
+        more = (*known, *RENAMED, *WITHOUT_EFFECT, *STAGE_FLAGS, *ENVIRONMENT, "config", "version")
+        near = difflib.get_close_matches(name, more, n=1)
+        raise InputError(f"unknown flag --{name}", next_step=f"Did you mean --{near[0]}?" if near else "See --help all")
+
+
+def _check(model: ModelArguments, data: DataArguments, training: TrainArguments) -> None:
+    """Values that the types alone do not check."""
     for value, known, name in (
         (model.stage, STAGES, "stage"),
         (data.train_split, SPLITS, "train_split"),
-        (data.eval_split or SPLITS[0], SPLITS, "eval_split"),
-        (model.chat_template or template_names()[0], template_names(), "chat_template"),
+        (data.eval_split, SPLITS, "eval_split"),
+        (model.chat_template, template_names(), "chat_template"),
         *((slot, (*SLOTS, "none"), "context") for slot in data.context),
-        (data.ocr_style or OCR_STYLES[0], OCR_STYLES, "ocr_style"),
+        (data.ocr_style, OCR_STYLES, "ocr_style"),
+        (data.bad_image, BAD_IMAGE_POLICIES, "bad_image"),
+        (model.image_aspect_ratio, ASPECT_RATIOS, "image_aspect_ratio"),
+        (model.mm_vision_select_feature, ("patch", "cls_patch"), "mm_vision_select_feature"),
+        (model.save_dtype, ("float32", "bfloat16", "float16"), "save_dtype"),
+        (model.bits, (4, 8, 16), "bits"),
+        (model.quant_type, ("nf4", "fp4"), "quant_type"),
+        (model.lora_bias, ("none", "all", "lora_only"), "lora_bias"),
+        (model.lora_target, ("language-model", "all"), "lora_target"),
+        (model.attn_implementation, ATTENTIONS, "attn_implementation"),
     ):
-        if value not in known:
-            raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(value, known))
+        if value is not None and value not in known:
+            raise InputError(f"unknown --{name} {value!r}", next_step=did_you_mean(str(value), map(str, known)))
+    if not CONNECTORS.fullmatch(model.mm_projector_type):
+        raise InputError(
+            f"unknown --mm_projector_type {model.mm_projector_type!r}",
+            next_step="Known: linear, mlp2x_gelu (or another number of layers), scale_invariant",
+        )
     for name in ("context_dropout", "ocr_corruption"):
         if not 0 <= (rate := getattr(data, name)) < 1:
             raise InputError(f"--{name} must be in 0..1, got {rate}")
+    if not 0 <= data.max_refused <= 1:
+        raise InputError(f"--max_refused must be in 0..1, got {data.max_refused}")
+    if data.data_weights and len(data.data_weights) != len(data.data_path):
+        raise InputError(f"--data_weights: {len(data.data_weights)} weights for {len(data.data_path)} data paths")
+    if training.packing_length is not None and not training.packing:
+        raise InputError("--packing_length has no use without --packing True")
+
+
+def _settle_batch(flags: Flags) -> list[str]:
+    """--global_batch_size on so many processes: what each accumulates."""
+    if "global_batch_size" not in flags or "gradient_accumulation_steps" in flags:
+        return []
+    try:
+        asked = int(_single("global_batch_size", flags["global_batch_size"]))
+        each = int(flags.get("per_device_train_batch_size", ["8"])[0])
+    except ValueError as error:
+        raise InputError("--global_batch_size and --per_device_train_batch_size are whole numbers") from error
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    times = accumulation(asked, each, processes)
+    flags["gradient_accumulation_steps"] = [str(times)]
+    return [f"--global_batch_size {asked} = {each} a process x {times} accumulated x {processes} processes"]
+
+
+def accumulation(batch: int, each: int, processes: int) -> int:
+    """How often `processes` accumulate batches of `each` for a step of `batch`. Raises InputError when it does not divide."""
+    together = each * processes
+    if batch < 1 or each < 1 or batch % together:
+        raise InputError(
+            f"--global_batch_size {batch} is no multiple of {together} ({each} a process x {processes} processes)",
+            next_step="Choose another --per_device_train_batch_size, or --gradient_accumulation_steps yourself",
+        )
+    return batch // together
 
 
 def _settle_device(flags: Flags) -> list[str]:
-    """Without a GPU, say so to transformers, which would refuse bfloat16 and pin memory for a device that is not there."""
+    """Without a GPU, say so to transformers, which would refuse TF32 and pin memory for a device that is not there."""
     import torch
+    from transformers.utils import is_torch_tf32_available
 
-    if torch.accelerator.is_available() or "use_cpu" in flags:
-        return []
-    flags["use_cpu"] = ["True"]
-    flags.setdefault("dataloader_pin_memory", ["False"])
-    return ["no GPU is here: trains on the CPU"]
+    notes = []
+    on_cpu = not torch.accelerator.is_available()
+    if on_cpu and "use_cpu" not in flags:
+        flags["use_cpu"] = ["True"]
+        flags.setdefault("dataloader_pin_memory", ["False"])
+        notes.append("no GPU is here: trains on the CPU")
+    if "tf32" in flags and not is_torch_tf32_available():
+        del flags["tf32"]
+        notes.append("--tf32 has no effect here: this device has no TF32")
+    if on_cpu and flags.get("fp16", ["False"])[:1] in ([], ["True"], ["true"]):
+        del flags["fp16"]
+        notes.append("--fp16 has no effect here: a CPU computes in float32, or with --bf16 True in bfloat16")
+    return notes
+
+
+def _set_environment(flags: Flags) -> None:
+    """Flags that transformers 5 reads from the environment alone (`translate` has noted it)."""
+    for name, variable in ENVIRONMENT.items():
+        if name in flags:
+            os.environ[variable] = _single(name, flags.pop(name))
 
 
 def _single(name: str, values: list[str]) -> str:
@@ -168,8 +256,8 @@ def _single(name: str, values: list[str]) -> str:
 class _Parser(HfArgumentParser):
     """transformers' parser, which would print 300 lines of usage for a wrong value."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, add_help=False, **kwargs)
+
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
-
-    def _get_formatter(self) -> argparse.HelpFormatter:
-        return argparse.HelpFormatter(self.prog, width=110)
