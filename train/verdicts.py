@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -119,9 +120,9 @@ def save_verdicts(verdicts: Verdicts, file: Path) -> None:
 def read_verdicts(file: Path, seen: int) -> Verdicts | None:
     """A table of earlier verdicts on `seen` samples; None when there is none that can be used."""
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as saved:
             rows, told = saved["rows"], json.loads(saved["told"].tobytes())
         refused = {int(index): tuple(one) for index, one in told["refused"]}
-    except (OSError, ValueError, KeyError, EOFError):  # none yet, or spoilt: it is made anew
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none yet, or spoilt: it is made anew
         return None
     return Verdicts(rows, refused, told["repairs"]) if rows.dtype == ROW and len(rows) == seen else None
