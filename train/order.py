@@ -5,7 +5,7 @@ The order depends on seed and epoch alone, so that a run that goes on repeats it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +22,8 @@ SPARE = 0.002
 """Share of rows that a packed epoch may have above the first one, whose number sets the length of all."""
 SHUFFLES = 50
 """Shuffles of an epoch that are tried before packing it in so many rows is given up."""
+FAR = 2**20
+"""Epochs between two draws of one epoch: none is drawn twice."""
 
 Batches = list[list[int]]
 """Rows of `Checked.kept`, a list for each batch of a process."""
@@ -45,6 +47,14 @@ class Order:
     """Tokens of a packed row; None: samples are padded."""
     max_images: int | None = None
     """Images of a packed row at most."""
+    shown: Callable[[int], np.ndarray] | None = None
+    """epoch -> the rows that it shows, as many in every epoch (`Checked.shown`); None: each row once."""
+
+    def rows(self, epoch: int, attempt: int = 0) -> np.ndarray:
+        """(N,) the rows of an epoch; where a mixture draws them by chance, another draw for another `attempt`."""
+        if self.shown is None:
+            return np.arange(len(self.lengths))
+        return self.shown(epoch + attempt * FAR)
 
     def batches(self, epoch: int) -> Batches:
         """All batches of an epoch; process p of k takes p, p + k, …; the number is the same in every epoch."""
@@ -85,7 +95,7 @@ def _batches(order: Order, epoch: int) -> Batches:
     if order.packing_length is not None:
         return _packed(order, epoch)
     rng = np.random.default_rng([order.seed, epoch])
-    rows = rng.permutation(len(order.lengths))
+    rows = rng.permutation(order.rows(epoch))
     together = order.batch * order.processes
     if order.grouped:
         rows = group_by_length(rows, order.lengths, order.images > 0, together, rng)
@@ -117,7 +127,7 @@ def _packed(order: Order, epoch: int) -> Batches:
 
 def _pack_epoch(order: Order, epoch: int, attempt: int) -> list[list[int]]:
     """The epoch's samples, shuffled, packed window by window."""
-    shuffled = np.random.default_rng([order.seed, epoch, attempt]).permutation(len(order.lengths))
+    shuffled = np.random.default_rng([order.seed, epoch, attempt]).permutation(order.rows(epoch, attempt))
     rows: list[list[int]] = []
     for start in range(0, len(shuffled), WINDOW):
         window = shuffled[start : start + WINDOW]

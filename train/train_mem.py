@@ -54,6 +54,7 @@ def train(argv: Sequence[str]) -> None:
     from train.command import parse_command
     from train.distributed import start
     from train.finish import finish
+    from train.loading import load_to_train
     from train.resume import find_checkpoint, what_decides
     from train.stages import prepare
 
@@ -79,23 +80,6 @@ def train(argv: Sequence[str]) -> None:
     finish(trainer)
     if command.training.process_index == 0:
         say(f"saved   {command.training.output_dir}")
-
-
-def load_to_train(command: Command) -> LoadedModel:
-    """The checkpoint in float32 (optimizers need it; --bf16 computes in bfloat16), with the asked chat template."""
-    from dataclasses import replace
-
-    from llava_graph.chat import load_template
-    from llava_graph.model import load
-
-    loaded = load(command.model.model_name_or_path, device="cpu", dtype="float32")
-    loaded.model.train()
-    loaded.model.config.use_cache = False
-    if command.model.chat_template is None:
-        return loaded
-    template = load_template(command.model.chat_template)
-    loaded.processor.chat_template = template
-    return replace(loaded, template=template)
 
 
 def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
@@ -200,6 +184,7 @@ def build_order(command: Command, dataset: TrainingSet) -> Order:
         grouped=training.group_by_modality_length,
         packing_length=(training.packing_length or dataset.max_length) if training.packing else None,
         max_images=training.packing_max_images,
+        shown=checked.shown,
     )
 
 
