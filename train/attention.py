@@ -182,11 +182,12 @@ def segments_attention(  # noqa: PLR0917  (the signature that transformers calls
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not dropout and KERNEL is not None:
+    kind = _computed_in(query)
+    if query.is_cuda and kind in (torch.bfloat16, torch.float16) and not dropout and KERNEL is not None:
         answer = _varlen_attention(
-            query[0].transpose(0, 1),
-            key[0].transpose(0, 1),
-            value[0].transpose(0, 1),
+            query[0].transpose(0, 1).to(kind),
+            key[0].transpose(0, 1).to(kind),
+            value[0].transpose(0, 1).to(kind),
             borders=cu_seq_lens_q,
             longest=max_length_q or query.shape[2],
             window=-1 if sliding_window is None else sliding_window - 1,
@@ -206,6 +207,12 @@ def segments_attention(  # noqa: PLR0917  (the signature that transformers calls
         part = (one[:, :, start:end] for one in (query, key, value))
         pieces.append(sdpa_attention_forward(module, *part, mask, dropout=dropout, scaling=scaling)[0])
     return torch.cat(pieces, dim=1), None
+
+
+def _computed_in(query: torch.Tensor) -> torch.dtype:
+    """The number format of attention: under autocast norms give float32, which the flash kernels do not take."""
+    kind = query.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
 
 
 @dataclass(frozen=True)
