@@ -23,6 +23,7 @@ from train.arguments import DataArguments
 from train.batches import TrainingSet
 from train.checking import Checked, check_samples, refuse_too_many
 from train.encoding import build_encoder
+from train.order import Order
 from train.sources import open_samples
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
@@ -278,3 +279,26 @@ def test_all_processes_follow_the_first(tmp_path):
     )
     assert [(tmp_path / str(rank)).read_text() for rank in (0, 1)] == ["7"] * 2
     assert [(tmp_path / f"end{rank}").read_text() for rank in (0, 1)] == ["told", "2"]
+
+
+# --- weights and batches
+
+
+@pytest.mark.parametrize("packing", [None, 60])
+def test_batches_of_an_epoch_hold_what_the_weights_show(packing):
+    lengths = np.random.default_rng(0).integers(5, 50, 300)
+    part_of = np.repeat([0, 1, 2], 100)
+    mixed = Checked(
+        kept=np.arange(300), lengths=lengths, answers=lengths, images=part_of, dropped=(),
+        part_of=part_of, weights=Weights(parts=(1.0, 0.25, 2.0), seed=5),
+    )  # fmt: skip
+    order = Order(lengths=lengths, images=mixed.images, batch=4, processes=2, packing_length=packing, shown=mixed.shown)
+    quarters = set()
+    for epoch in range(3):
+        batches = order.batches(epoch)
+        rows = np.array([row for batch in batches for row in batch])
+        assert len(batches) == len(order.batches(0))
+        assert [int((part_of[rows] == part).sum()) for part in range(3)] == [100, 25, 200]
+        assert len(set(rows.tolist())) == 225
+        quarters.add(tuple(sorted(rows[part_of[rows] == 1].tolist())))
+    assert len(quarters) == 3
