@@ -128,9 +128,9 @@ def lora_targets(model: Any, target: str) -> list[str]:
 
 
 def _norms_in_full_precision(model: nn.Module) -> None:
-    """Vectors alone, as QLoRA's authors do: casting every frozen weight would lose what quantization saved."""
+    """The language model's norms alone, as QLoRA's authors do: with every frozen weight the memory saved would be lost."""
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1 and parameter.is_floating_point() and "norm" in name:
+        if parameter.ndim == 1 and "norm" in name and part_of(name) == LANGUAGE:
             parameter.data = parameter.data.float()
 
 

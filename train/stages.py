@@ -170,13 +170,19 @@ def stage_notes(model: nn.Module, command: Command) -> list[str]:
     return notes
 
 
+def size_of(parameter: Any) -> int:
+    """Numbers in a parameter, as it is before quantization (4-bit packs two in a byte) and before it is cut up."""
+    packed = getattr(getattr(parameter, "quant_state", None), "shape", None)
+    return number_of(parameter) if packed is None else int(packed.numel())
+
+
 def count_parameters(model: nn.Module) -> dict[str, dict[str, int]]:
     """part -> {"all", "trained"} numbers of parameters; of an embedding with new tokens only their rows are trained."""
     counts: dict[str, dict[str, int]] = {}
     for name, parameter in model.named_parameters():
         count = counts.setdefault(part_of(name), {"all": 0, "trained": 0})
-        count["all"] += number_of(parameter)
-        count["trained"] += round(number_of(parameter) * learning_share(parameter)) if parameter.requires_grad else 0
+        count["all"] += size_of(parameter)
+        count["trained"] += round(size_of(parameter) * learning_share(parameter)) if parameter.requires_grad else 0
     return counts
 
 

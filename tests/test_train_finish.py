@@ -1,0 +1,135 @@
+"""What a run leaves: folders that stand on their own at every step, a connector for the next stage, a card with the facts."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny_model import build_tiny_model
+from tiny_parts import save_language_model, save_tower
+from tiny_run import arguments, losses, write_squares
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from llava_graph.model import load
+from llava_graph.model.assemble import assemble_checkpoint
+from llava_graph.model.assembly import Assembly
+from train.train_mem import train
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return build_tiny_model(tmp_path_factory.mktemp("model") / "nano")
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory):
+    return write_squares(tmp_path_factory.mktemp("data") / "squares", licences=("CC-BY-4.0", ""))
+
+
+@pytest.fixture(scope="module")
+def aligned(checkpoint, charts, tmp_path_factory):
+    """The connector's stage, with a checkpoint on the way."""
+    out = tmp_path_factory.mktemp("run") / "aligned"
+    train(arguments(checkpoint, charts, out, stage="projector", max_steps=2, save_strategy="steps", save_steps=1))
+    return out
+
+
+@pytest.mark.parametrize("place", ["checkpoint-1", "."])
+def test_folder_of_every_step_is_complete(checkpoint, aligned, place):
+    folder = aligned / place
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    assert AutoProcessor.from_pretrained(folder).chat_template == load(checkpoint).template
+    assert model.generation_config.eos_token_id == load(checkpoint).model.generation_config.eos_token_id
+    assert model.config.get_text_config().use_cache
+    assert set(load_file(folder / "model.safetensors")) == set(load_file(checkpoint / "model.safetensors"))
+    assert (folder / "README.md").read_text().startswith("---\n")
+    assert load(folder).about == "Fine-tuned from test-nano."
+    assert not list(folder.glob("training_args.bin"))  # a pickle; plan.json says the same
+
+
+def test_projector_stage_leaves_its_connector_for_the_next(aligned, tmp_path):
+    connector = load_file(aligned / "mm_projector.safetensors")
+    whole = load_file(aligned / "model.safetensors")
+    assert connector
+    assert all(name.startswith("multi_modal_projector.") for name in connector)
+    assert all(torch.equal(whole[name], tensor) for name, tensor in connector.items())
+    parts = tmp_path / "parts"
+    model = assemble_checkpoint(
+        tmp_path / "next",
+        Assembly(
+            language_model=str(save_language_model(parts / "text")),
+            vision_tower=str(save_tower(parts / "tower", siglip=True)),
+            adapter=str(aligned / "mm_projector.safetensors"),
+        ),
+    )
+    taken = load_file(model / "model.safetensors")
+    assert all(torch.equal(taken[name], tensor) for name, tensor in connector.items())
+
+
+def test_projector_stage_resumes(checkpoint, charts, aligned, tmp_path):
+    """From the whole state, not from the connector alone."""
+    more = {"stage": "projector", "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(arguments(checkpoint, charts, tmp_path, resume_from_checkpoint=aligned / "checkpoint-1", **more))
+    assert losses(tmp_path) == losses(aligned)
+    one, two = (load_file(folder / "model.safetensors") for folder in (aligned, tmp_path))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_only_the_result_is_rounded(checkpoint, charts, tmp_path):
+    """What a run goes on from keeps every bit."""
+    more = {"save_dtype": "bfloat16", "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(arguments(checkpoint, charts, tmp_path, **more))
+    kinds = {
+        place: {tensor.dtype for tensor in load_file(tmp_path / place / "model.safetensors").values()}
+        for place in ("checkpoint-2", ".")
+    }
+    assert kinds == {"checkpoint-2": {torch.float32}, ".": {torch.bfloat16}}
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
+    exact, rounded = (load_file(tmp_path / place / "model.safetensors") for place in ("checkpoint-2", "."))
+    assert all(torch.equal(exact[name].bfloat16(), rounded[name]) for name in exact)
+
+
+def read_card(folder):
+    head, body = re.fullmatch(r"---\n(.*?)---\n(.*)", (folder / "README.md").read_text(), re.DOTALL).groups()
+    return yaml.safe_load(head), body
+
+
+def test_card_tells_what_learnt_from_what_and_how(aligned, charts):
+    head, body = read_card(aligned)
+    assert head["library_name"] == "transformers"
+    assert head["pipeline_tag"] == "image-text-to-text"
+    assert "llava-graph" in head["tags"]
+    assert "base_model" not in head  # a folder of this machine is no model of the hub
+    assert "| connector | 8,320 | 8,320 |" in body
+    assert "| vision tower | 0 |" in body
+    assert "- kept: 11" in body
+    assert "| squares | CC-BY-4.0 | 6 |" in body
+    assert "| squares | not stated | 5 |" in body
+    assert "| learning_rate | 0.003 |" in body
+    assert f"- step 2: {losses(aligned)[-1]:.4g}" in body
+    assert re.search(r"^- transformers \d", body, re.MULTILINE)
+    assert "AutoModelForImageTextToText.from_pretrained" in body
+    assert "llava_graph.model import load" in body
+    assert str(charts.parent) not in body  # nor are its folders anyone's business
+
+
+def test_card_of_an_adapter_and_of_conversations_without_licence(checkpoint, tmp_path):
+    record = {"id": "1", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]}
+    (tmp_path / "talk.json").write_text(json.dumps([record] * 4))
+    out = tmp_path / "out"
+    named = {"model_name": "squares-lora", "about": "It knows squares."}
+    train(arguments(checkpoint, tmp_path / "talk.json", out, max_steps=1, lora_enable=True, lora_r=2, **named))
+    head, body = read_card(out)
+    assert {"lora", "peft"} <= set(head["tags"])
+    assert body.startswith("\n# squares-lora\n\nIt knows squares.")
+    assert "| talk.json | not stated |" in body
+    assert "| lora_r | 2 |" in body
+
+
+def test_licence_of_the_base_model_is_handed_on(charts, tmp_path):
+    base = build_tiny_model(tmp_path / "base")
+    (base / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\n# Base\n")
+    train(arguments(base, charts, tmp_path / "out", max_steps=1))
+    assert read_card(tmp_path / "out")[0]["license"] == "apache-2.0"
