@@ -70,6 +70,9 @@ def train(argv: Sequence[str]) -> None:
     loaded = prepare(loaded, command)
     dataset = open_data(command, loaded)
     order = build_order(command, dataset)
+    if command.training.audit:
+        tell_audit(command, dataset, order)
+        return
     decides = what_decides(command, loaded, dataset.checked, order)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
     plan = write_plan(command, loaded, dataset, resume)
@@ -122,10 +125,19 @@ def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False)
         checked = check_samples(
             samples, encoder, pictures=pictures, workers=data.check_workers, cached=True, progress=True
         )
-        refuse_too_many(checked, data.max_refused, where=", ".join(data.data_path))
+        if not training.audit:
+            refuse_too_many(checked, data.max_refused, where=", ".join(data.data_path))
         return checked
 
     return TrainingSet(samples, as_first_process(look), encoder, pictures)
+
+
+def tell_audit(command: Command, dataset: TrainingSet, order: Order) -> None:
+    """How long the samples are, what was refused, and what padding costs."""
+    from train.audit import audit_lines
+
+    if command.training.process_index == 0:
+        say("\n".join(audit_lines(dataset.checked, order, max_length=dataset.max_length)))
 
 
 def prompt_options(command: Command, loaded: LoadedModel) -> Any:
