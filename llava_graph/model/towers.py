@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError
-from llava_graph.model.hub import part_folder
+from llava_graph.model.hub import checkpoint_folder, part_folder
 from llava_graph.model.load import first_line, progress_bar
 
 if TYPE_CHECKING:
@@ -102,9 +102,41 @@ def _transformers_tower(folder: Path, kind: str, dtype: Any) -> VisionTower:
             f"the vision tower does not load: {len(missing)} weights are missing ({', '.join(missing[:3])})",
             where=str(folder),
         )
+    return _described(model.eval(), folder, kind)
+
+
+def describe_tower(name: Path | str) -> VisionTower:
+    """A tower without its weights (on torch's meta device), for checkpoints that bring their own. Raises CheckpointError."""
+    import torch
+    from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, SiglipVisionModel
+
+    folder = checkpoint_folder(name, wanted=("*.json",))
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in CLIP_TYPES + SIGLIP_TYPES:
+        raise CheckpointError(
+            f"no vision tower that we know (model_type {kind!r})" if folder.is_dir() else "no such folder",
+            where=str(folder),
+        )
+    try:
+        with torch.device("meta"):
+            if kind in CLIP_TYPES:
+                model: PreTrainedModel = CLIPVisionModel(
+                    CLIPVisionConfig.from_pretrained(folder, local_files_only=True)
+                )
+            else:
+                config = SiglipVisionConfig.from_pretrained(folder, local_files_only=True)
+                config.vision_use_head = False
+                model = SiglipVisionModel(config)
+    except read_errors() as error:
+        raise unreadable(error, folder) from error
+    return _described(model, folder, str(kind))
+
+
+def _described(model: PreTrainedModel, folder: Path, kind: str) -> VisionTower:
+    """A tower with the images that its folder says it takes."""
     prepared = read_json(folder / "preprocessor_config.json")
     return VisionTower(
-        model=model.eval(),
+        model=model,
         name=folder.resolve().name,
         image_size=int(model.config.image_size),
         patch_size=int(model.config.patch_size),
