@@ -108,14 +108,15 @@ def _table(columns: dict[str, np.ndarray]) -> list[str]:
 def _histogram(lengths: np.ndarray) -> list[str]:
     from rich.table import Table
 
-    counts, borders = np.histogram(lengths, bins=min(BINS, int(np.ptp(lengths)) + 1))
+    edges = np.linspace(lengths.min(), lengths.max() + 1, BINS + 1)
+    counts, borders = np.histogram(lengths, bins=np.unique(edges.astype(int)))
     table = Table(box=None, pad_edge=False, header_style="")
     table.add_column("tokens", width=13)
     table.add_column("samples", justify="right")
     table.add_column("")
     for count, first, last in zip(counts, borders, borders[1:], strict=False):
         width = count * BAR / max(counts)
-        table.add_row(f"{int(np.ceil(first))}–{int(last)}", str(count), "█" * int(width) or ("▏" if count else ""))
+        table.add_row(f"{first}–{last - 1}", str(count), "█" * int(width) or ("▏" if count else ""))
     return _printed(table)
 
 
