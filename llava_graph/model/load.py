@@ -94,15 +94,19 @@ class LoadedModel:
 
 
 def load(
-    path: Path | str | None = None, *, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None
+    path: Path | str | None = None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    quantization: Any = None,
 ) -> LoadedModel:
     """Open a checkpoint with safetensors weights; code in it is never run.
 
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model. An adapter folder is laid over
-    the base model that it names, in memory.
-    `device` None is the GPU if there is one. `dtype` None is float32 on a CPU, where bfloat16 is slow without a matrix
-    unit, and the checkpoint's own elsewhere. Raises CheckpointError that names what is missing, and
-    MissingExtra without torch or transformers.
+    the base model that it names, in memory. `device` None is the GPU if there is one. `dtype` None is float32 on a CPU,
+    where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `quantization` is a config of
+    transformers' quantizers. Raises CheckpointError that names what is missing, and MissingExtra without torch or
+    transformers.
     """
     try:
         import torch
@@ -117,7 +121,7 @@ def load(
     config = check_folder(base)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
-    model = _load_weights(base, kind).to(place)
+    model = _load_weights(base, kind, place, quantization)
     if base is not folder:
         model, config = merge_adapter(model, folder), own_config(folder) or config
         # Adapters of other trainers bring weights alone.
@@ -212,10 +216,12 @@ def _small_image_tokens(processor: ProcessorMixin, folder: Path) -> int:
         ) from error
 
 
-def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
+def _load_weights(folder: Path, dtype: Any, device: torch.device, quantization: Any = None) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    # Quantized weights are packed on the device where they are used, and cannot be moved.
+    placed = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device}}
     megabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
     try:
         with progress_bar(shown=megabytes > SHOW_PROGRESS_MB):
@@ -226,6 +232,7 @@ def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                **placed,
             )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the weights do not load ({first_line(error)})", where=str(folder)) from error
@@ -236,7 +243,7 @@ def _load_weights(folder: Path, dtype: Any) -> PreTrainedModel:
             raise CheckpointError(
                 f"{len(report[problem])} weights are {problem.split('_')[0]} ({names})", where=str(folder)
             )
-    return model
+    return model if placed else model.to(device)
 
 
 @contextmanager
