@@ -13,7 +13,8 @@ import numpy as np
 from llava_graph.dataset import write_json
 from train.arguments import Command, settings
 from train.checking import Checked
-from train.stages import count_parameters
+from train.loading import loading_notes
+from train.stages import count_parameters, stage_notes
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
@@ -57,7 +58,7 @@ def resolve_plan(command: Command, loaded: LoadedModel, checked: Checked, resume
             "precision": "bfloat16" if training.bf16 else "float16" if training.fp16 else "float32",
             "resume_from": resume,
         },
-        "notes": list(command.notes),
+        "notes": [*command.notes, *loading_notes(command), *stage_notes(loaded.model, command)],
         "settings": settings(command),
         "versions": {name: version(name) for name in ("llava-graph", "torch", "transformers", "datasets")},
     }
