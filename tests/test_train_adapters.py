@@ -251,3 +251,25 @@ def test_adapters_that_do_not_fit_are_refused(checkpoint, adapter, parts, tmp_pa
     (other / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": str(start)}))
     with pytest.raises(CheckpointError, match="fit its base model"):
         load(other, device="cpu")
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantized_model_learns_by_lora_alone(parts, charts, tmp_path, bits):
+    """QLoRA as it runs: from parts, with gradient checkpointing and bfloat16; the adapter lies over the exact base."""
+    out = tmp_path / "out"
+    more = {"bits": bits, "vision_tower": parts["vision_tower"], "bf16": True, "gradient_checkpointing": True}
+    train(
+        arguments(parts["language_model"], charts, out, max_steps=6, context="none", learning_rate=1e-2, **more, **LORA)
+    )
+    found = losses(out)
+    assert found[-1] < found[0] - 0.3
+    base = json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(out.resolve() / "initial")
+    exact = load(base, device="cpu").model
+    opened = load(out, device="cpu").model
+    assert {tensor.dtype for tensor in load_file(out / "adapter_model.safetensors").values()} == {torch.float32}
+    frozen = dict(exact.named_parameters())
+    changed = {name for name, weight in opened.named_parameters() if not torch.equal(weight, frozen[name])}
+    assert {part_of(name) for name in changed} == {CONNECTOR, LANGUAGE}
+    assert not {name for name in changed if "norm" in name or "embed" in name or "lm_head" in name}
+    close(logits(AutoModelForImageTextToText.from_pretrained(out), 32), logits(opened, 32))

@@ -13,6 +13,7 @@ from llava_graph.dataset import is_dataset
 from llava_graph.model.adapters import ADAPTER
 from llava_graph.model.hub import REPO_ID, checkpoint_folder
 from llava_graph.prompt import PromptOptions
+from train.loading import joins_parts
 
 if TYPE_CHECKING:
     from transformers import TrainerState
@@ -30,10 +31,8 @@ TRAINING_SETTINGS = (
     "per_device_train_batch_size", "gradient_accumulation_steps", "packing", "packing_length", "group_by_modality_length",
     "bf16", "fp16", "gradient_checkpointing", "seed", "data_seed",
 )  # fmt: skip
-MODEL_SETTINGS = (
-    "stage", "tune_vit_from_layer", "new_tokens", "mm_projector_type", "mm_vision_select_layer", "mm_vision_select_feature",
-    "mm_use_im_start_end", "image_aspect_ratio", "attn_implementation",
-)  # fmt: skip
+MODEL_SETTINGS = ("stage", "tune_vit_from_layer", "new_tokens", "image_aspect_ratio", "attn_implementation")
+JOINED_SETTINGS = ("mm_projector_type", "mm_vision_select_layer", "mm_vision_select_feature", "mm_use_im_start_end")
 LORA_SETTINGS = (
     "lora_r",
     "lora_alpha",
@@ -129,7 +128,7 @@ def _on_hub(name: str) -> bool:
 
 def _base_name(command: Command, loaded: LoadedModel) -> str:
     asked = command.model
-    if asked.vision_tower is None:
+    if asked.vision_tower is None or not joins_parts(command):
         return loaded.name
     return f"{Path(asked.model_name_or_path).name} with the vision tower {Path(asked.vision_tower).name}"
 
@@ -201,7 +200,9 @@ def _count_licences(folder: Path, split: str) -> Counter[str]:
 def _settings(command: Command, *, lora: bool) -> list[str]:
     groups = (
         (command.training, TRAINING_SETTINGS),
-        (command.model, MODEL_SETTINGS + (LORA_SETTINGS if lora else ())),
+        (command.model, MODEL_SETTINGS),
+        (command.model, JOINED_SETTINGS if joins_parts(command) else ()),
+        (command.model, LORA_SETTINGS if lora else ()),
         (command.data, DATA_SETTINGS),
     )
     values = [(name, getattr(group, name)) for group, names in groups for name in names]

@@ -21,6 +21,7 @@ from train.adapter_files import State, save_adapter, without_lora
 from train.adapters import needs_lora, restore_adapter
 from train.card import model_card
 from train.distributed import unsplit_models, whole_weights
+from train.loading import joins_parts
 from train.parts import CONNECTOR, part_of
 
 if TYPE_CHECKING:
@@ -86,16 +87,16 @@ class Keeper:
         """Where the base model lies: a folder, or owner/name; None where no folder holds just this model."""
         from transformers import AutoConfig
 
-        asked = self.command.model
-        folder = checkpoint_folder(asked.model_name_or_path)
-        named = folder if asked.vision_tower is None else Path(model.name_or_path)
+        name = self.command.model.model_name_or_path
+        folder, joined = checkpoint_folder(name), joins_parts(self.command)
+        named = Path(model.name_or_path) if joined else folder
         if not (named / "config.json").is_file() or is_adapter(folder):
             return None
         rows = AutoConfig.from_pretrained(named, local_files_only=True).get_text_config().vocab_size
         if rows != model.config.get_text_config().vocab_size:
             return None  # new tokens made the embedding grow
-        from_hub = asked.vision_tower is None and not Path(asked.model_name_or_path).exists()
-        return asked.model_name_or_path if from_hub else str(named.resolve())
+        from_hub = not joined and not Path(name).exists()
+        return name if from_hub else str(named.resolve())
 
     def _write_base(self, model: Any, state: State, trainer: Trainer) -> Path:
         """The model without its adapter, once: nothing of it changes but what the adapter brings itself."""
@@ -197,4 +198,7 @@ def finish(trainer: FigureTrainer) -> None:
     """The end of a run: trainer_state.json with the losses, and the result in the output folder."""
     trainer.save_state()
     trainer.accelerator.wait_for_everyone()
-    trainer.keeper.save(trainer, Path(trainer.args.output_dir), final=True)
+    if trainer.keeper is None:
+        trainer.save_model()
+    else:
+        trainer.keeper.save(trainer, Path(trainer.args.output_dir), final=True)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llava_graph.chat import IMAGE_TOKEN
 from llava_graph.errors import InputError
+from llava_graph.model.hub import part_folder
 from llava_graph.model.vocabulary import IMAGE_END, IMAGE_START, add_tokens, grow
+from train.loading import joins_parts
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +31,25 @@ def wanted_tokens(command: Command) -> list[str]:
 
 
 def add_new_tokens(loaded: LoadedModel, command: Command) -> tuple[int, ...]:
-    """The ids of all asked tokens. Those that the vocabulary lacks are added, their rows being the mean of all others.
+    """The ids of all asked tokens, and of the marks that the asked chat template brought into the vocabulary.
 
-    Raises InputError.
+    Asked tokens that the vocabulary lacks are added, their rows being the mean of all others. Raises InputError.
     """
-    wanted = wanted_tokens(command)
-    if not wanted:
-        return ()
-    fresh = add_tokens(loaded.tokenizer, loaded.template, command.model.new_tokens)
-    if fresh:
+    wanted = set(wanted_tokens(command))
+    if fresh := add_tokens(loaded.tokenizer, loaded.template, command.model.new_tokens) if wanted else []:
         grow(loaded.model, loaded.tokenizer, fresh)
     vocabulary = loaded.tokenizer.get_vocab()
-    return tuple(sorted({vocabulary[token] for token in wanted if token in vocabulary} | set(fresh)))
+    if command.model.chat_template or joins_parts(command):
+        wanted |= set(vocabulary) - _known_before(command) - {IMAGE_TOKEN, loaded.tokenizer.pad_token}
+    return tuple(sorted(vocabulary[token] for token in wanted if token in vocabulary))
+
+
+def _known_before(command: Command) -> set[str]:
+    """The vocabulary of the checkpoint, before `train.loading` gave it what images and templates need."""
+    from transformers import AutoTokenizer
+
+    folder = part_folder(command.model.model_name_or_path)
+    return set(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_vocab())
 
 
 def embedding_weights(model: Any) -> list[torch.nn.Parameter]:
