@@ -163,13 +163,16 @@ def seen_text(drawing: Drawing, rng: np.random.Generator, options: CorpusOptions
 
 
 def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator) -> tuple[Turn, ...]:
-    """Two figures of five: none (the first mention answers). The others: questions, with or without the explanation first."""
+    """One figure of five: none (the first mention answers). The others: questions, in half of them after the explanation.
+
+    Many questions a figure: reading the figure is what costs, an answer more is nearly free.
+    """
     style = float(rng.random())
-    if style < 0.4:
+    if style < 0.2:
         return ()
-    pairs = [(question.text, question.answer) for question in ask(plate, rng, int(rng.integers(2, 7)))]
-    if style < 0.7:
-        pairs = [(pick(rng, EXPLAIN_REQUESTS), paragraph), *pairs[:4]]
+    pairs = [(question.text, question.answer) for question in ask(plate, rng, int(rng.integers(4, 13)))]
+    if style < 0.6:
+        pairs = [(pick(rng, EXPLAIN_REQUESTS), paragraph), *pairs[:8]]
     return tuple(
         turn
         for question, answer in pairs
@@ -258,7 +261,3 @@ def charts_command(  # noqa: PLR0917  (typer reads the options from the signatur
         for done in write_charts(out, count=count, seed=seed, workers=workers, options=options):
             progress.update(task, completed=done)
     typer.echo(f"{out}: {done} charts")
-
-
-if __name__ == "__main__":
-    typer.run(charts_command)

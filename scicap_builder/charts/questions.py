@@ -23,7 +23,7 @@ from scicap_builder.charts.value_questions import (
 def ask(plate: Plate, rng: np.random.Generator, count: int) -> list[Question]:
     """`count` different questions with answers (fewer if the figure gives no more); about one of its panels each."""
     found: dict[str, Question] = {}
-    makers = list(WRITERS.values())
+    makers = [writer for kind, writer in WRITERS.items() for _ in range(REPEATED.get(kind, 1))]
     order = [int(index) for index in rng.permutation(len(makers))]
     for index in order:
         place = int(rng.integers(len(plate.panels)))
@@ -61,8 +61,9 @@ WRITERS: dict[str, Callable[[Chart, np.random.Generator], Question | None]] = {
     "trend": ask_trend,
     "crossing": ask_crossing,
     "value": ask_value,
-    "value again": ask_value,
     "best": ask_best,
     "peak": ask_peak,
     "absent": ask_absent,
 }
+REPEATED = {"value": 4, "trend": 2, "crossing": 2, "absent": 2}
+"""How often a kind may be asked of one figure: about other series and places."""
