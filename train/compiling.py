@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from torch import nn
 
 RECOMPILATIONS = 64
-"""The number of images and of samples in a row changes; torch's own limit of 8 would fall back to uncompiled code."""
+"""Batches of samples of every length change their shape; torch's own limit of 8 would fall back to uncompiled code."""
 
 
 def compile_layers(model: nn.Module) -> int:
     """Compile every layer of every stack of alike layers (language model, vision tower). Returns how many."""
-    import torch._dynamo
+    from torch._dynamo import config
 
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILATIONS)
-    layers = [layer for stack in model.modules() if isinstance(stack, torch.nn.ModuleList) for layer in _alike(stack)]
-    for layer in layers:
-        layer.compile()
-    return len(layers)
+    from train.stages import TOWER, part_of
+
+    config.recompile_limit = max(config.recompile_limit, RECOMPILATIONS)
+    compiled = 0
+    for name, stack in model.named_modules():
+        if isinstance(stack, torch.nn.ModuleList):
+            # The number of images changes from row to row, the length of a packed row does not.
+            dynamic = True if part_of(name) == TOWER else None
+            for layer in _alike(stack):
+                layer.compile(dynamic=dynamic)
+                compiled += 1
+    return compiled
 
 
 def _alike(stack: nn.ModuleList) -> list[nn.Module]:

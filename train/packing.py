@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 
+SEGMENTS = 16
+"""Borders are filled up to a multiple of this with empty segments: compiled code is made anew for each number."""
+
+
 def pack(
     lengths: Sequence[int], images: Sequence[int], max_tokens: int, max_images: int | None = None
 ) -> list[list[int]]:
@@ -117,8 +121,9 @@ def lay_out(
     """Encoded samples -> one row.
 
     input_ids, position_ids (from 0 in each sample), labels: (1, `length`), or as long as the samples together where
-    `length` is None; cu_seq_lens_q/k: (samples + 1,) int32 borders, the padding at the end being a segment of its own;
-    max_length_q/k: `longest`, an upper bound that stays the same in all batches, so that compiled code is not made anew.
+    `length` is None; cu_seq_lens_q/k: (segments + 1,) int32 borders, the padding at the end being a segment of its own,
+    empty ones after it; max_length_q/k: `longest`, an upper bound that stays the same in all batches, so that compiled code
+    is not made anew.
     There is no attention_mask: borders and positions say all.
     """
     import torch
@@ -134,6 +139,7 @@ def lay_out(
         labels += [IGNORE_INDEX] * spare
         sizes.append(spare)
     positions = [position for size in sizes for position in range(size)]
+    sizes += [0] * (-len(sizes) % SEGMENTS)
     borders = torch.zeros(len(sizes) + 1, dtype=torch.int32)
     borders[1:] = torch.tensor(sizes, dtype=torch.int32).cumsum(0)
     row: dict[str, Any] = {
