@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from llava_graph.errors import ImageError
 
@@ -18,6 +18,8 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 2**20
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What we decode. No SVG, EPS or PDF: those are programs, not pixels."""
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations under which width and height change places."""
 
 
 def open_image(source: bytes | Path | str | Image.Image, *, where: str = "") -> Image.Image:
@@ -80,6 +82,19 @@ def image_size(data: bytes, *, where: str = "") -> tuple[int, int]:
     """(width, height) in px from the header alone. Raises ImageError."""
     with _decoding(where), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         return image.size
+
+
+def upright_size(source: bytes | Path | Image.Image, *, where: str = "") -> tuple[int, int]:
+    """(width, height) in px of what `open_image` gives, from the header alone. Raises ImageError, but not for broken pixels."""
+    if isinstance(source, Image.Image):
+        return source.size
+    if isinstance(source, Path) and not source.is_file():
+        raise ImageError("no such file", where=where or str(source))
+    opened = source if isinstance(source, Path) else io.BytesIO(source)
+    with _decoding(where), Image.open(opened, formats=FORMATS) as image:
+        check_size(image.size, where)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+        return image.size[::-1] if turned else image.size
 
 
 def _read(path: Path, where: str) -> bytes:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from llava_graph.errors import ImageError
-from llava_graph.images import encode_png, open_image
+from llava_graph.images import encode_png, open_image, upright_size
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -41,8 +41,9 @@ def test_a_bad_image_is_refused_with_its_reason(data, said):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ImageError, match="nowhere.png: no such file"):
-        open_image(tmp_path / "nowhere.png")
+    for look in (open_image, upright_size):
+        with pytest.raises(ImageError, match="nowhere.png: no such file"):
+            look(tmp_path / "nowhere.png")
 
 
 @settings(max_examples=60)
@@ -71,4 +72,4 @@ def test_a_photo_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     Image.new("RGB", (40, 20)).save(buffer, "JPEG", exif=exif)
-    assert open_image(buffer.getvalue()).size == (20, 40)
+    assert open_image(buffer.getvalue()).size == upright_size(buffer.getvalue()) == (20, 40)

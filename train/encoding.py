@@ -19,7 +19,7 @@ from llava_graph.chat import (
     neutralise,
 )
 from llava_graph.errors import SampleRefused
-from llava_graph.images import open_image
+from llava_graph.images import open_image, upright_size
 from llava_graph.model.load import FIXED_TOKENS
 from llava_graph.prompt import Message
 from train.template_fit import check_rendering, check_template
@@ -92,7 +92,7 @@ class FigureEncoder:
         if type(self.loaded.processor).__name__ == FIXED_TOKENS:
             tokens = [self.loaded.image_tokens] * len(sample.images)
         else:
-            tokens = [self.loaded.tokens_of(open_image(image, where=sample.name).size) for image in sample.images]
+            tokens = [self.loaded.tokens_of(upright_size(image, where=sample.name)) for image in sample.images]
         return encode_sample(sample.messages, self.loaded.tokenizer, self.loaded.template, tokens, self.max_length)
 
     def vision(self, sample: Sample) -> dict[str, torch.Tensor]:

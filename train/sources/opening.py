@@ -11,6 +11,7 @@ from llava_graph.dataset import is_dataset
 from llava_graph.errors import DatasetError, InputError, did_you_mean
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import SPLITS
+from train.sources.blocks import Blocks, ConversationBlocks, FigureBlocks, Windows
 from train.sources.conversations import ConversationSamples
 from train.sources.figures import SLOTS, FigureReading, FigureSamples
 from train.sources.hub import data_folder
@@ -139,6 +140,21 @@ def open_sources(
         samples = _open(source, noise)
         parts.append((source.path.name, TextSamples(samples) if text_only else samples))
     return Mixture(parts, Weights(parts=tuple(source.weight for source in sources), seed=noise.seed), limit)
+
+
+def open_windows(data: DataArguments, options: PromptOptions, *, noise: Noise = NO_NOISE) -> Windows:
+    """The same sources for a run that looks at nothing before: only footers and places of records are read."""
+    sources = sources_of(data, options)
+    parts: list[Blocks] = []
+    for source in sources:
+        if is_dataset(source.path):
+            reading = FigureReading(options=source.options, noise=noise)
+            parts.append(FigureBlocks(source.path, source.split, reading))
+        else:
+            samples = _open(source, noise)
+            parts.append(ConversationBlocks(samples))
+    weights = Weights(parts=tuple(source.weight for source in sources), seed=noise.seed)
+    return Windows(parts, weights, limit=data.max_samples, text_only=data.text_only)
 
 
 def _open(source: Source, noise: Noise) -> Samples:

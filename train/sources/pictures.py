@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llava_graph.errors import ImageError, SampleRefused
-from llava_graph.images import open_image
+from llava_graph.images import open_image, upright_size
 from train.sources.sample import Sample
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llava_graph.prompt import Message
 
 BLANK_SIDE_PX = 336
-"""A square that every image preparation takes without cutting it into tiles."""
+"""Of an image of which nothing is known."""
 MISSING, BROKEN = "image-missing", "image-broken"
 REPAIRS = {
     policy: {reason: f"{reason}, {what}" for reason in (MISSING, BROKEN)}
@@ -33,18 +33,25 @@ class Pictures:
     policy: str = "drop"
     """What happens to a sample with a bad one: "drop" it, show it "blank" (white), or keep its "text" alone."""
 
-    def settle(self, sample: Sample) -> Sample:
-        """The sample with decoded images. Raises SampleRefused (reasons: image-missing, image-broken) where it is dropped."""
-        opened: list[Image | None] = []
+    def settle(self, sample: Sample, *, decode: bool = True) -> Sample:
+        """The sample with decoded images; without `decode` its good ones stay as they are, known by their headers alone.
+
+        Raises SampleRefused (reasons: image-missing, image-broken) where it is dropped.
+        """
+        opened: list[bytes | Path | Image | None] = []
         repairs: list[str] = []
         for image in sample.images:
             try:
-                opened.append(open_image(image, where=sample.name))
+                if decode:
+                    opened.append(open_image(image, where=sample.name))
+                else:
+                    upright_size(image, where=sample.name)
+                    opened.append(image)
             except ImageError as error:
                 reason = MISSING if isinstance(image, Path) and not image.is_file() else BROKEN
                 if self.policy == "drop":
                     raise SampleRefused(str(error), reason=reason, where=sample.name) from error
-                opened.append(_blank() if self.policy == "blank" else None)
+                opened.append(_blank(image) if self.policy == "blank" else None)
                 repairs.append(REPAIRS[self.policy][reason])
         kept = tuple(image for image in opened if image is not None)
         messages = sample.messages
@@ -58,10 +65,15 @@ def is_image_trouble(name: str) -> bool:
     return name.startswith((MISSING, BROKEN))
 
 
-def _blank() -> Image:
+def _blank(image: bytes | Path | Image) -> Image:
+    """White, of the size that the broken image says it has, so that it takes as many tokens as was thought."""
     from PIL import Image
 
-    return Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX), "white")
+    try:
+        size = upright_size(image)
+    except ImageError:
+        size = (BLANK_SIDE_PX, BLANK_SIDE_PX)
+    return Image.new("RGB", size, "white")
 
 
 def _without(messages: Sequence[Message], gone: Sequence[int]) -> list[Message]:

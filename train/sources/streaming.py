@@ -1,0 +1,303 @@
+"""Training without a look at every sample first: ready batches from windows, refused and counted on the way.
+
+No sample is carried from one window to the next, so where a reader stands is two numbers. They travel with every batch: a
+run that goes on repeats nothing and leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from llava_graph.chat import EncodedSample
+from llava_graph.errors import CheckpointError, DatasetError, InputError
+from train.checking import reason_of
+from train.encoding import Encoder
+from train.order import group_by_length
+from train.packing import pack
+from train.sources.blocks import Found, Windows
+from train.sources.pictures import Pictures
+from train.sources.sample import Sample
+
+ENOUGH = 256
+"""Samples after which a reader judges whether too many are refused."""
+
+Item = dict[str, Any]
+"""{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""
+Ready = tuple[Sample, EncodedSample]
+"""A sample that is kept, its images not yet decoded."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How the samples of a window become batches."""
+
+    batch: int
+    """Samples of a batch; packed: rows."""
+    grouped: bool = False
+    """Batches of similar length and one modality."""
+    packing_length: int | None = None
+    """Tokens of a packed row; None: samples are padded."""
+    max_images: int | None = None
+    """Images of a packed row at most."""
+
+    def batches(self, lengths: np.ndarray, images: np.ndarray, rng: np.random.Generator) -> list[list[int]]:
+        """(n,) tokens and images of the samples -> which share a batch. Every sample is in one."""
+        if self.packing_length is not None:
+            rows = pack(lengths.tolist(), images.tolist(), self.packing_length, self.max_images)
+            rows = [rows[index] for index in rng.permutation(len(rows))]
+            pieces = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
+            return [[index for row in piece for index in row] for piece in pieces]
+        order = np.arange(len(lengths))
+        if self.grouped:
+            order = group_by_length(order, lengths, images > 0, self.batch, rng)
+        return [order[start : start + self.batch].tolist() for start in range(0, len(order), self.batch)]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where one reader stands, and what it has counted so far."""
+
+    window: int
+    """Number of the window in the run."""
+    batch: int = 0
+    """The next one of this window."""
+    seen: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """reason -> samples"""
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    """kind -> samples"""
+    answers_cut: int = 0
+
+    def counted(
+        self, *, seen: int = 0, refused: Sequence[str] = (), repaired: Sequence[str] = (), cut: int = 0
+    ) -> Cursor:
+        """With so many more."""
+        return replace(
+            self,
+            seen=self.seen + seen,
+            refused=_more(self.refused, refused),
+            repaired=_more(self.repaired, repaired),
+            answers_cut=self.answers_cut + cut,
+        )
+
+
+@dataclass(frozen=True)
+class StreamedBatch:
+    """Samples that go through the model together."""
+
+    items: list[Item]
+    reader: int
+    """Which reader of this process it comes from."""
+    cursor: Cursor
+    """Where that reader stands after it."""
+    failure: str = ""
+    """Why the run must stop, if it must: an error in a worker process would lose its words on the way."""
+
+
+class StreamedBatches(IterableDataset):
+    """Batches without end, epoch after epoch.
+
+    There are `processes` x `readers` readers; reader r of process p takes the windows p * readers + r, and then every
+    (processes x readers)th, so that all see different samples and each epoch is seen whole. The readers of a process are the
+    workers of its data loader (none: one reader). `max_refused` is the share of refused samples that stops the run.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        encoder: Encoder,
+        batching: Batching,
+        *,
+        pictures: Pictures,
+        max_refused: float,
+        seed: int = 0,
+        process: int = 0,
+        processes: int = 1,
+        readers: int = 1,
+    ) -> None:
+        self._windows, self._encoder, self._batching = windows, encoder, batching
+        self._pictures, self._max_refused, self._seed = pictures, max_refused, seed
+        self.readers, self._all_readers = readers, processes * readers
+        self.cursors = [Cursor(process * readers + reader) for reader in range(readers)]
+        """Where each reader begins."""
+        self._told: set[str] = set()
+        self.turn = 0
+        """The reader whose batch comes first."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sample allowed."""
+        return self._encoder.max_length
+
+    def __iter__(self) -> Iterator[StreamedBatch]:
+        """The batches of one reader: in a worker process that of its turn."""
+        worker = get_worker_info()
+        reader = (self.turn + (worker.id if worker else 0)) % self.readers
+        cursor, idle = self.cursors[reader], 0
+        while True:
+            samples, plan, cursor = self._open(cursor)
+            if told := self._failure(cursor, idle):
+                yield StreamedBatch([], reader, cursor, told)
+                return
+            idle += 1
+            following = cursor.window + self._all_readers
+            for number in range(cursor.batch, len(plan)):
+                items, cursor = self._load([samples[index] for index in plan[number]], cursor)
+                if items:
+                    idle = 0
+                    ends = number + 1 == len(plan)
+                    after = replace(cursor, window=following, batch=0) if ends else replace(cursor, batch=number + 1)
+                    yield StreamedBatch(items, reader, after)
+            cursor = replace(cursor, window=following, batch=0)
+
+    def _open(self, cursor: Cursor) -> tuple[list[Ready], list[list[int]], Cursor]:
+        """The good samples of the cursor's window, its batches, and the cursor with the window counted."""
+        samples: list[Ready] = []
+        refused, repaired, cut = [], [], 0
+        found = self._windows.read(cursor.window)
+        for one in found:
+            try:
+                sample = self._settled(one)
+                encoded = self._encoder.encode(sample)
+            except InputError as error:
+                refused.append(self._told_once(error, one.name))
+                continue
+            samples.append((sample, encoded))
+            repaired += sample.repairs
+            cut += encoded.answer_cut
+        rng = np.random.default_rng([self._seed, cursor.window])
+        lengths = np.array([len(encoded.input_ids) for _, encoded in samples], dtype=np.int64)
+        images = np.array([len(sample.images) for sample, _ in samples], dtype=np.int64)
+        plan = self._batching.batches(lengths, images, rng)
+        if cursor.batch == 0:  # else it was counted before
+            cursor = cursor.counted(seen=len(found), refused=refused, repaired=repaired, cut=cut)
+        return samples, plan, cursor
+
+    def _settled(self, found: Found) -> Sample:
+        if isinstance(found.sample, InputError):
+            raise found.sample
+        # Pixels are decoded when their batch is due: a window of them would not fit into memory.
+        return self._pictures.settle(found.sample, decode=False)
+
+    def _told_once(self, error: InputError, name: str) -> str:
+        """The reason under which it is counted; the first of its kind is told by this reader."""
+        reason = reason_of(error)
+        if reason not in self._told:
+            self._told.add(reason)
+            log.warning("%s is left out: %s (%s is counted from now on, not told again)", name, error, reason)
+        return reason
+
+    def _load(self, samples: Sequence[Ready], cursor: Cursor) -> tuple[list[Item], Cursor]:
+        """The samples as items. One whose pixels are broken behind a good header is settled by the policy now."""
+        items: list[Item] = []
+        for sample, known in samples:
+            try:
+                settled, encoded = self._pictures.settle(sample), known
+                if repairs := settled.repairs[len(sample.repairs) :]:
+                    encoded, cursor = self._encoder.encode(settled), cursor.counted(repaired=repairs)
+                vision = self._encoder.vision(settled)
+            except InputError as error:
+                cursor = cursor.counted(refused=[self._told_once(error, sample.name)])
+                continue
+            items.append({"input_ids": encoded.input_ids, "labels": encoded.labels, "vision": vision})
+        return items, cursor
+
+    def _failure(self, cursor: Cursor, idle: int) -> str:
+        bad = sum(cursor.refused.values())
+        reasons = ", ".join(
+            f"{count} {reason}" for reason, count in sorted(cursor.refused.items(), key=lambda one: -one[1])
+        )
+        if idle > len(self._windows):
+            return f"no sample of a whole epoch can be learnt from ({reasons})"
+        if cursor.seen >= min(ENOUGH, self._windows.samples) and bad > self._max_refused * cursor.seen:
+            return f"{bad} of the first {cursor.seen} samples cannot be learnt from ({reasons})"
+        return ""
+
+
+class Stream:
+    """The batches of one process as its trainer takes them, and where to go on.
+
+    `collate` makes the model's inputs of a list of items, in the worker processes. `state` is taken at any time between two
+    batches; what a worker has prepared but nobody has taken is prepared again after `restore`.
+    """
+
+    def __init__(
+        self,
+        batches: StreamedBatches,
+        collate: Callable[[list[Item]], dict[str, Any]],
+        *,
+        workers: int = 0,
+        **loading: Any,
+    ) -> None:
+        """`workers`: of the data loader, as many as `batches` has readers (0: one). `loading`: more for the data loader."""
+        if batches.readers != max(1, workers):
+            raise InputError(f"{batches.readers} readers need as many workers, got {workers}")
+        self.batches = batches
+        self._loader = DataLoader(
+            batches, batch_size=None, collate_fn=_Collated(collate), num_workers=workers, **loading
+        )
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Without end. Raises DatasetError when more than the allowed share of samples is refused."""
+        for inputs, batch in self._loader:
+            if batch.failure:
+                raise DatasetError(
+                    batch.failure, next_step="Mend them, or allow more with --max_refused; --audit True names each"
+                )
+            self.batches.cursors[batch.reader] = batch.cursor
+            self.batches.turn = (batch.reader + 1) % self.batches.readers
+            yield inputs
+
+    def state(self) -> dict[str, Any]:
+        """Plain values from which `restore` goes on with the next batch."""
+        return {"turn": self.batches.turn, "cursors": [vars(cursor) for cursor in self.batches.cursors]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken. Raises CheckpointError when it is of another number of readers."""
+        if len(state["cursors"]) != self.batches.readers:
+            raise CheckpointError(
+                f"the checkpoint's data was read by {len(state['cursors'])} workers, now there are {self.batches.readers}",
+                next_step=f"Go on with --dataloader_num_workers {len(state['cursors'])}",
+            )
+        self.batches.cursors = [Cursor(**cursor) for cursor in state["cursors"]]
+        self.batches.turn = int(state["turn"])
+
+    def counts(self) -> dict[str, Any]:
+        """seen, refused and repaired by kind, answers cut: of this process, as far as its batches were taken."""
+        total = Cursor(0)
+        for cursor in self.batches.cursors:
+            total = replace(
+                total.counted(seen=cursor.seen, cut=cursor.answers_cut),
+                refused=_sum(total.refused, cursor.refused),
+                repaired=_sum(total.repaired, cursor.repaired),
+            )
+        return {key: value for key, value in vars(total).items() if key not in ("window", "batch")}
+
+
+class _Collated:
+    """A streamed batch -> the model's inputs, and the batch without its items."""
+
+    def __init__(self, collate: Callable[[list[Item]], dict[str, Any]]) -> None:
+        self._collate = collate
+
+    def __call__(self, batch: StreamedBatch) -> tuple[dict[str, Any], StreamedBatch]:
+        return ({} if batch.failure else self._collate(batch.items)), replace(batch, items=[])
+
+
+def _more(counts: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
+    counted = dict(counts)
+    for kind in kinds:
+        counted[kind] = counted.get(kind, 0) + 1
+    return counted
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
