@@ -11,7 +11,7 @@ import pytest
 from tiny_model import build_tiny_model
 
 from llava_graph.errors import CheckpointError
-from llava_graph.model.hub import checkpoint_folder
+from llava_graph.model.hub import PICKLES, WANTED, checkpoint_folder, part_folder
 from llava_graph.model.load import check_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -87,6 +87,23 @@ def test_a_model_on_the_hub_is_fetched_once_without_code_and_pickles(hub, tmp_pa
     asked.clear()
     assert checkpoint_folder("our/nano", endpoint=address, cache_dir=tmp_path) == folder
     assert not [path for path in asked if "resolve" in path]
+
+
+def test_pickles_of_a_part_are_fetched_only_where_there_is_nothing_else(hub, tmp_path, monkeypatch):
+    address, _ = hub
+    folder = checkpoint_folder("our/nano", endpoint=address, cache_dir=tmp_path, wanted=(*WANTED, *PICKLES))
+    assert (folder / "pytorch_model.bin").is_file()
+    assert not (folder / "modeling_evil.py").exists()
+    calls = []
+
+    def fetched(name, wanted=WANTED):
+        calls.append((name, wanted))
+        return tmp_path / "empty" if wanted == WANTED and name == "our/old" else folder
+
+    monkeypatch.setattr("llava_graph.model.hub.checkpoint_folder", fetched)
+    assert part_folder("hf-hub:our/nano") == folder
+    assert part_folder("our/old") == folder
+    assert calls == [("our/nano", WANTED), ("our/old", WANTED), ("our/old", (*WANTED, *PICKLES))]
 
 
 def test_an_unknown_model_is_named(hub, tmp_path):
