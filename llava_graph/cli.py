@@ -15,6 +15,7 @@ from llava_graph.examples import example_figures
 from llava_graph.images import encode_png, open_image
 from llava_graph.model.assemble import assemble_command
 from llava_graph.model.build import build_command
+from llava_graph.model.legacy.command import convert_command
 from llava_graph.record import Figure, OcrLine
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ model_app = typer.Typer(no_args_is_help=True, help="Make models.")
 model_app.command("build")(build_command)
 model_app.command("assemble")(assemble_command)
 app.add_typer(model_app, name="model")
+app.command("convert")(convert_command)
 
 
 @app.command()
