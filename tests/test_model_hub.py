@@ -11,7 +11,7 @@ import pytest
 from tiny_model import build_tiny_model
 
 from llava_graph.errors import CheckpointError
-from llava_graph.model.hub import PICKLES, WANTED, checkpoint_folder, part_folder
+from llava_graph.model.hub import checkpoint_folder, part_folder
 from llava_graph.model.load import check_folder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -19,11 +19,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory) -> Iterator[tuple[str, list[str]]]:
-    """(address, paths asked for) of a hub that has one model, `our/nano`, with code and a pickle in it."""
+    """(address, paths asked for) of a hub with `our/nano`, code and a pickle in it, and `our/old`, which has no other weights."""
     folder = build_tiny_model(tmp_path_factory.mktemp("hub") / "nano")
     (folder / "modeling_evil.py").write_text("raise SystemExit")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    nano = {file.name: file.read_bytes() for file in folder.iterdir()}
+    models = {"nano": nano, "old": {name: data for name, data in nano.items() if not name.endswith(".safetensors")}}
     asked: list[str] = []
 
     class Hub(BaseHTTPRequestHandler):
@@ -32,17 +33,18 @@ def hub(tmp_path_factory) -> Iterator[tuple[str, list[str]]]:
         def answer(self, *, body: bool) -> None:
             path = self.path.split("?")[0]
             asked.append(path)
-            name = path.removeprefix(f"/our/nano/resolve/{COMMIT}/")
-            if path.startswith("/api/models/our/nano/tree/"):
+            model = next((model for model in models if f"/our/{model}" in path), "")
+            files, name = models.get(model, {}), path.removeprefix(f"/our/{model}/resolve/{COMMIT}/")
+            if model and path.startswith(f"/api/models/our/{model}/tree/"):
                 data = json.dumps(
                     [
                         {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
                         for name, data in files.items()
                     ]
                 ).encode()
-            elif path.startswith("/api/models/our/nano"):
+            elif model and path.startswith(f"/api/models/our/{model}"):
                 siblings = [{"rfilename": name} for name in files]
-                data = json.dumps({"id": "our/nano", "sha": COMMIT, "siblings": siblings}).encode()
+                data = json.dumps({"id": f"our/{model}", "sha": COMMIT, "siblings": siblings}).encode()
             elif name in files:
                 data = files[name]
             else:
@@ -89,21 +91,12 @@ def test_a_model_on_the_hub_is_fetched_once_without_code_and_pickles(hub, tmp_pa
     assert not [path for path in asked if "resolve" in path]
 
 
-def test_pickles_of_a_part_are_fetched_only_where_there_is_nothing_else(hub, tmp_path, monkeypatch):
+def test_pickles_of_a_part_are_fetched_only_where_there_is_nothing_else(hub, tmp_path):
     address, _ = hub
-    folder = checkpoint_folder("our/nano", endpoint=address, cache_dir=tmp_path, wanted=(*WANTED, *PICKLES))
-    assert (folder / "pytorch_model.bin").is_file()
-    assert not (folder / "modeling_evil.py").exists()
-    calls = []
-
-    def fetched(name, wanted=WANTED):
-        calls.append((name, wanted))
-        return tmp_path / "empty" if wanted == WANTED and name == "our/old" else folder
-
-    monkeypatch.setattr("llava_graph.model.hub.checkpoint_folder", fetched)
-    assert part_folder("hf-hub:our/nano") == folder
-    assert part_folder("our/old") == folder
-    assert calls == [("our/nano", WANTED), ("our/old", WANTED), ("our/old", (*WANTED, *PICKLES))]
+    whole, old = (part_folder(name, endpoint=address, cache_dir=tmp_path) for name in ("hf-hub:our/nano", "our/old"))
+    assert not (whole / "pytorch_model.bin").exists()
+    assert (old / "pytorch_model.bin").is_file()
+    assert not (old / "modeling_evil.py").exists()
 
 
 def test_an_unknown_model_is_named(hub, tmp_path):

@@ -14,16 +14,16 @@ PICKLES = ("*.bin", "*.bin.index.json")
 """Older weights; read with `weights_only` (torch refuses code in them), and only where a part has no other ones."""
 
 
-def part_folder(name: Path | str) -> Path:
+def part_folder(name: Path | str, *, endpoint: str | None = None, cache_dir: Path | None = None) -> Path:
     """The folder of a language model or vision tower; pickled weights are downloaded where there are no others.
 
-    Raises CheckpointError.
+    `endpoint` and `cache_dir` as in `checkpoint_folder`. Raises CheckpointError.
     """
     name = str(name).removeprefix("hf-hub:")  # as open_clip writes names
-    folder = checkpoint_folder(name)
+    folder = checkpoint_folder(name, endpoint=endpoint, cache_dir=cache_dir)
     if Path(name).exists() or list(folder.glob("*.safetensors")):
         return folder
-    return checkpoint_folder(name, wanted=(*WANTED, *PICKLES))
+    return checkpoint_folder(name, endpoint=endpoint, cache_dir=cache_dir, wanted=(*WANTED, *PICKLES))
 
 
 def checkpoint_folder(
