@@ -18,6 +18,7 @@ from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
 from train.command import parse_command
 from train.finish import restore_weights
+from train.loading import load_to_train, quantization
 from train.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
 from train.stages import prepare
 from train.train_mem import train
@@ -273,3 +274,8 @@ def test_quantized_model_learns_by_lora_alone(parts, charts, tmp_path, bits):
     assert {part_of(name) for name in changed} == {CONNECTOR, LANGUAGE}
     assert not {name for name in changed if "norm" in name or "embed" in name or "lm_head" in name}
     close(logits(AutoModelForImageTextToText.from_pretrained(out), 32), logits(opened, 32))
+    command = parse_command(arguments(base, "squares", "out", bits=bits, **LORA))
+    trained = prepare(load_to_train(command), command).model
+    restore_weights(trained, out)
+    packed = load(out, device="cpu", dtype="float32", quantization=quantization(command, base)).model
+    close(logits(packed, 32), logits(trained, 32))

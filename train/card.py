@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +51,6 @@ DATA_SETTINGS = (
     "max_context_tokens",
     "model_max_length",
 )
-PACKAGES = ("llava-graph", "torch", "transformers", "peft", "bitsandbytes", "deepspeed", "datasets")
 
 WHOLE = """\
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -99,7 +97,7 @@ def model_card(command: Command, loaded: LoadedModel, plan: Mapping[str, Any], s
         "\n## Losses\n",
         *_losses(state),
         "\n## Versions\n",
-        *[f"- {package} {found}" for package in PACKAGES if (found := _version(package))],
+        *[f"- {package} {found}" for package, found in plan["versions"].items()],
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -225,10 +223,3 @@ def _losses(state: TrainerState) -> list[str]:
             + ", ".join(f"{name} {_told(value)}" for name, value in scores.items() if isinstance(value, int | float))
         )
     return lines
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -89,7 +89,10 @@ def own_config(folder: Path) -> dict[str, Any]:
 
 
 def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The base model with an adapter added into its weights, on the same device. Raises CheckpointError, MissingExtra."""
+    """The base model with an adapter added into its weights, on the same device.
+
+    A quantized model keeps it apart: its packed weights would be rounded anew. Raises CheckpointError, MissingExtra.
+    """
     try:
         from peft import PeftModel
         from peft.utils import get_peft_model_state_dict
@@ -103,6 +106,10 @@ def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         with warnings.catch_warnings():
             # What is missing is an error below; that tied embeddings stay tied is PEFT's own doing.
             warnings.simplefilter("ignore")
+            if getattr(model, "is_quantized", False):
+                model.load_adapter(str(folder))
+                _take_loose_parameters(model, folder)
+                return model
             adapted = PeftModel.from_pretrained(model, str(folder))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
