@@ -1,0 +1,321 @@
+"""LLaVA's layouts and transformers': the same numbers there and back, the same answers, and what is wrong is named."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import original_llava as original
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from typer.testing import CliRunner
+
+from llava_graph.chat import load_template
+from llava_graph.cli import app
+from llava_graph.errors import CheckpointError, InputError
+from llava_graph.model import load
+from llava_graph.model.legacy import Conversion, convert
+from llava_graph.model.legacy.look import Look
+from llava_graph.model.legacy.names import to_llava
+from llava_graph.model.legacy.tensors import open_weights
+from llava_graph.model.legacy.write import ShardWriter, new_folder
+
+MARKS = ("<im_patch>", "<im_start>", "<im_end>")
+
+
+@dataclass
+class Published:
+    """A checkpoint in LLaVA's layout with all that is needed to say what it computes."""
+
+    folder: Path
+    weights: dict
+    text: object
+    vision: object
+    config: dict
+    tower: Path
+
+
+def publish(folder, *, text="llama", connector="mlp2x_gelu", layout="bin", shards=1, tied=False, kind="clip", **more):
+    """Write a checkpoint. `marks`: tokens of its tokenizer; `rows`: more rows than tokens; the rest goes into config.json."""
+    marks, extra = more.pop("marks", ()), more.pop("rows", 0)
+    own_tower, newline = more.pop("own_tower", False), more.pop("newline", False)
+    dtype = more.pop("dtype", torch.float32)
+    source, tower = folder / "source", folder / "tower"
+    vision = original.tower(tower, kind)
+    rows = original.tokenizer(source, marks=marks) + extra
+    model = original.language(text, rows, tied=tied, dtype=dtype)
+    weights = {name: value for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+    weights |= original.projector(connector, dtype)
+    if newline:
+        weights["model.image_newline"] = torch.randn(original.WIDTH).to(dtype)
+    if own_tower:
+        with torch.no_grad():
+            for parameter in vision.parameters():
+                parameter.add_(0.01)
+        prefix = "model.vision_tower.vision_tower.vision_model."
+        weights |= {prefix + name: value.clone() for name, value in vision.state_dict().items()}
+    original.save(source, weights, layout, shards)
+    if own_tower:
+        for file in tower.glob("*.safetensors"):
+            file.unlink()
+    config = original.config(model, tower, connector, **more)
+    (source / "config.json").write_text(json.dumps(config))
+    return Published(source, weights, model, vision, config, tower)
+
+
+EARLY = {
+    "connector": "linear", "marks": MARKS, "shards": 2, "mm_projector_type": None, "mm_use_im_patch_token": None,
+    "mm_use_im_start_end": True, "image_aspect_ratio": "square", "mm_vision_select_feature": None,
+}  # fmt: skip
+TILES = [[28, 56], [56, 28], [56, 56]]
+CASES = {
+    "version 0, linear": EARLY,
+    "1.0, one numbered layer": {"connector": "mlp1x_gelu"},
+    "1.5, shards of bin": {"shards": 3},
+    "1.5, safetensors, half": {"layout": "safetensors", "dtype": torch.float16},
+    "1.5, tied, shards of safetensors": {"layout": "safetensors", "tied": True, "shards": 2},
+    "1.5, whole class token": {"mm_vision_select_feature": "cls_patch", "image_aspect_ratio": None},
+    "model_type of its time": {"model_type": "llava"},
+    "mistral": {"text": "mistral"},
+    "qwen on siglip, tied, unused rows": {"text": "qwen2", "kind": "siglip", "tied": True, "rows": 20},
+    "three layers": {"connector": "mlp3x_gelu"},
+    "its own tower": {"own_tower": True, "layout": "safetensors", "unfreeze_mm_vision_tower": True},
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    more = dict(CASES[request.param])
+    if more.get("connector") == "mlp1x_gelu":
+        more["connector"] = "linear"
+        published = publish(tmp_path_factory.mktemp("case"), **more)
+        renamed = {
+            name.replace("mm_projector.", "mm_projector.0."): value for name, value in published.weights.items()
+        }
+        published.weights = renamed
+        original.save(published.folder, renamed, "bin")
+        published.config["mm_projector_type"] = "mlp1x_gelu"
+        (published.folder / "config.json").write_text(json.dumps(published.config))
+    else:
+        published = publish(tmp_path_factory.mktemp("case"), **more)
+    out = published.folder.parent / "converted"
+    convert(published.folder, out, Conversion())
+    return published, out
+
+
+def logits_of(folder, ids, pixels, image_tokens, **more):
+    """What plain transformers computes; `ids` has -200 for the image."""
+    from llava_graph.model.connectors import register
+
+    register()
+    model, report = AutoModelForImageTextToText.from_pretrained(folder, output_loading_info=True, dtype="auto")
+    assert not any(report[problem] for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    image = model.config.image_token_id
+    row = [part for number in ids for part in ([image] * image_tokens if number == -200 else [number])]
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.tensor([row]), pixel_values=pixels.to(model.dtype), **more).logits[0]
+
+
+def test_converted_checkpoint_computes_what_llava_computes(case):
+    published, out = case
+    pixels = torch.randn(1, 3, original.SIDE, original.SIDE).to(next(iter(published.weights.values())).dtype)
+    ids = [1, 40, 41, -200, 42, 43, 2]
+    whole = published.config.get("mm_vision_select_feature") == "cls_patch" or "siglip" in str(type(published.vision)).lower()
+    vision = published.vision.to(pixels.dtype)
+    theirs = original.forward(published.text, vision, published.weights, ids, pixels, drop=0 if whole else 1)
+    count = original.PATCHES + (published.config.get("mm_vision_select_feature") == "cls_patch")
+    ours = logits_of(out, ids, pixels, count)
+    assert torch.equal(ours[:, : theirs.shape[1]], theirs)
+
+
+def test_there_and_back_is_bit_for_bit_the_same(case, tmp_path):
+    published, out = case
+    with_tower = any("vision_tower" in name for name in published.weights)
+    convert(out, tmp_path / "back", Conversion(to="llava", with_tower=with_tower))
+    back = original.weights_of(tmp_path / "back")
+    assert back.keys() == published.weights.keys()
+    assert all(same(back[name], value) for name, value in published.weights.items())
+    assert json.loads((tmp_path / "back" / "config.json").read_text()) == published.config
+    texts = [json.loads((folder / "tokenizer.json").read_text()) for folder in (published.folder, tmp_path / "back")]
+    assert texts[0] == texts[1]
+
+
+def same(one, two):
+    return one.dtype == two.dtype and torch.equal(one, two)
+
+
+def test_names_are_those_that_other_engines_read(case):
+    _, out = case
+    names = set(original.weights_of(out))
+    config = json.loads((out / "config.json").read_text())
+    prefix = "model." if config["model_type"] == "llava_mlp" else ""
+    tower = "model.vision_tower." if prefix else "vision_tower.vision_model."
+    text = "model.language_model." if prefix else "language_model.model."
+    assert f"{tower}encoder.layers.0.self_attn.q_proj.weight" in names
+    assert {f"{text}embed_tokens.weight", f"{text}layers.1.mlp.up_proj.weight"} <= names
+    assert any(name.startswith(f"{prefix}multi_modal_projector.") for name in names)
+
+
+def test_converted_folder_opens_here_with_everything(case):
+    published, out = case
+    loaded = load(out)
+    processor = AutoProcessor.from_pretrained(out)
+    count = original.PATCHES + (published.config.get("mm_vision_select_feature") == "cls_patch")
+    assert loaded.image_tokens == count
+    assert processor.chat_template == loaded.template
+    early = "mm_projector_type" not in published.config
+    assert loaded.prompt.style == ("llava_graph" if early else "figure")
+    assert loaded.tokenizer.eos_token_id in loaded.model.generation_config.eos_token_id
+    assert not loaded.model.generation_config.do_sample
+    assert {"generation_config.json", "preprocessor_config.json", "chat_template.jinja"} <= {f.name for f in out.iterdir()}
+
+
+def test_version_0_is_asked_as_in_its_time(tmp_path):
+    published = publish(tmp_path, **EARLY)
+    told = convert(published.folder, tmp_path / "out", Conversion())
+    loaded = load(tmp_path / "out")
+    assert loaded.template == load_template("v0").replace("<image>", "<im_start><image><im_end>")
+    assert loaded.tokenizer.convert_tokens_to_ids(["<im_start>", "<im_end>"]) == [
+        len(loaded.tokenizer) - 4 + place for place in (0, 1)
+    ]
+    assert not loaded.image_processor.do_pad
+    assert loaded.image_processor.do_center_crop
+    assert any("spring 2023" in line for line in told)
+    look = Look(template="multimodal", prompt="figure", preparation="pad")
+    convert(published.folder, tmp_path / "asked", Conversion(look=look))
+    other = load(tmp_path / "asked")
+    assert "WAIV" in other.template
+    assert other.prompt.style == "figure"
+    assert other.image_processor.do_pad
+
+
+def test_images_of_version_0_are_cut_as_clip_does(tmp_path):
+    from PIL import Image
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    published = publish(tmp_path, **EARLY)
+    convert(published.folder, tmp_path / "out", Conversion())
+    picture = Image.linear_gradient("L").convert("RGB").resize((90, 40))
+    ours = load(tmp_path / "out").prepare([picture])["pixel_values"]
+    clip = CLIPImageProcessorPil(
+        size={"shortest_edge": original.SIDE}, crop_size=original.SIDE, image_mean=[0.48] * 3, image_std=[0.27] * 3
+    )
+    assert torch.equal(ours, clip(picture, return_tensors="pt")["pixel_values"])
+
+
+@pytest.mark.parametrize(
+    ("more", "words", "name"),
+    [
+        ({}, (), "vicuna_v1"),
+        ({"text": "mistral"}, (), "mistral_instruct"),
+        ({"text": "qwen2"}, (), "qwen"),
+        ({"marks": ("<|im_start|>", "<|im_end|>")}, (), "chatml_direct"),
+        ({"marks": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")}, (), "llama_3"),
+    ],
+)
+def test_chat_template_is_that_of_the_language_model(tmp_path, more, words, name):
+    published = publish(tmp_path, **more)
+    told = convert(published.folder, tmp_path / "llava-v1.5-13b-lora-mpt", Conversion())  # names of folders decide nothing
+    loaded = load(tmp_path / "llava-v1.5-13b-lora-mpt")
+    assert loaded.template == load_template(name)
+    assert any(f"chat template {name}" in line for line in told)
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory):
+    published = publish(
+        tmp_path_factory.mktemp("tiled"), text="mistral", newline=True, shards=2, layout="safetensors",
+        image_aspect_ratio="anyres", mm_patch_merge_type="spatial_unpad", image_grid_pinpoints=[[28, 84], *TILES],
+    )  # fmt: skip
+    out = published.folder.parent / "converted"
+    convert(published.folder, out, Conversion())
+    return published, out
+
+
+def test_tiles_become_llava_next(tiled):
+    """Against transformers' own model, filled by hand from the original weights."""
+    from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
+
+    published, out = tiled
+    loaded = load(out)
+    config = loaded.model.config
+    assert config.model_type == "llava_next"
+    assert config.image_grid_pinpoints == [[84, 28], [56, 28], [28, 56], [56, 56]]  # height first, in the same order
+    by_hand = LlavaNextForConditionalGeneration(
+        LlavaNextConfig(
+            vision_config=published.vision.config, text_config=published.text.config, vision_feature_layer=-2,
+            vision_feature_select_strategy="default", image_token_index=config.image_token_id,
+            image_grid_pinpoints=config.image_grid_pinpoints,
+        )
+    )  # fmt: skip
+    weights = published.weights
+    state = {f"model.vision_tower.{name}": value for name, value in published.vision.state_dict().items()}
+    state["model.image_newline"] = weights["model.image_newline"]
+    state["lm_head.weight"] = weights["lm_head.weight"]
+    for name, value in weights.items():
+        if name.startswith("model.mm_projector."):
+            number, kind = name.removeprefix("model.mm_projector.").split(".")
+            state[f"model.multi_modal_projector.linear_{int(number) // 2 + 1}.{kind}"] = value
+        elif name.startswith("model.") and "newline" not in name:
+            state[f"model.language_model.{name.removeprefix('model.')}"] = value
+    by_hand.load_state_dict(state)
+    pixels, sizes = torch.randn(1, 3, 3, original.SIDE, original.SIDE), torch.tensor([[40, 25]])
+    count = loaded.tokens_of((25, 40))
+    ids = torch.tensor([[1, 40, *[config.image_token_id] * count, 41]])
+    by_hand.get_input_embeddings()  # the image token's own row is never looked at; it only must exist
+    by_hand.resize_token_embeddings(config.text_config.vocab_size, mean_resizing=False)
+    with torch.no_grad():
+        theirs = by_hand.eval()(input_ids=ids, pixel_values=pixels, image_sizes=sizes).logits
+        ours = loaded.model(input_ids=ids, pixel_values=pixels, image_sizes=sizes).logits
+    assert torch.equal(ours[..., : weights["lm_head.weight"].shape[0]], theirs[..., : weights["lm_head.weight"].shape[0]])
+
+
+def test_tiles_there_and_back(tiled, tmp_path):
+    published, out = tiled
+    convert(out, tmp_path / "back", Conversion(to="llava"))
+    back = original.weights_of(tmp_path / "back")
+    assert back.keys() == published.weights.keys()
+    assert all(same(back[name], value) for name, value in published.weights.items())
+    assert json.loads((tmp_path / "back" / "config.json").read_text()) == published.config
+
+
+def test_siglip_without_its_last_layer_is_read_at_its_end(tmp_path):
+    """LLaVA-NeXT on Qwen stores SigLIP one layer short, and reads the last one."""
+    published = publish(tmp_path, text="qwen2", kind="siglip", own_tower=True, layout="safetensors")
+    cut = {name: value for name, value in published.weights.items() if ".encoder.layers.2." not in name}
+    original.save(published.folder, cut)
+    convert(published.folder, tmp_path / "out", Conversion())
+    pixels, ids = torch.randn(1, 3, original.SIDE, original.SIDE), [1, 40, -200, 42]
+    theirs = original.forward(published.text, published.vision, published.weights, ids, pixels, drop=0)
+    ours = logits_of(tmp_path / "out", ids, pixels, original.PATCHES)
+    assert torch.equal(ours[:, : theirs.shape[1]], theirs)
+
+
+def test_sentencepiece_tokenizer_opens_and_is_kept(tmp_path):
+    """Vicuna's checkpoints bring tokenizer.model alone, and LLaVA's own programs read nothing else."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    published = publish(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (published.folder / file).unlink()
+    (tmp_path / "texts").write_text("\n".join(f"{original.WORDS} {number}" for number in range(200)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "texts"), model_prefix=str(published.folder / "tokenizer"), vocab_size=280,
+        model_type="bpe", byte_fallback=True, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=5,
+        hard_vocab_limit=False,
+    )  # fmt: skip
+    (published.folder / "tokenizer.vocab").unlink()
+    settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (published.folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    convert(published.folder, tmp_path / "out", Conversion())
+    loaded = load(tmp_path / "out")
+    assert loaded.tokenizer.decode(loaded.tokenizer("What does this figure show?")["input_ids"][1:]) == "What does this figure show?"
+    convert(tmp_path / "out", tmp_path / "back", Conversion(to="llava"))
+    pieces = [(folder / "tokenizer.model").read_bytes() for folder in (published.folder, tmp_path / "back")]
+    assert pieces[0] == pieces[1]
