@@ -207,13 +207,15 @@ def llava(sizes: Sizes, data: Figures, model: Any, out: str, steps: int) -> Any:
 
 def ours(sizes: Sizes, data: Figures, model: Any, out: str, steps: int, *, packing: bool) -> Any:
     """Our trainer: length grouping with padding, or packed rows; answers' logits only, layers compiled where that pays."""
-    from train.attention import choose_attention, set_attention
+    from train.attention import choose_attention, keep_activations_half, set_attention
     from train.batches import PackedCollator, PaddedCollator
     from train.compiling import compile_layers
     from train.order import Order
     from train.trainer import FigureTrainer
 
     set_attention(model, choose_attention("auto", packing=packing, half_precision=sizes.dtype == "bfloat16").name)
+    if sizes.dtype == "bfloat16":
+        keep_activations_half(model, torch.bfloat16)
     if sizes.compile and packing:
         compile_layers(model)
     row = int(np.ceil(sizes.samples * data.lengths.mean() / 256)) * 256

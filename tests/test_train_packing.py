@@ -19,6 +19,7 @@ from llava_graph.errors import InputError
 from train.attention import (
     check_packable,
     choose_attention,
+    keep_activations_half,
     packing_error,
     prove_packing,
     register_segments,
@@ -71,8 +72,13 @@ def alone(model, item):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what transformers calls for flex attention
-@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention", "segments"])
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize(
+    ("text", "attention"),
+    [
+        *((text, attention) for text in TEXTS for attention in ("eager", "sdpa", "segments")),
+        ("mistral", "flex_attention"),  # compiled, half a minute
+    ],
+)
 @torch.no_grad()
 def test_packed_logits_are_those_of_each_sample_alone(text, attention):
     model = tiny(TEXTS[text])
@@ -192,7 +198,7 @@ def test_loss_in_pieces_is_the_loss_at_once(monkeypatch):
     targets = torch.randint(0, 50, (1000,))
     at_once = chunked_cross_entropy(hidden, targets, head)
     wanted = torch.autograd.grad(at_once, [hidden, head.weight])
-    monkeypatch.setattr("train.loss.PIECE_BYTES", 4 * 50 * 300)
+    monkeypatch.setattr("train.loss.PIECE_BYTES", {"cpu": 4 * 50 * 300})
     pieces = chunked_cross_entropy(hidden, targets, head)
     assert pieces.item() == pytest.approx(at_once.item(), rel=1e-6)
     for one, two in zip(torch.autograd.grad(pieces, [hidden, head.weight]), wanted, strict=True):
@@ -303,6 +309,8 @@ def test_row_has_borders_positions_and_its_padding_as_a_segment():
     assert row["position_ids"].tolist() == [[0, 1, 2, 0, 1, 0, 1, 2]]
     assert row["cu_seq_lens_q"].tolist() == [0, 3, 5, *[8] * 14]
     assert row["max_length_q"] == 5
+    wide = lay_out(make_items((3, 0), (2, 0)), length=16, pad_id=0, longest=5)  # no segment is longer than said
+    assert wide["cu_seq_lens_q"].unique().tolist() == [0, 3, 5, 10, 15, 16]
     assert "attention_mask" not in row
     with pytest.raises(InputError, match="do not fit"):
         lay_out(make_items((9, 0)), length=8, pad_id=0, longest=9)
@@ -339,6 +347,19 @@ def test_choice_of_attention_on_this_machine():
         assert choose_attention("auto", packing=True, half_precision=False).name == "segments"
         with pytest.raises(InputError, match="needs a CUDA GPU"):
             choose_attention("flash_attention_2", packing=True, half_precision=True)
+
+
+def test_half_activations_run_along_the_layers_under_autocast_alone():
+    model = tiny(TEXTS["qwen3"])
+    exact = alone(model, ITEMS[0])
+    keep_activations_half(model, torch.bfloat16)
+    assert torch.equal(alone(model, ITEMS[0]), exact)
+    seen = []
+    model.model.language_model.layers[1].register_forward_pre_hook(lambda module, args: seen.append(args[0].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        half = alone(model, ITEMS[0])
+    assert seen == [torch.bfloat16]
+    assert (half - exact).abs().max() < 0.05
 
 
 @pytest.mark.gpu

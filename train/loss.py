@@ -18,8 +18,8 @@ from llava_graph.chat import IGNORE_INDEX
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-PIECE_BYTES = 2**29
-"""Logits of a piece in float32: half a gigabyte keeps a GPU busy and is small beside a model."""
+PIECE_BYTES = {"cuda": 2**31, "cpu": 2**29}
+"""Logits of a piece in float32: enough to keep the device busy, little beside a model."""
 CHANGED_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale", "output_multiplier_scale")
 """Settings of language models that change logits after the head; such models compute their own."""
 
@@ -76,7 +76,9 @@ def chunked_cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.
 
     Only one piece of logits exists at a time, in the backward pass too, where it is computed again.
     """
-    rows = max(256, PIECE_BYTES // (4 * head.out_features))  # ZeRO-3 leaves weights without a shape
+    rows = max(
+        256, PIECE_BYTES.get(hidden.device.type, 2**30) // (4 * head.out_features)
+    )  # ZeRO-3 leaves weights without a shape
     if len(targets) <= rows:
         return _piece(hidden, targets, head)
     pieces = [

@@ -121,8 +121,8 @@ def lay_out(
     """Encoded samples -> one row.
 
     input_ids, position_ids (from 0 in each sample), labels: (1, `length`), or as long as the samples together where
-    `length` is None; cu_seq_lens_q/k: (segments + 1,) int32 borders, the padding at the end being a segment of its own,
-    empty ones after it; max_length_q/k: `longest`, an upper bound that stays the same in all batches, so that compiled code
+    `length` is None; cu_seq_lens_q/k: (segments + 1,) int32 borders, the padding at the end being segments of its own,
+    empty ones after them; max_length_q/k: `longest`, an upper bound that stays the same in all batches, so that compiled code
     is not made anew.
     There is no attention_mask: borders and positions say all.
     """
@@ -137,7 +137,7 @@ def lay_out(
     if spare:
         ids += [pad_id] * spare
         labels += [IGNORE_INDEX] * spare
-        sizes.append(spare)
+        sizes += [longest] * (spare // longest) + [spare % longest] * bool(spare % longest)
     positions = [position for size in sizes for position in range(size)]
     sizes += [0] * (-len(sizes) % SEGMENTS)
     borders = torch.zeros(len(sizes) + 1, dtype=torch.int32)
@@ -148,7 +148,7 @@ def lay_out(
         "labels": torch.tensor([labels]),
         "cu_seq_lens_q": borders,
         "cu_seq_lens_k": borders,
-        "max_length_q": max(longest, spare),
-        "max_length_k": max(longest, spare),
+        "max_length_q": longest,
+        "max_length_k": longest,
     }
     return row

@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from train.sources import Noise
     from train.trainer import FigureTrainer
 
-USAGE = """\
-Train a LLaVA model on figures.
-
-  torchrun --nproc_per_node 1 train/train_mem.py \\
-      --model_name_or_path CHECKPOINT --data_path DATASET --output_dir OUT
-  llava-graph-train --config train/recipes/packaged.yaml --output_dir OUT
-
---data_path is a folder that scicap_builder wrote, or a LLaVA conversation JSON (with --image_folder).
-All of transformers' TrainingArguments are flags as well.
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: our errors are one line on stderr and exit status 2."""
@@ -55,18 +44,24 @@ def train(argv: Sequence[str]) -> None:
     from train.distributed import start
     from train.finish import finish
     from train.loading import load_to_train
+    from train.manual import HELP, manual
     from train.resume import find_checkpoint, what_decides
     from train.stages import prepare
+    from train.trackers import check_trackers
+    from train.watch import check_watch
 
     if not argv:
         raise InputError("nothing to train", next_step="See --help")
-    if set(argv) & {"-h", "--help"}:
-        say(USAGE)
+    if set(argv) & HELP:
+        say(manual(argv))
+        return
     command = parse_command(argv)
+    check_watch(command)
+    check_trackers(command.training)
     quiet_libraries()
     start(command.training)
     loaded = load_to_train(command)
-    choose_kernels(command, loaded)
+    attention = choose_kernels(command, loaded)
     loaded = prepare(loaded, command)
     dataset = open_data(command, loaded)
     order = build_order(command, dataset)
@@ -75,7 +70,9 @@ def train(argv: Sequence[str]) -> None:
         return
     decides = what_decides(command, loaded, dataset.checked, order)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
-    plan = write_plan(command, loaded, dataset, resume)
+    plan = write_plan(command, loaded, dataset, resume, order=order, attention=attention)
+    if command.training.dry_run:
+        return
     trainer = build_trainer(command, loaded, dataset, order=order, plan=plan, decides=decides)
     trainer.train(resume_from_checkpoint=resume)
     tell_speed(trainer)
@@ -87,7 +84,9 @@ def train(argv: Sequence[str]) -> None:
 
 def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     """The attention for this run's batches, set in the model. Raises InputError when it, or packing, cannot be had."""
-    from train.attention import check_packable, choose_attention, set_attention
+    import torch
+
+    from train.attention import check_packable, choose_attention, keep_activations_half, set_attention
     from train.compiling import compile_layers
 
     training = command.training
@@ -97,6 +96,8 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
         command.model.attn_implementation, packing=training.packing, half_precision=training.bf16 or training.fp16
     )
     set_attention(loaded.model, attention.name)
+    if training.bf16:
+        keep_activations_half(loaded.model, torch.bfloat16)
     if training.compile_layers:
         compile_layers(loaded.model)
     return attention
@@ -171,14 +172,24 @@ def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
     return encoding.build_encoder(loaded, limit)
 
 
-def write_plan(command: Command, loaded: LoadedModel, dataset: TrainingSet, resume: str | None) -> Mapping[str, Any]:
-    """Say and save what will happen. Returns the plan."""
-    from train.plan import plan_lines, resolve_plan, save_plan
+def write_plan(
+    command: Command,
+    loaded: LoadedModel,
+    dataset: TrainingSet,
+    resume: str | None,
+    *,
+    order: Order,
+    attention: Attention,
+) -> Mapping[str, Any]:
+    """Say and save what will happen (--dry_run: say alone). Returns the plan."""
+    from train.plan import resolve_plan, save_plan
+    from train.plan_text import plan_page
 
-    plan = resolve_plan(command, loaded, dataset.checked, resume)
+    plan = resolve_plan(command, loaded, dataset.checked, resume, order=order, attention=attention)
     if command.training.process_index == 0:
-        say("\n".join(plan_lines(plan)))
-        save_plan(plan, dataset.checked, Path(command.training.output_dir))
+        say(plan_page(plan, terminal=sys.stdout.isatty()))
+        if not command.training.dry_run:
+            save_plan(plan, dataset.checked, Path(command.training.output_dir))
     return plan
 
 
@@ -226,19 +237,23 @@ def build_trainer(
 ) -> FigureTrainer:
     """transformers' Trainer with our order of samples and our learning rates."""
     from train.finish import Keeper
+    from train.trackers import PlanTold
     from train.trainer import FigureTrainer
+    from train.watch import build_watch
 
     evaluated = command.data.eval_split or command.data.eval_data_path
-    return FigureTrainer(
+    eval_dataset = open_data(command, loaded, evaluated=True) if evaluated else None
+    trainer = FigureTrainer(
         model=loaded.model,
         args=command.training,
         train_dataset=dataset,
-        eval_dataset=open_data(command, loaded, evaluated=True) if evaluated else None,
+        eval_dataset=eval_dataset,
         **build_collators(command, loaded, dataset),
         processing_class=loaded.processor,
         order=order,
         decides=decides,
         max_refused=command.data.max_refused,
+        watch=build_watch(command, eval_dataset, loaded.tokenizer, say),
         keeper=Keeper(
             command=command,
             loaded=loaded,
@@ -247,6 +262,8 @@ def build_trainer(
             model_class=type(loaded.model),
         ),
     )
+    trainer.add_callback(PlanTold(trainer, plan))
+    return trainer
 
 
 def tell_speed(trainer: FigureTrainer) -> None:
