@@ -36,13 +36,13 @@ def wrap_images(template: str) -> str:
 
 
 def add_tokens(tokenizer: PreTrainedTokenizerBase, template: str, words: Sequence[str] = ()) -> list[int]:
-    """Add what is missing of: the image token, a padding token, the marks of the template, and `words`. Ids of the new ones.
+    """Add what is missing of: the marks that the template writes, a padding token, and `words`. Ids of the new ones.
 
     All but `words` are special: they are never read out of a text, nor shown in an answer.
     """
     known = len(tokenizer)
-    marks = [IMAGE_START, IMAGE_END] if IMAGE_START in template else []
-    special = [IMAGE_TOKEN, *marks, *dict.fromkeys(MARK.findall(template))]
+    marks = [mark for mark in (IMAGE_TOKEN, IMAGE_START, IMAGE_END) if mark in template]
+    special = [*marks, *dict.fromkeys(MARK.findall(template))]
     vocabulary = tokenizer.get_vocab()
     missing = [token for token in special if token not in vocabulary]
     if missing:
@@ -81,7 +81,7 @@ def fill_with_mean(weight: nn.Parameter, known: int, new: list[int]) -> None:
         return
     with whole([weight]), torch.no_grad():
         # In float64: the mean of 32,000 rows does not depend on how the sum is split.
-        weight[new] = weight[:known].double().mean(dim=0).to(weight.dtype)
+        weight[new] = weight[:known].mean(dim=0, dtype=torch.float64).to(weight.dtype)
 
 
 def _rows(table: Any) -> int:
