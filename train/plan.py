@@ -1,10 +1,14 @@
-"""The resolved plan of a run, printed before step one and saved beside the checkpoints."""
+"""The resolved plan of a run: what learns from what, how fast, in how much memory. Saved beside the checkpoints.
+
+`train.plan_text` says it to a person before step one, `train.doubts` what in it looks like a mistake.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,55 +17,133 @@ import numpy as np
 from llava_graph.dataset import write_json
 from train.arguments import Command, settings
 from train.checking import Checked
+from train.doubts import doubts
 from train.loading import loading_notes
+from train.memory import GB
+from train.parts import CONNECTOR, TOWER
+from train.sizing import estimate_memory, how_shared
 from train.stages import count_parameters, stage_notes
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
+    from train.arguments import TrainArguments
+    from train.attention import Attention
+    from train.order import Order
 
 SHOWN_DROPS = 1000
 """Dropped samples listed one by one in dropped.json; the counts are always complete."""
+PACKAGES = ("llava-graph", "torch", "transformers", "datasets", "peft", "bitsandbytes", "deepspeed")
 
 
-def resolve_plan(command: Command, loaded: LoadedModel, checked: Checked, resume: str | None) -> dict[str, Any]:
+def resolve_plan(
+    command: Command, loaded: LoadedModel, checked: Checked, resume: str | None, *, order: Order, attention: Attention
+) -> dict[str, Any]:
     """Everything that decides the run, as plain values."""
-    training = command.training
-    batch = training.train_batch_size * training.gradient_accumulation_steps * training.world_size
-    per_epoch = max(1, -(-len(checked.kept) // batch))
-    steps = training.max_steps if training.max_steps > 0 else int(np.ceil(per_epoch * training.num_train_epochs))
-    return {
-        "model": {
-            "name": loaded.name,
-            "path": command.model.model_name_or_path,
-            "image_tokens": loaded.image_tokens,
-            "context_length": loaded.context_length,
-            "parameters": count_parameters(loaded.model),
-        },
-        "data": {
-            "path": command.data.data_path,
-            "seen": len(checked.kept) + len(checked.dropped),
-            "kept": len(checked.kept),
-            "dropped": checked.reasons,
-            "repaired": checked.repaired,
-            "with_image": int(checked.with_image.sum()),
-            "answers_cut": checked.answers_cut,
-            "tokens_median": int(np.median(checked.lengths)) if len(checked.lengths) else 0,
-            "tokens_longest": int(checked.lengths.max(initial=0)),
-        },
-        "run": {
-            "stage": command.model.stage,
-            "batch_size": batch,
-            "steps": steps,
-            "learning_rate": training.learning_rate,
-            "device": str(training.device),
-            "processes": training.world_size,
-            "precision": "bfloat16" if training.bf16 else "float16" if training.fp16 else "float32",
-            "resume_from": resume,
-        },
+    memory = estimate_memory(command, loaded, checked, order, attention=attention.name)
+    plan = {
+        "model": _model(command, loaded),
+        "data": _data(command, checked),
+        "batches": _batches(command.training, order),
+        "run": _run(command, order, attention, resume),
+        "memory": memory.in_gb() if memory else None,
+        "device_memory": device_memory(command.training),
         "notes": [*command.notes, *loading_notes(command), *stage_notes(loaded.model, command)],
         "settings": settings(command),
-        "versions": {name: version(name) for name in ("llava-graph", "torch", "transformers", "datasets")},
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
     }
+    return {**plan, "warnings": doubts(command, plan)}
+
+
+def _model(command: Command, loaded: LoadedModel) -> dict[str, Any]:
+    asked, training = command.model, command.training
+    rates = {CONNECTOR: training.mm_projector_lr, TOWER: training.mm_vision_tower_lr}
+    parameters = count_parameters(loaded.model)
+    lora = asked.lora_enable or bool(asked.lora_weight_path)
+    return {
+        "name": loaded.name,
+        "path": asked.model_name_or_path,
+        "vision_tower": asked.vision_tower,
+        "template": asked.chat_template or "the checkpoint's own",
+        "image_tokens": loaded.image_tokens,
+        "context_length": loaded.context_length,
+        "parameters": parameters,
+        "rates": {
+            part: rates.get(part) or training.learning_rate for part, count in parameters.items() if count["trained"]
+        },
+        "lora": {"rank": asked.lora_r, "alpha": asked.lora_alpha, "dropout": asked.lora_dropout} if lora else None,
+        "bits": asked.bits,
+    }
+
+
+def _data(command: Command, checked: Checked) -> dict[str, Any]:
+    lengths = checked.lengths
+    return {
+        "path": command.data.data_path,
+        "seen": checked.seen,
+        "kept": len(checked.kept),
+        "dropped": checked.reasons,
+        "repaired": checked.repaired,
+        "with_image": int(checked.with_image.sum()),
+        "answers_cut": checked.answers_cut,
+        "turns_cut": checked.turns_cut,
+        "tokens_median": int(np.median(lengths)) if len(lengths) else 0,
+        "tokens_longest": int(lengths.max(initial=0)),
+        "tokens_learnt": round(float(checked.answers.sum() / max(1, lengths.sum())), 3),
+    }
+
+
+def _batches(training: TrainArguments, order: Order) -> dict[str, Any]:
+    """The first epoch; exact, for it is the run's own order."""
+    found = order.summary()
+    if training.packing:
+        way = f"packed in rows of {order.packing_length}"
+    else:
+        way = "grouped by length" if training.group_by_modality_length else "padded to the longest of a batch"
+    return {
+        "way": way,
+        "batches": found["batches"],
+        "tokens": found["tokens"],
+        "images": found["images"],
+        "padding": round(1 - found["tokens"] / max(1, found["slots"]), 4),
+    }
+
+
+def _run(command: Command, order: Order, attention: Attention, resume: str | None) -> dict[str, Any]:
+    training = command.training
+    accumulated = training.gradient_accumulation_steps
+    per_epoch = max(1, math.ceil(len(order) / accumulated))
+    steps = training.max_steps if training.max_steps > 0 else math.ceil(per_epoch * training.num_train_epochs)
+    found = order.summary()
+    return {
+        "stage": command.model.stage,
+        "steps": steps,
+        "epochs": round(steps / per_epoch, 2),
+        "batch_size": training.train_batch_size * accumulated * training.world_size,
+        "batch_of": "rows" if training.packing else "samples",
+        "tokens_a_step": round(found["tokens"] / per_epoch),
+        "learning_rate": training.learning_rate,
+        "schedule": str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)),
+        "warmup_steps": training.get_warmup_steps(steps),
+        "optimizer": str(getattr(training.optim, "value", training.optim)),
+        "weight_decay": training.weight_decay,
+        "device": str(training.device),
+        "processes": training.world_size,
+        "sharding": how_shared(training).told,
+        "precision": "bfloat16" if training.bf16 else "float16" if training.fp16 else "float32",
+        "attention": attention.name,
+        "attention_because": attention.reason,
+        "checkpointing": bool(training.gradient_checkpointing),
+        "resume_from": resume,
+    }
+
+
+def device_memory(training: TrainArguments) -> float | None:
+    """GB of this process's GPU; None on a CPU."""
+    if training.device.type != "cuda":
+        return None
+    import torch
+
+    return round(torch.cuda.get_device_properties(training.device).total_memory / GB, 1)
 
 
 def save_plan(plan: Mapping[str, Any], checked: Checked, out: Path) -> None:
@@ -72,23 +154,8 @@ def save_plan(plan: Mapping[str, Any], checked: Checked, out: Path) -> None:
     write_json(out / "dropped.json", {"counts": checked.reasons, "samples": listed})
 
 
-def plan_lines(plan: Mapping[str, Any]) -> list[str]:
-    """The plan for a person: a line each for model, data, run and notes."""
-    model, data, run = plan["model"], plan["data"], plan["run"]
-    parts = ", ".join(
-        f"{part} {count['trained'] / 1e6:.2f} of {count['all'] / 1e6:.2f} M"
-        for part, count in model["parameters"].items()
-    )
-    left_out = ", ".join(f"{count} {reason}" for reason, count in data["dropped"].items()) or "none"
-    mended = ", ".join(f"{count} {kind}" for kind, count in data["repaired"].items()) or "none"
-    lines = [
-        f"model   {model['name']}: trains {parts}; {model['image_tokens']} tokens an image",
-        f"data    {data['kept']} of {data['seen']} samples ({data['with_image']} with image), "
-        f"{data['tokens_median']} tokens each, at most {data['tokens_longest']}",
-        f"        dropped: {left_out}; repaired: {mended}; answers cut: {data['answers_cut']}",
-        f"run     stage {run['stage']}, {run['steps']} steps of {run['batch_size']} samples, learning rate "
-        f"{run['learning_rate']:g}, {run['precision']} on {run['processes']} x {run['device']}",
-    ]
-    if run["resume_from"]:
-        lines.append(f"        goes on from {run['resume_from']}")
-    return lines + [f"note    {note}" for note in plan["notes"]]
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

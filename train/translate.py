@@ -5,7 +5,9 @@ The tables are in `train.aliases`; here is what needs more than one flag to deci
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from llava_graph.chat import template_names
 from llava_graph.errors import InputError, did_you_mean
@@ -44,6 +46,8 @@ def translate(flags: Flags) -> tuple[Flags, list[str]]:
     _take_defaults(out, dialect, notes)
     _choose_template(out, notes)
     _check_values(out, notes)
+    if dialect and _value(out.get("image_aspect_ratio", ["pad"])) == "square":
+        notes.append("--image_aspect_ratio square scales the whole image; their trainer crops its middle")
     _start_from_whole_model(out, notes)
     _choose_parts(out, stage_flags, notes, llava=dialect is not None or "vision_tower" in out)
     return out, notes
@@ -108,11 +112,21 @@ def _take_defaults(out: Flags, dialect: str | None, notes: list[str]) -> None:
     """A new model is built as their trainer would, where the command line is silent."""
     if dialect is None or "vision_tower" not in out:
         return
+    finished = _holds_tower(_value(out.get("model_name_or_path", [""])))
     for name, value in DEFAULTS[dialect].items():
-        if name in out or (name == "version" and "chat_template" in out):
+        if name in out or (name == "version" and "chat_template" in out) or (finished and name != "version"):
             continue
         out[name] = [value]
         notes.append(f"--{name} {value}: their trainer's default ({dialect})")
+
+
+def _holds_tower(model: str) -> bool:
+    """Whether a folder is a finished model, which knows its connector and its images. LLaVA's scripts name the tower anyway."""
+    try:
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "vision_config" in config
 
 
 def _choose_template(out: Flags, notes: list[str]) -> None:
