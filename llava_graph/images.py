@@ -93,7 +93,9 @@ def upright_size(source: bytes | Path | Image.Image, *, where: str = "") -> tupl
     opened = source if isinstance(source, Path) else io.BytesIO(source)
     with _decoding(where), Image.open(opened, formats=FORMATS) as image:
         check_size(image.size, where)
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
+        # A PNG that has no EXIF before its pixels would be decoded in search of it.
+        exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+        turned = exif.get(ExifTags.Base.Orientation, 1) in SIDEWAYS
         return image.size[::-1] if turned else image.size
 
 

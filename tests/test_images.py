@@ -73,3 +73,11 @@ def test_a_photo_is_turned_upright():
     exif[0x0112] = 6  # the camera was turned by 90 degrees
     Image.new("RGB", (40, 20)).save(buffer, "JPEG", exif=exif)
     assert open_image(buffer.getvalue()).size == upright_size(buffer.getvalue()) == (20, 40)
+
+
+def test_the_size_is_known_without_the_pixels():
+    cut = encode_png(Image.new("RGB", (400, 300), "red"))[:200]
+    assert upright_size(cut) == (400, 300)
+    for data, said in ((png_header(30_000, 30_000), "more than 64 megapixels"), (b"%PDF-1.4", "not an image")):
+        with pytest.raises(ImageError, match=said):
+            upright_size(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from train.encoding import Encoder
 from train.order import group_by_length
 from train.packing import pack
 from train.sources.blocks import Found, Windows
+from train.sources.cursor import Cursor, counts_of
 from train.sources.pictures import Pictures
 from train.sources.sample import Sample
 
@@ -59,34 +60,6 @@ class Batching:
         if self.grouped:
             order = group_by_length(order, lengths, images > 0, self.batch, rng)
         return [order[start : start + self.batch].tolist() for start in range(0, len(order), self.batch)]
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """Where one reader stands, and what it has counted so far."""
-
-    window: int
-    """Number of the window in the run."""
-    batch: int = 0
-    """The next one of this window."""
-    seen: int = 0
-    refused: Mapping[str, int] = field(default_factory=dict)
-    """reason -> samples"""
-    repaired: Mapping[str, int] = field(default_factory=dict)
-    """kind -> samples"""
-    answers_cut: int = 0
-
-    def counted(
-        self, *, seen: int = 0, refused: Sequence[str] = (), repaired: Sequence[str] = (), cut: int = 0
-    ) -> Cursor:
-        """With so many more."""
-        return replace(
-            self,
-            seen=self.seen + seen,
-            refused=_more(self.refused, refused),
-            repaired=_more(self.repaired, repaired),
-            answers_cut=self.answers_cut + cut,
-        )
 
 
 @dataclass(frozen=True)
@@ -161,7 +134,9 @@ class StreamedBatches(IterableDataset):
     def _open(self, cursor: Cursor) -> tuple[list[Ready], list[list[int]], Cursor]:
         """The good samples of the cursor's window, its batches, and the cursor with the window counted."""
         samples: list[Ready] = []
-        refused, repaired, cut = [], [], 0
+        refused: list[str] = []
+        repaired: list[str] = []
+        cut = 0
         found = self._windows.read(cursor.window)
         for one in found:
             try:
@@ -242,7 +217,11 @@ class Stream:
             raise InputError(f"{batches.readers} readers need as many workers, got {workers}")
         self.batches = batches
         self._loader = DataLoader(
-            batches, batch_size=None, collate_fn=_Collated(collate), num_workers=workers, **loading
+            batches,
+            batch_size=None,
+            collate_fn=_Collated(collate),  # type: ignore[arg-type]
+            num_workers=workers,
+            **loading,
         )
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -272,14 +251,7 @@ class Stream:
 
     def counts(self) -> dict[str, Any]:
         """seen, refused and repaired by kind, answers cut: of this process, as far as its batches were taken."""
-        total = Cursor(0)
-        for cursor in self.batches.cursors:
-            total = replace(
-                total.counted(seen=cursor.seen, cut=cursor.answers_cut),
-                refused=_sum(total.refused, cursor.refused),
-                repaired=_sum(total.repaired, cursor.repaired),
-            )
-        return {key: value for key, value in vars(total).items() if key not in ("window", "batch")}
+        return counts_of(self.batches.cursors)
 
 
 class _Collated:
@@ -290,14 +262,3 @@ class _Collated:
 
     def __call__(self, batch: StreamedBatch) -> tuple[dict[str, Any], StreamedBatch]:
         return ({} if batch.failure else self._collate(batch.items)), replace(batch, items=[])
-
-
-def _more(counts: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
-    counted = dict(counts)
-    for kind in kinds:
-        counted[kind] = counted.get(kind, 0) + 1
-    return counted
-
-
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
