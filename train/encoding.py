@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jinja2.exceptions import TemplateError
-
 from llava_graph.chat import (
     IGNORE_INDEX,
     EncodedSample,
@@ -21,6 +19,7 @@ from llava_graph.chat import (
 from llava_graph.errors import SampleRefused
 from llava_graph.images import open_image, upright_size
 from llava_graph.model.load import FIXED_TOKENS
+from llava_graph.model.prompts import PROCESSOR_ERRORS, special_tokens
 from llava_graph.prompt import Message
 from train.template_fit import check_rendering, check_template
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 """What some models want beside each token: (1, tokens) in `vision`, to be padded like the ids, with 0."""
-PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, TemplateError)
-"""What processors raise for images and texts that they cannot take."""
 
 
 class Encoder(Protocol):
@@ -219,14 +216,6 @@ class _Shown:
             raise SampleRefused("the chat template writes a turn otherwise once another follows", reason="template")
         before = sum(end <= len(part) for _, end in self.places)
         return self.whole[: len(part) + self._gained[before]]
-
-
-def special_tokens(processor: Any) -> list[str]:
-    """Whatever means more to a processor than its letters."""
-    tokenizer = processor.tokenizer
-    added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    marks = getattr(processor, "all_special_multimodal_tokens", [])
-    return sorted({*tokenizer.all_special_tokens, *added, *marks})
 
 
 def tokenizer_identity(tokenizer: Any) -> str:
