@@ -4,6 +4,7 @@ transformers' own names everywhere, LLaVA's where transformers has none.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
@@ -221,6 +222,8 @@ class TrainArguments(TrainingArguments):
 
         prepare_arguments(self)
         super().__post_init__()
+        if self.run_name is None:
+            self.run_name: str | None = Path(str(self.output_dir)).name
 
 
 @dataclass(frozen=True)

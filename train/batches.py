@@ -16,7 +16,7 @@ from train.checking import DROP, Checked, reason_of
 from train.encoding import PER_TOKEN, Encoder
 from train.loss import find_answers
 from train.packing import lay_out
-from train.sources import Samples
+from train.sources import Sample, Samples
 from train.sources.pictures import BROKEN, MISSING, REPAIRS, Pictures, is_image_trouble
 from train.tally import Tally
 
@@ -35,6 +35,11 @@ class TrainingSet(Dataset):
         self.events = Tally(MISSING, BROKEN, *(kind for kinds in REPAIRS.values() for kind in kinds.values()))
 
     @property
+    def encoder(self) -> Encoder:
+        """What makes ids, labels and the images' inputs of a sample."""
+        return self._encoder
+
+    @property
     def max_length(self) -> int:
         """Tokens of the longest sample allowed."""
         return self._encoder.max_length
@@ -45,6 +50,10 @@ class TrainingSet(Dataset):
     def name(self, row: int) -> str:
         """What the sample of row `row` of `Checked.kept` is called."""
         return self._samples.name(int(self.checked.kept[row]))
+
+    def look_up(self, row: int) -> Sample:
+        """The sample of row `row` of `Checked.kept`, with its whole context. Raises SampleRefused."""
+        return self._pictures.settle(self._samples.get(int(self.checked.kept[row]), None))
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         """{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from train.attention import prove_packing
 from train.guard import GuardedTrainer
+from train.in_step import image_inputs, install_blank_image
 from train.loss import install_answer_loss
 from train.measured import MeasuredTrainer
 from train.order import EpochBatches, Order
@@ -35,6 +36,8 @@ class FigureTrainer(MeasuredTrainer, GuardedTrainer):
             with self.compute_loss_context_manager():
                 prove_packing(whole)
         install_answer_loss(whole)
+        if self.args.world_size > 1 and (vision := image_inputs(self.train_dataset)):
+            install_blank_image(whole, vision)
         self.args.prediction_loss_only = True  # the loss comes without logits
         self._train_collator = train_collator
         self._batches = EpochBatches(order, self.args.process_index)
