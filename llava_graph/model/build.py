@@ -36,7 +36,7 @@ class ModelShape:
     """The sizes of a model. Widths are multiples of 64, so that 4-bit and matrix-unit kernels take them."""
 
     image_size: int
-    """px a side; an image is padded to a white square, then scaled."""
+    """px a side; an image is made square, then scaled."""
     patch_size: int
     """px a side; one patch is one image token."""
     vision_width: int
@@ -50,6 +50,9 @@ class ModelShape:
     vocab_size: int
     context_length: int = 2048
     """tokens, image included"""
+    padded: bool = True
+    """Images become square by white bands (nothing is distorted); else they are stretched, so that a place in per cent, as
+    the text in the figure is given, is the same place in the grid of image tokens whatever the figure's proportions."""
 
     @property
     def image_tokens(self) -> int:
@@ -71,7 +74,7 @@ PRESETS = {
     # 18.9 M parameters, 38 MB in bf16. Patches of 24 px: 256 tokens an image.
     "small": ModelShape(
         image_size=384, patch_size=24, vision_width=256, vision_layers=6, vision_heads=4,
-        width=384, layers=8, heads=6, kv_heads=2, mlp_width=896, vocab_size=5120,
+        width=384, layers=8, heads=6, kv_heads=2, mlp_width=896, vocab_size=5120, padded=False,
     ),
 }  # fmt: skip
 
@@ -130,7 +133,7 @@ def build_model(
 
 
 def build_processor(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, template: str) -> LlavaProcessor:
-    """Images padded to a white square (nothing is cut or distorted), then scaled; white becomes 0, black -2.
+    """Images made square (nothing is cut), then scaled; white becomes 0, black -2.
 
     `template` is the Jinja source of the chat template.
     """
@@ -139,7 +142,7 @@ def build_processor(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, templ
 
     side = {"height": shape.image_size, "width": shape.image_size}
     images = LlavaImageProcessorPil(
-        do_pad=True,
+        do_pad=shape.padded,
         size=side,
         crop_size=side,  # nothing is cropped; LlavaProcessor reads the number of image tokens from it
         do_center_crop=False,
