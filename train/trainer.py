@@ -15,6 +15,7 @@ from train.loss import install_answer_loss
 from train.measured import MeasuredTrainer
 from train.order import EpochBatches, Order
 from train.stages import parameter_groups
+from train.watch import WatchedTrainer
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from train.finish import Keeper
 
 
-class FigureTrainer(MeasuredTrainer, GuardedTrainer):
+class FigureTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
     """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
 
     def __init__(
