@@ -26,19 +26,16 @@ def count_batch(batch: Mapping[str, Any], window: int | None = None) -> Numbers:
     """What a batch shows the model, by the names of `Counts`; numbers that only the device knows are left there.
 
     Padded: input_ids, attention_mask (batch, length). Packed: input_ids (1, length) and the samples' borders cu_seq_lens_q;
-    a last segment without an answer is padding. `window`: tokens that a sliding attention sees.
+    a segment without an answer is padding. `window`: tokens that a sliding attention sees.
     """
     ids, labels = batch["input_ids"], batch["labels"]
     rows = batch.get("answer_rows")
     answers = len(rows) if rows is not None else int((labels[:, 1:] != IGNORE_INDEX).sum())
     samples: int | torch.Tensor = len(ids)
     if (borders := batch.get("cu_seq_lens_q")) is not None:
-        sizes = borders.diff().long()
-        learnt = (labels.flatten() != IGNORE_INDEX).long().cumsum(0)
-        before = learnt.index_select(0, (borders[-2:-1].long() - 1).clamp(min=0))
-        padding = (learnt[-1:] == before) & (borders[-2:-1] > 0)
-        samples = len(sizes) - padding.long().sum()
-        sizes = torch.cat([sizes[:-1], sizes[-1:] * ~padding])
+        learnt = torch.nn.functional.pad((labels.flatten() != IGNORE_INDEX).long().cumsum(0), (1, 0))
+        real = learnt.index_select(0, borders.long()).diff() > 0
+        sizes, samples = borders.diff().long() * real, real.long().sum()
     elif (mask := batch.get("attention_mask")) is not None:
         sizes = mask.sum(1)
     else:
