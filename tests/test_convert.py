@@ -26,6 +26,7 @@ from llava_graph.model.legacy.look import Look
 from llava_graph.model.legacy.names import to_llava
 from llava_graph.model.legacy.tensors import open_weights
 from llava_graph.model.legacy.write import ShardWriter, new_folder
+from llava_graph.model.tokenizer_files import open_tokenizer
 
 MARKS = ("<im_patch>", "<im_start>", "<im_end>")
 
@@ -298,24 +299,43 @@ def test_siglip_without_its_last_layer_is_read_at_its_end(tmp_path):
     assert torch.equal(ours[:, : theirs.shape[1]], theirs)
 
 
-def test_sentencepiece_tokenizer_opens_and_is_kept(tmp_path):
-    """Vicuna's checkpoints bring tokenizer.model alone, and LLaVA's own programs read nothing else."""
-    sentencepiece = pytest.importorskip("sentencepiece")
-    published = publish(tmp_path)
+SENTENCEPIECE = Path(__file__).parent / "fixtures" / "sentencepiece"
+"""A model trained by sentencepiece 0.2.3, and the ids that it gives to some texts."""
+
+
+def test_sentencepiece_file_gives_sentencepieces_ids_without_sentencepiece(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "tokenizer.model").write_bytes((SENTENCEPIECE / "tokenizer.model").read_bytes())
+    tokenizer = open_tokenizer(folder)
+    known = json.loads((SENTENCEPIECE / "ids.json").read_text())
+    assert known
+    for text, ids in known.items():
+        assert tokenizer(text)["input_ids"] == [1, *ids]
+        assert tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_vicunas_tokenizer_stays_itself_through_a_conversion(tmp_path, legacy):
+    published = publish(tmp_path, rows=200)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (published.folder / file).unlink()
-    (tmp_path / "texts").write_text("\n".join(f"{original.WORDS} {number}" for number in range(200)))
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(tmp_path / "texts"), model_prefix=str(published.folder / "tokenizer"), vocab_size=280,
-        model_type="bpe", byte_fallback=True, unk_id=0, bos_id=1, eos_id=2, pad_id=-1, minloglevel=5,
-        hard_vocab_limit=False,
-    )  # fmt: skip
-    (published.folder / "tokenizer.vocab").unlink()
-    settings = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (published.folder / "tokenizer.model").write_bytes((SENTENCEPIECE / "tokenizer.model").read_bytes())
+    settings = {"tokenizer_class": "LlamaTokenizer", "pad_token": "<unk>", "legacy": legacy, "model_max_length": 2048}
     (published.folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (published.folder / "added_tokens.json").write_text(json.dumps({"<im_patch>": 480}))
     convert(published.folder, tmp_path / "out", Conversion())
-    loaded = load(tmp_path / "out")
-    assert loaded.tokenizer.decode(loaded.tokenizer("What does this figure show?")["input_ids"][1:]) == "What does this figure show?"
+    tokenizer = load(tmp_path / "out").tokenizer
+    text = "What does this figure show? ASSISTANT: A1</s>USER: Q2"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == f"<s> {text}".replace("</s>", "</s> " if legacy else "</s>")
+    assert tokenizer.convert_tokens_to_ids(["<im_patch>", "<image>"]) == [480, 481]
     convert(tmp_path / "out", tmp_path / "back", Conversion(to="llava"))
     pieces = [(folder / "tokenizer.model").read_bytes() for folder in (published.folder, tmp_path / "back")]
     assert pieces[0] == pieces[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 30, b"\x0a\x7f", b"\x0a\x03\x0a\x01a"])
+def test_broken_sentencepiece_file_is_named(tmp_path, content):
+    (tmp_path / "tokenizer.model").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.model"):
+        open_tokenizer(tmp_path)

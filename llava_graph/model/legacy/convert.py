@@ -14,13 +14,14 @@ from llava_graph.model.legacy import lora
 from llava_graph.model.legacy.delta import apply_delta, write_delta
 from llava_graph.model.legacy.joining import join_projector
 from llava_graph.model.legacy.kinds import Kind, Source, look_at
-from llava_graph.model.legacy.llava import PLAIN_TYPES, Llava, read_original, read_plain, read_tokenizer
+from llava_graph.model.legacy.llava import PLAIN_TYPES, Llava, read_original, read_plain
 from llava_graph.model.legacy.look import Look
 from llava_graph.model.legacy.names import Connector, to_llava, to_transformers
 from llava_graph.model.legacy.original import as_original, write_original, write_projector, write_settings
 from llava_graph.model.legacy.plain import copy_files, set_dtype, write_plain
 from llava_graph.model.legacy.tensors import Tensors, cast, open_weights
 from llava_graph.model.legacy.write import new_folder, write_weights
+from llava_graph.model.tokenizer_files import open_tokenizer
 from llava_graph.model.towers import CLIP_TYPES, SIGLIP_TYPES, read_json
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _language(base: Source) -> Llava:
         return read_original(base.path)
     tensors = {ours: stored for name, stored in open_weights(base.path).items() if (ours := to_llava(name))}
     config = read_json(base.path / "config.json")
-    return Llava(config=config, tensors=tensors, tokenizer=read_tokenizer(base.path), where=base.path)
+    return Llava(config=config, tensors=tensors, tokenizer=open_tokenizer(base.path), where=base.path)
 
 
 def _is_llava(base: Source) -> bool:

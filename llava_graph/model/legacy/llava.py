@@ -19,7 +19,8 @@ from llava_graph.model.legacy.names import (
     to_llava,
 )
 from llava_graph.model.legacy.tensors import Tensors, open_weights
-from llava_graph.model.towers import quiet_loading, read_errors, read_json, unreadable
+from llava_graph.model.tokenizer_files import open_tokenizer
+from llava_graph.model.towers import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -71,26 +72,12 @@ class Llava:
         return any(name.startswith(TOWER) for name in self.tensors)
 
 
-def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder. Raises CheckpointError."""
-    from transformers import AutoTokenizer
-
-    try:
-        with quiet_loading():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-    except read_errors() as error:
-        raise unreadable(error, folder) from error
-    return tokenizer
-
-
 def read_original(folder: Path, tensors: Tensors | None = None) -> Llava:
     """A checkpoint in LLaVA's layout; `tensors` instead of those in its files. Raises CheckpointError."""
     config = read_json(folder / "config.json")
     settings.text_type(config, str(folder))  # refused before gigabytes are looked at
     stored = llava_names(open_weights(folder) if tensors is None else tensors, folder)
-    model = Llava(config=config, tensors=stored, tokenizer=read_tokenizer(folder), where=folder)
+    model = Llava(config=config, tensors=stored, tokenizer=open_tokenizer(folder), where=folder)
     return tied(model)
 
 
@@ -125,7 +112,7 @@ def read_plain(folder: Path) -> Llava:
         )
     tensors = plain_tensors(llava_names(open_weights(folder), folder), content, folder)
     config = {"tie_word_embeddings": bool(content.get("tie_word_embeddings", False))}
-    model = Llava(config=config, tensors=tensors, tokenizer=read_tokenizer(folder), where=folder, origin=folder)
+    model = Llava(config=config, tensors=tensors, tokenizer=open_tokenizer(folder), where=folder, origin=folder)
     return tied(model)
 
 

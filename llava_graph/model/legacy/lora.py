@@ -21,7 +21,7 @@ from llava_graph.model.adapters import (
     TOKEN_ROWS,
     read_adapter_config,
 )
-from llava_graph.model.legacy.llava import Llava, plain_tensors, read_tokenizer
+from llava_graph.model.legacy.llava import Llava, plain_tensors
 from llava_graph.model.legacy.names import (
     EMBEDDINGS,
     HEAD,
@@ -34,6 +34,7 @@ from llava_graph.model.legacy.names import (
 from llava_graph.model.legacy.tensors import Stored, Tensors, open_weights
 from llava_graph.model.legacy.write import write_pickled, write_weights
 from llava_graph.model.load import TOKENIZER_FILES
+from llava_graph.model.tokenizer_files import open_tokenizer
 from llava_graph.model.towers import read_json
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def adapt(base: Llava, adapter: Adapter) -> Llava:
         base,
         tensors=tensors,
         config=own or base.config,
-        tokenizer=read_tokenizer(adapter.folder) if has_tokenizer else base.tokenizer,
+        tokenizer=open_tokenizer(adapter.folder) if has_tokenizer else base.tokenizer,
         overlay=adapter.folder if adapter.ours and base.origin else None,
         where=adapter.folder,
     )

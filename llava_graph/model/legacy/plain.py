@@ -48,9 +48,7 @@ def write_plain(model: Llava, out: Path, look: Look) -> list[str]:
     tokenizer, template, added = prepare_tokens(model, load_template(name))
     rows = grown_rows(model, len(tokenizer))
     config = plain_config(model, found, tokenizer, rows=rows, tiles=own == "anyres")
-    tensors = _grown(
-        {**_without_newline(model, own), **found.tensors, **_second_layer(model)}, rows
-    )
+    tensors = _grown({**_without_newline(model, own), **found.tensors, **_second_layer(model)}, rows)
     _check(tensors, config, model)
     style = look.prompt or ("llava_graph" if settings.is_early(model.config) else "figure")
     kind = model.connector.kind
