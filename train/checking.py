@@ -5,6 +5,7 @@ A sample is read, its images are decoded, and it is encoded: what is only met at
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,8 @@ CHUNK = 32
 DROP = Pictures()
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,10 @@ def check_samples(
     if todo:
         verdicts.record(_progress(_look(samples, encoder, pictures, todo, workers), len(todo), shown=progress))
         if file:
-            save_verdicts(verdicts, file)
+            try:
+                save_verdicts(verdicts, file)
+            except OSError as error:  # the run is worth more than the time that the next one would save
+                log.warning("%s: the verdicts on the samples cannot be kept (%s)", file, error.strerror)
     return _checked(samples, verdicts)
 
 
