@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def parse(kind: type, row: Mapping[str, Any], where: str = "", path: str = "") -
     """A plain mapping -> a dataclass of ours, checked field by field. Raises RecordError."""
     if not isinstance(row, Mapping):
         raise RecordError(f"{path or kind.__name__} must be a mapping, got {type(row).__name__}", where=where)
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for name in row:
         if name not in hints:
             raise RecordError(
@@ -238,6 +239,12 @@ def parse(kind: type, row: Mapping[str, Any], where: str = "", path: str = "") -
         raise RecordError(f"{path or kind.__name__ + '.'}{missing[0]} is missing", where=where) from error
     except RecordError as error:
         raise RecordError(error.what, where=where or error.where, next_step=error.next_step) from error
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """field -> type; working it out anew for every row would be half of the reading."""
+    return typing.get_type_hints(kind)
 
 
 def convert(hint: Any, value: Any, where: str, path: str) -> Any:
