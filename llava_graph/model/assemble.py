@@ -25,6 +25,7 @@ from llava_graph.model.preparation import (
     check_grids,
     grids_in_pixels,
 )
+from llava_graph.model.tokenizer_files import open_tokenizer
 from llava_graph.model.towers import VisionTower, quiet_loading, read_errors, read_json, read_tower, unreadable
 from llava_graph.model.vocabulary import add_tokens, choose_template, end_tokens, grow, wrap_images
 
@@ -96,7 +97,7 @@ def _write(out: Path, assembly: Assembly) -> None:
 
 def read_language_model(assembly: Assembly) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The language model on the CPU and its tokenizer. Raises CheckpointError."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     folder = part_folder(assembly.language_model)
     if not (folder / "config.json").is_file():
@@ -106,7 +107,7 @@ def read_language_model(assembly: Assembly) -> tuple[PreTrainedModel, PreTrained
     common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(folder, **common)
+            tokenizer = open_tokenizer(folder)
             model, report = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=assembly.dtype, output_loading_info=True, **common
             )
