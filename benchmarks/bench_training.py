@@ -21,10 +21,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from benchmarks.training_contestants import CONTESTANTS, PAD_ID, SIZES, Figures, Sizes, build
+from benchmarks.training_contestants import CONTESTANTS, SIZES, Figures, Sizes, build
+from train.flops import count_costs, peak_tflops
+from train.meters import add_up, count_batch
 
 LENGTHS = Path(__file__).parent / "figure_lengths.json"
 LONGEST = 4096
@@ -46,6 +49,7 @@ class Run:
     """Learnt tokens."""
     images: int
     flops: float
+    """Of the timed steps, as `train.flops` counts them."""
     memory_gb: float
     losses: list[tuple[int, float]]
     """(tokens seen, loss)"""
@@ -94,21 +98,14 @@ def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path |
     steps = sizes.warm_up + sizes.steps
     model = build(sizes, device)
     clock = Clock(sizes.warm_up)
-    seen: list[dict[str, Any]] = []
+    seen: list[Any] = []
     with tempfile.TemporaryDirectory(prefix="bench-training-") as out:
         trainer = CONTESTANTS[name](sizes, data, model, out, steps)
+        costs = count_costs(model)
         step = trainer.training_step
 
         def counted(model: Any, inputs: dict[str, Any], *more: Any) -> Any:
-            ids = inputs["input_ids"]
-            pixels = inputs.get("pixel_values")
-            seen.append({
-                "tokens": (ids != PAD_ID).sum(),
-                "slots": ids.numel(),
-                "answers": (inputs["labels"] != -100).sum(),
-                "images": 0 if pixels is None else len(pixels),
-                "squares": squares(inputs),
-            })  # fmt: skip
+            seen.append(count_batch(inputs))
             return step(model, inputs, *more)
 
         trainer.training_step = counted
@@ -119,56 +116,19 @@ def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path |
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
         logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    timed = [{key: float(value) for key, value in one.items()} for one in seen[sizes.warm_up :]]
-    total = {key: sum(one[key] for one in timed) for key in timed[0]}
-    progress, losses = 0, []
-    for one, loss in zip(seen, logged, strict=False):
-        progress += int(one["tokens"])
-        losses.append((progress, loss))
+    timed = add_up(seen[sizes.warm_up :])
+    progress = np.cumsum([add_up([one]).tokens for one in seen]).tolist()
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else math.nan
     found = Run(
-        contestant=name, seconds=clock.end - clock.start, tokens=int(total["tokens"]), slots=int(total["slots"]),
-        answers=int(total["answers"]), images=int(total["images"]), flops=flops(sizes, total), memory_gb=peak, losses=losses,
+        contestant=name, seconds=clock.end - clock.start, tokens=timed.tokens, slots=timed.slots, answers=timed.answers,
+        images=timed.images, flops=costs.of(timed) if costs else math.nan, memory_gb=peak,
+        losses=list(zip(progress, logged, strict=False)),
     )  # fmt: skip
     del trainer, model
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return found
-
-
-def squares(inputs: dict[str, Any]) -> torch.Tensor:
-    """Sum of the squared lengths of the samples of a batch."""
-    if "cu_seq_lens_q" in inputs:
-        return inputs["cu_seq_lens_q"].long().diff().square().sum()
-    return inputs["attention_mask"].sum(dim=1).square().sum()
-
-
-def flops(sizes: Sizes, total: dict[str, float]) -> float:
-    """Floating-point operations that the work needs (model FLOPs: no padding, no recomputation, no unwanted logits).
-
-    Language model and head learn: 6 a parameter and token (2 forward, 4 backward), the head at learnt tokens only; causal
-    attention 6 · s² · width a layer (half of 12). The vision tower is frozen: 2 a parameter and patch, and full attention
-    4 · p² · width a layer. Embedding look-ups count nothing. (The convention of PaLM, appendix B.)
-    """
-    text, vision, patches = sizes.text, sizes.vision, sizes.image_tokens
-    width, heads = text["hidden_size"], text["num_attention_heads"] * text["head_dim"]
-    layer = (
-        width * heads * 2
-        + width * text["num_key_value_heads"] * text["head_dim"] * 2
-        + 3 * width * text["intermediate_size"]
-    )
-    language = 6 * text["num_hidden_layers"] * layer * total["tokens"]
-    attention = 6 * text["num_hidden_layers"] * heads * total["squares"]
-    head = 6 * width * text["vocab_size"] * total["answers"]
-    connector = 6 * (vision["hidden_size"] * width + width * width) * patches * total["images"]
-    tower_layer = 4 * vision["hidden_size"] ** 2 + 2 * vision["hidden_size"] * vision["intermediate_size"]
-    tower = (
-        vision["num_hidden_layers"]
-        * (2 * tower_layer * patches + 4 * patches**2 * vision["hidden_size"])
-        * total["images"]
-    )
-    return language + attention + head + connector + tower
 
 
 def table(runs: Sequence[Run], peak_flops: float | None) -> list[str]:
@@ -210,9 +170,7 @@ def main(argv: Sequence[str] = ()) -> None:
     parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="contestants, by name")
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--samples", type=int, default=None, help="samples a step")
-    parser.add_argument(
-        "--peak-tflops", type=float, default=None, help="for MFU; H100 and H200 SXM: 989.4 (dense bfloat16)"
-    )
+    parser.add_argument("--peak-tflops", type=float, default=None, help="for MFU, where the device is not known")
     parser.add_argument(
         "--profile", type=Path, default=None, help="table of kernels of the last contestant's last steps"
     )
@@ -224,7 +182,7 @@ def main(argv: Sequence[str] = ()) -> None:
     if options.samples:
         sizes = replace(sizes, samples=options.samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    peak = options.peak_tflops * 1e12 if options.peak_tflops else 989.4e12 if _is_hopper() else None
+    peak = options.peak_tflops or peak_tflops(_device_name(), "bfloat16" if sizes.dtype == "bfloat16" else "float32")
     lengths = [pair for pair in json.loads(LENGTHS.read_text())["lengths"] if sum(pair) + sizes.image_tokens <= LONGEST]
     data = Figures(lengths, sizes, sizes.samples * 64)
     print(
@@ -243,11 +201,7 @@ def main(argv: Sequence[str] = ()) -> None:
             )
             if options.json:
                 options.json.write_text(json.dumps([asdict(run) for run in runs]))
-    print("\n".join(["", *table(runs, peak), "", *curves(runs)]), flush=True)
-
-
-def _is_hopper() -> bool:
-    return torch.cuda.is_available() and torch.cuda.get_device_capability() == (9, 0)
+    print("\n".join(["", *table(runs, peak * 1e12 if peak else None), "", *curves(runs)]), flush=True)
 
 
 def _device_name() -> str:
