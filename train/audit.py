@@ -82,9 +82,11 @@ def _counts(checked: Checked) -> list[str]:
     refused = ", ".join(f"{count} {reason}" for reason, count in checked.reasons.items()) or "none"
     mended = ", ".join(f"{count} {kind}" for kind, count in checked.repaired.items()) or "none"
     images = int(checked.with_image.sum())
+    examples = {item.reason: item for item in reversed(checked.dropped)}
     return [
         f"samples       {len(checked.kept)} of {checked.seen} kept, {images} with images, {len(checked.kept) - images} without",
         f"refused       {refused}",
+        *(f"              {reason}, such as {one.item}: {one.detail}" for reason, one in sorted(examples.items())),
         f"repaired      {mended}",
         f"cut           {checked.answers_cut} answers at their end, {checked.turns_cut} samples by whole turns",
     ]

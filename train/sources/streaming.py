@@ -229,7 +229,7 @@ class Stream:
         for inputs, batch in self._loader:
             if batch.failure:
                 raise DatasetError(
-                    batch.failure, next_step="Mend them, or allow more with --max_refused; --audit True names each"
+                    batch.failure, next_step="Mend them, or allow more with --max_refused; --audit True tells more"
                 )
             self.batches.cursors[batch.reader] = batch.cursor
             self.batches.turn = (batch.reader + 1) % self.batches.readers
