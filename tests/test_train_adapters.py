@@ -279,3 +279,16 @@ def test_quantized_model_learns_by_lora_alone(parts, charts, tmp_path, bits):
     restore_weights(trained, out)
     packed = load(out, device="cpu", dtype="float32", quantization=quantization(command, base)).model
     close(logits(packed, 32), logits(trained, 32))
+
+
+def test_marks_of_a_new_template_learn_beside_lora(parts, charts, tmp_path):
+    """ChatML on a language model that has no <|im_end|>: frozen at the mean of all tokens, it could never end an answer."""
+    start = assemble_checkpoint(tmp_path / "llava", Assembly(**parts))
+    out = tmp_path / "out"
+    train(arguments(start, charts, out, max_steps=1, chat_template="chatml", context="none", **LORA))
+    config = json.loads((out / "adapter_config.json").read_text())
+    known = load(out, device="cpu").tokenizer
+    marks = known.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert config["trainable_token_indices"] == {
+        "model.language_model.embed_tokens": sorted(marks), "lm_head": sorted(marks)
+    }  # fmt: skip

@@ -67,7 +67,7 @@ OURS = """\
     from llava_graph.model import load
     loaded = load("path/to/this/folder")
 
-    llava-graph-serve demo --model path/to/this/folder
+    llava-graph-serve all --model-path path/to/this/folder
 """
 
 
