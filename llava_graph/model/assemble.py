@@ -83,7 +83,7 @@ def _write(out: Path, assembly: Assembly) -> None:
     if assembly.adapter:
         load_connector(model, tokenizer, assembly.adapter)
     set_ends(model, text, tokenizer, template)
-    model.config.about = about(assembly)
+    model.config.about = assembly.about
     processor = build_processor(
         tower,
         tokenizer,
@@ -252,18 +252,6 @@ def set_ends(model: PreTrainedModel, text: PreTrainedModel, tokenizer: PreTraine
         pad_token_id=tokenizer.pad_token_id,
         do_sample=False,
     )
-
-
-def about(assembly: Assembly) -> dict[str, Any]:
-    """What the checkpoint says of itself."""
-    parts = {"language_model": assembly.language_model, "vision_tower": assembly.vision_tower}
-    named = {part: name if not Path(name).exists() else Path(name).resolve().name for part, name in parts.items()}
-    return {
-        "name": f"llava-{Path(named['language_model']).name}",
-        "description": f"{named['language_model']} with {named['vision_tower']} and a {assembly.connector} connector"
-        + ("." if assembly.adapter else ", which is not trained yet."),
-        "assembled": {**named, "connector": assembly.connector, "fingerprint": assembly.fingerprint},
-    }
 
 
 def assemble_command(  # noqa: PLR0917  (typer reads the options from the signature)

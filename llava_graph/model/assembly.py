@@ -4,6 +4,8 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.model.preparation import PREPARATIONS, Grids
@@ -77,3 +79,15 @@ class Assembly:
     def fingerprint(self) -> str:
         """The same for the same parts."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the checkpoint says of itself."""
+        parts = {"language_model": self.language_model, "vision_tower": self.vision_tower}
+        named = {part: name if not Path(name).exists() else Path(name).resolve().name for part, name in parts.items()}
+        return {
+            "name": f"llava-{Path(named['language_model']).name}",
+            "description": f"{named['language_model']} with {named['vision_tower']} and a {self.connector} connector"
+            + ("." if self.adapter else ", which is not trained yet."),
+            "assembled": {**named, "connector": self.connector, "fingerprint": self.fingerprint},
+        }
