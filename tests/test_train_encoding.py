@@ -1,5 +1,6 @@
 """Samples as ids, labels and image inputs: for LLaVA and AnyRes by our template, for other families by their processors."""
 
+import json
 import pickle
 
 import pytest
@@ -7,14 +8,17 @@ import torch
 from other_models import EXTRA, FAMILIES
 from PIL import Image
 from tiny_model import build_tiny_model
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.chat import IGNORE_INDEX, encode_sample, load_template
 from llava_graph.errors import SampleRefused
+from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.model.load import LoadedModel
 from train.batches import PaddedCollator
 from train.encoding import FigureEncoder, ProcessorEncoder, build_encoder
 from train.sources import Sample
+from train.train_mem import train
 
 RED, BLUE = Image.new("RGB", (60, 40), "red"), Image.new("RGB", (40, 90), "blue")
 IMAGE = {"type": "image"}
@@ -222,3 +226,31 @@ def test_nothing_stands_before_the_first_token_so_it_is_no_target(nano):
     plain = encode_sample(NONE.messages, nano.tokenizer, load_template("plain"), 1, 100)
     assert plain.labels[0] == IGNORE_INDEX
     assert plain.labels[1:] == plain.input_ids[1:]
+
+
+def test_another_familys_checkpoint_is_fine_tuned(tmp_path):
+    """With its own processor and template, from a folder that plain transformers wrote to one that it opens."""
+    torch.manual_seed(0)
+    model, processor = FAMILIES["idefics3"]()
+    model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    (tmp_path / "a.png").write_bytes(encode_png(RED))
+    records = [
+        {"conversations": [{"from": "human", "value": "what is it"}, {"from": "gpt", "value": "a rising curve"}]}
+        for _ in range(6)
+    ]
+    for record, images in zip(records, ("a.png", ["a.png", "a.png"]), strict=False):
+        record["image"] = images
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    flags = {
+        "model_name_or_path": tmp_path / "start", "data_path": tmp_path / "data.json", "output_dir": tmp_path / "out",
+        "max_steps": 8, "per_device_train_batch_size": 3, "learning_rate": 1e-2, "logging_steps": 1, "save_strategy": "no",
+        "disable_tqdm": True,
+    }  # fmt: skip
+    train([word for name, value in flags.items() for word in (f"--{name}", str(value))])
+    history = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    assert losses[-1] < 0.7 * losses[0]
+    tuned = AutoModelForImageTextToText.from_pretrained(tmp_path / "out")
+    assert AutoProcessor.from_pretrained(tmp_path / "out").chat_template == processor.chat_template
+    assert not torch.equal(tuned.lm_head.weight, model.lm_head.weight)

@@ -18,11 +18,12 @@ from llava_graph.record import Figure
 from train.arguments import DataArguments
 from train.checking import check_samples
 from train.sources import Noise, open_samples, open_windows
+from train.sources.batching import Batching
 from train.sources.blocks import ConversationBlocks, Windows
 from train.sources.conversations import ConversationSamples
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
-from train.sources.streaming import Batching, Stream, StreamedBatches
+from train.sources.streaming import Stream, StreamedBatches
 
 BATCHINGS = {
     "random": Batching(batch=4),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -18,12 +18,16 @@ from llava_graph.chat import EncodedSample
 from llava_graph.errors import CheckpointError, DatasetError, InputError
 from train.checking import reason_of
 from train.encoding import Encoder
-from train.order import group_by_length
-from train.packing import pack
+from train.sources.batching import Batching
 from train.sources.blocks import Found, Windows
 from train.sources.cursor import Cursor, counts_of
+from train.sources.opening import open_windows
 from train.sources.pictures import Pictures
-from train.sources.sample import Sample
+from train.sources.sample import Noise, Sample
+
+if TYPE_CHECKING:
+    from llava_graph.prompt import PromptOptions
+    from train.arguments import Command
 
 ENOUGH = 256
 """Samples after which a reader judges whether too many are refused."""
@@ -34,32 +38,6 @@ Ready = tuple[Sample, EncodedSample]
 """A sample that is kept, its images not yet decoded."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batching:
-    """How the samples of a window become batches."""
-
-    batch: int
-    """Samples of a batch; packed: rows."""
-    grouped: bool = False
-    """Batches of similar length and one modality."""
-    packing_length: int | None = None
-    """Tokens of a packed row; None: samples are padded."""
-    max_images: int | None = None
-    """Images of a packed row at most."""
-
-    def batches(self, lengths: np.ndarray, images: np.ndarray, rng: np.random.Generator) -> list[list[int]]:
-        """(n,) tokens and images of the samples -> which share a batch. Every sample is in one."""
-        if self.packing_length is not None:
-            rows = pack(lengths.tolist(), images.tolist(), self.packing_length, self.max_images)
-            rows = [rows[index] for index in rng.permutation(len(rows))]
-            pieces = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
-            return [[index for row in piece for index in row] for piece in pieces]
-        order = np.arange(len(lengths))
-        if self.grouped:
-            order = group_by_length(order, lengths, images > 0, self.batch, rng)
-        return [order[start : start + self.batch].tolist() for start in range(0, len(order), self.batch)]
 
 
 @dataclass(frozen=True)
@@ -252,6 +230,43 @@ class Stream:
     def counts(self) -> dict[str, Any]:
         """seen, refused and repaired by kind, answers cut: of this process, as far as its batches were taken."""
         return counts_of(self.batches.cursors)
+
+
+def open_stream(
+    command: Command,
+    encoder: Encoder,
+    options: PromptOptions,
+    noise: Noise,
+    collate: Callable[[list[Item]], dict[str, Any]],
+) -> Stream:
+    """The stream that the flags ask for, of this process. Raises InputError without --max_steps: an epoch has no known end."""
+    data, training = command.data, command.training
+    if training.max_steps <= 0:
+        raise InputError("--streaming needs --max_steps: how many samples are good is only known when all were read")
+    workers = training.dataloader_num_workers
+    batches = StreamedBatches(
+        open_windows(data, options, noise=noise),
+        encoder,
+        Batching(
+            batch=training.train_batch_size,
+            grouped=training.group_by_modality_length,
+            packing_length=(training.packing_length or encoder.max_length) if training.packing else None,
+            max_images=training.packing_max_images,
+        ),
+        pictures=Pictures(policy=data.bad_image),
+        max_refused=data.max_refused,
+        seed=training.seed if training.data_seed is None else training.data_seed,
+        process=training.process_index,
+        processes=training.world_size,
+        readers=max(1, workers),
+    )
+    return Stream(
+        batches,
+        collate,
+        workers=workers,
+        pin_memory=training.dataloader_pin_memory,
+        prefetch_factor=training.dataloader_prefetch_factor,
+    )
 
 
 class _Collated:
