@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Dataset
@@ -20,6 +20,9 @@ from train.sources import Sample, Samples
 from train.sources.pictures import BROKEN, MISSING, REPAIRS, Pictures, is_image_trouble
 from train.tally import Tally
 
+if TYPE_CHECKING:
+    from train.vision_cache import VisionCache
+
 log = logging.getLogger(__name__)
 
 
@@ -32,12 +35,19 @@ class TrainingSet(Dataset):
 
     def __init__(self, samples: Samples, checked: Checked, encoder: Encoder, pictures: Pictures = DROP) -> None:
         self._samples, self.checked, self._encoder, self._pictures = samples, checked, encoder, pictures
+        self.features: VisionCache | None = None
+        """What a frozen vision tower sees of the images, in the place of their pixels (`train.vision_cache`)."""
         self.events = Tally(MISSING, BROKEN, *(kind for kinds in REPAIRS.values() for kind in kinds.values()))
 
     @property
     def encoder(self) -> Encoder:
         """What makes ids, labels and the images' inputs of a sample."""
         return self._encoder
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values that change whenever a sample or its images could."""
+        return {**self._samples.identity, "bad_image": self._pictures.policy}
 
     @property
     def max_length(self) -> int:
@@ -55,15 +65,20 @@ class TrainingSet(Dataset):
         """The sample of row `row` of `Checked.kept`, with its whole context. Raises SampleRefused."""
         return self._pictures.settle(self._samples.get(int(self.checked.kept[row]), None))
 
+    def _vision(self, sample: Sample, row: int) -> dict[str, torch.Tensor]:
+        if self.features is None:
+            return self._encoder.vision(sample)
+        return self.features.read(row, len(sample.images))
+
     def __getitem__(self, position: int) -> dict[str, Any]:
         """{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""
         epoch, row = divmod(int(position), len(self))
         for step in range(len(self)):
             index = int(self.checked.kept[(row + step) % len(self)])
             try:
-                sample = self._pictures.settle(self._samples.get(index, epoch))
+                sample = self._pictures.settle(self._samples.get(index, epoch), decode=self.features is None)
                 encoded = self._encoder.encode(sample)
-                vision = self._encoder.vision(sample)
+                vision = self._vision(sample, (row + step) % len(self))
             except InputError as error:
                 self.events.add(reason_of(error), f"{self._samples.name(index)} is left out: {error}")
                 continue

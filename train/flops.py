@@ -92,6 +92,8 @@ def count_costs(model: Any) -> Costs | None:
     whole = patches + any(name.endswith("class_embedding") for name, _ in model.named_parameters())
     tower, learns = _linear_layers(model, TOWER, whole, before=False, head=head)
     tower += _tower_attention(model, whole)
+    if any(getattr(module, "takes_features", False) for module in model.modules()):
+        tower = 0  # its features were computed before (`train.vision_cache`)
     connector, learns = _linear_layers(model, CONNECTOR, patches, before=learns, head=head)
     token, learns = _linear_layers(model, LANGUAGE, 1, before=learns, head=head)
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads

@@ -73,6 +73,7 @@ def train(argv: Sequence[str]) -> None:
     plan = write_plan(command, loaded, dataset, resume, order=order, attention=attention)
     if command.training.dry_run:
         return
+    keep_features(command, loaded, dataset)
     trainer = build_trainer(command, loaded, dataset, order=order, plan=plan, decides=decides)
     trainer.train(resume_from_checkpoint=resume)
     tell_speed(trainer)
@@ -131,6 +132,16 @@ def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False)
         return checked
 
     return TrainingSet(samples, as_first_process(look), encoder, pictures)
+
+
+def keep_features(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> None:
+    """With --vision_cache: what the frozen vision tower sees is computed once and read in every epoch."""
+    from train.vision_cache import fill_cache, take_features
+
+    if command.training.vision_cache:
+        dataset.features = fill_cache(Path(command.training.vision_cache), dataset, loaded, command.training)
+        take_features(loaded)
+        say(f"cache   features of {int(dataset.checked.images.sum())} images in {dataset.features.folder}")
 
 
 def tell_audit(command: Command, dataset: TrainingSet, order: Order) -> None:
