@@ -1,31 +1,19 @@
 """LLaVA's layouts and transformers': the same numbers there and back, the same answers, and what is wrong is named."""
 
 import json
-import os
-import subprocess
-import sys
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import original_llava as original
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
-from typer.testing import CliRunner
 
 from llava_graph.chat import load_template
-from llava_graph.cli import app
-from llava_graph.errors import CheckpointError, InputError
+from llava_graph.errors import CheckpointError
 from llava_graph.model import load
 from llava_graph.model.legacy import Conversion, convert
 from llava_graph.model.legacy.look import Look
-from llava_graph.model.legacy.names import to_llava
-from llava_graph.model.legacy.tensors import open_weights
-from llava_graph.model.legacy.write import ShardWriter, new_folder
 from llava_graph.model.tokenizer_files import open_tokenizer
 
 MARKS = ("<im_patch>", "<im_start>", "<im_end>")
@@ -97,9 +85,7 @@ def case(request, tmp_path_factory):
     if more.get("connector") == "mlp1x_gelu":
         more["connector"] = "linear"
         published = publish(tmp_path_factory.mktemp("case"), **more)
-        renamed = {
-            name.replace("mm_projector.", "mm_projector.0."): value for name, value in published.weights.items()
-        }
+        renamed = {name.replace("mm_projector.", "mm_projector.0."): value for name, value in published.weights.items()}
         published.weights = renamed
         original.save(published.folder, renamed, "bin")
         published.config["mm_projector_type"] = "mlp1x_gelu"
@@ -128,7 +114,10 @@ def test_converted_checkpoint_computes_what_llava_computes(case):
     published, out = case
     pixels = torch.randn(1, 3, original.SIDE, original.SIDE).to(next(iter(published.weights.values())).dtype)
     ids = [1, 40, 41, -200, 42, 43, 2]
-    whole = published.config.get("mm_vision_select_feature") == "cls_patch" or "siglip" in str(type(published.vision)).lower()
+    whole = (
+        published.config.get("mm_vision_select_feature") == "cls_patch"
+        or "siglip" in str(type(published.vision)).lower()
+    )
     vision = published.vision.to(pixels.dtype)
     theirs = original.forward(published.text, vision, published.weights, ids, pixels, drop=0 if whole else 1)
     count = original.PATCHES + (published.config.get("mm_vision_select_feature") == "cls_patch")
@@ -175,7 +164,9 @@ def test_converted_folder_opens_here_with_everything(case):
     assert loaded.prompt.style == ("llava_graph" if early else "figure")
     assert loaded.tokenizer.eos_token_id in loaded.model.generation_config.eos_token_id
     assert not loaded.model.generation_config.do_sample
-    assert {"generation_config.json", "preprocessor_config.json", "chat_template.jinja"} <= {f.name for f in out.iterdir()}
+    assert {"generation_config.json", "preprocessor_config.json", "chat_template.jinja"} <= {
+        f.name for f in out.iterdir()
+    }
 
 
 def test_version_0_is_asked_as_in_its_time(tmp_path):
@@ -223,7 +214,9 @@ def test_images_of_version_0_are_cut_as_clip_does(tmp_path):
 )
 def test_chat_template_is_that_of_the_language_model(tmp_path, more, words, name):
     published = publish(tmp_path, **more)
-    told = convert(published.folder, tmp_path / "llava-v1.5-13b-lora-mpt", Conversion())  # names of folders decide nothing
+    told = convert(
+        published.folder, tmp_path / "llava-v1.5-13b-lora-mpt", Conversion()
+    )  # names of folders decide nothing
     loaded = load(tmp_path / "llava-v1.5-13b-lora-mpt")
     assert loaded.template == load_template(name)
     assert any(f"chat template {name}" in line for line in told)
@@ -275,7 +268,9 @@ def test_tiles_become_llava_next(tiled):
     with torch.no_grad():
         theirs = by_hand.eval()(input_ids=ids, pixel_values=pixels, image_sizes=sizes).logits
         ours = loaded.model(input_ids=ids, pixel_values=pixels, image_sizes=sizes).logits
-    assert torch.equal(ours[..., : weights["lm_head.weight"].shape[0]], theirs[..., : weights["lm_head.weight"].shape[0]])
+    assert torch.equal(
+        ours[..., : weights["lm_head.weight"].shape[0]], theirs[..., : weights["lm_head.weight"].shape[0]]
+    )
 
 
 def test_tiles_there_and_back(tiled, tmp_path):
@@ -327,7 +322,9 @@ def test_vicunas_tokenizer_stays_itself_through_a_conversion(tmp_path, legacy):
     convert(published.folder, tmp_path / "out", Conversion())
     tokenizer = load(tmp_path / "out").tokenizer
     text = "What does this figure show? ASSISTANT: A1</s>USER: Q2"
-    assert tokenizer.decode(tokenizer(text)["input_ids"]) == f"<s> {text}".replace("</s>", "</s> " if legacy else "</s>")
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == f"<s> {text}".replace(
+        "</s>", "</s> " if legacy else "</s>"
+    )
     assert tokenizer.convert_tokens_to_ids(["<im_patch>", "<image>"]) == [480, 481]
     convert(tmp_path / "out", tmp_path / "back", Conversion(to="llava"))
     pieces = [(folder / "tokenizer.model").read_bytes() for folder in (published.folder, tmp_path / "back")]

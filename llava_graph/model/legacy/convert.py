@@ -16,7 +16,7 @@ from llava_graph.model.legacy.joining import join_projector
 from llava_graph.model.legacy.kinds import Kind, Source, look_at
 from llava_graph.model.legacy.llava import PLAIN_TYPES, Llava, read_original, read_plain
 from llava_graph.model.legacy.look import Look
-from llava_graph.model.legacy.names import Connector, to_llava, to_transformers
+from llava_graph.model.legacy.names import TOWER, Connector, to_llava, to_transformers
 from llava_graph.model.legacy.original import as_original, write_original, write_projector, write_settings
 from llava_graph.model.legacy.plain import copy_files, set_dtype, write_plain
 from llava_graph.model.legacy.tensors import Tensors, cast, open_weights
@@ -159,7 +159,9 @@ def _write_adapter(found: Source, wanted: Conversion, out: Path) -> list[str]:
     base, adapter = _language(_base(found, wanted)), lora.read_adapter(found.path)
     name = wanted.base or adapter.config["base_model_name_or_path"]
     if wanted.to == "lora":
-        original = as_original(base, with_tower=True, tower_name=wanted.look.vision_tower, dtype=None)
+        tower = any(part.startswith(TOWER) for part in (*adapter.pairs, *adapter.whole))
+        whole = _untouched(base, adapter)
+        original = as_original(whole, with_tower=tower, tower_name=wanted.look.vision_tower, dtype=None)
         return lora.write_original_lora(original, adapter, out, name)
     told = write_plain(_untouched(base, adapter), out / BASE, wanted.look)
     lora.write_plain_lora(adapter, out / BASE, base_connector(base, adapter), out, BASE)

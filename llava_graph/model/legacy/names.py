@@ -19,7 +19,7 @@ EMBEDDINGS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 IDLE = re.compile(r"(\.rotary_emb\.inv_freq|\.position_ids)$")
 """Buffers that models work out by themselves."""
 
-WRAPPED = re.compile(r"^model\.(?=model\.|lm_head\.|language_model\.|multi_modal_projector\.)")
+WRAPPED = re.compile(r"^(?:model\.)+(?=model\.|lm_head\.|language_model\.|multi_modal_projector\.)")
 """A layer around the model: PEFT's, or transformers' LlavaModel."""
 TOWER_NAME = re.compile(r"^(?:model\.)?vision_tower\.(?:vision_tower\.)?(?:vision_model\.)?")
 TRANSFORMERS_NAMES = (
