@@ -99,6 +99,7 @@ def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path |
     model = build(sizes, device)
     clock = Clock(sizes.warm_up)
     seen: list[Any] = []
+    logged: list[torch.Tensor] = []
     with tempfile.TemporaryDirectory(prefix="bench-training-") as out:
         trainer = CONTESTANTS[name](sizes, data, model, out, steps)
         costs = count_costs(model)
@@ -106,7 +107,8 @@ def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path |
 
         def counted(model: Any, inputs: dict[str, Any], *more: Any) -> Any:
             seen.append(count_batch(inputs))
-            return step(model, inputs, *more)
+            logged.append(step(model, inputs, *more))
+            return logged[-1]
 
         trainer.training_step = counted
         if profile:
@@ -115,14 +117,13 @@ def measure(name: str, sizes: Sizes, data: Figures, device: str, profile: Path |
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
-        logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     timed = add_up(seen[sizes.warm_up :])
     progress = np.cumsum([add_up([one]).tokens for one in seen]).tolist()
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else math.nan
     found = Run(
         contestant=name, seconds=clock.end - clock.start, tokens=timed.tokens, slots=timed.slots, answers=timed.answers,
         images=timed.images, flops=costs.of(timed) if costs else math.nan, memory_gb=peak,
-        losses=list(zip(progress, logged, strict=False)),
+        losses=list(zip(progress, [float(one) for one in logged], strict=True)),
     )  # fmt: skip
     del trainer, model
     gc.collect()

@@ -75,7 +75,7 @@ SIZES = {
         name="gpu",
         vision=tower(width=1152, mlp=4304, layers=27, heads=16, image=384, patch=14),
         text=language(width=2048, mlp=6144, layers=28, heads=16, kv_heads=8, head_dim=128, vocabulary=151936),
-        samples=8, steps=8, warm_up=5, rounds=2, dtype="bfloat16", compile=True,
+        samples=8, steps=8, warm_up=4, rounds=2, dtype="bfloat16", compile=True,
     ),
     # For the tests: does everything run?
     "smoke": Sizes(
@@ -148,7 +148,7 @@ def arguments(sizes: Sizes, out: str, steps: int, **more: Any) -> Any:
 
     gpu = torch.cuda.is_available()
     return TrainArguments(
-        output_dir=out, max_steps=steps, learning_rate=1e-4, lr_scheduler_type="constant", logging_steps=1,
+        output_dir=out, max_steps=steps, learning_rate=1e-4, lr_scheduler_type="constant", logging_steps=steps,
         save_strategy="no", disable_tqdm=True, report_to=[], use_cpu=not gpu, bf16=sizes.dtype == "bfloat16",
         dataloader_num_workers=2 if gpu else 0, dataloader_pin_memory=gpu, seed=1, **more,
     )  # fmt: skip
