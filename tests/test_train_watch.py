@@ -217,23 +217,39 @@ def test_tensorboard_knows_losses_scores_and_the_plan(checkpoint, charts, tmp_pa
     assert "plan/text_summary" in tags["tensors"]
 
 
-@pytest.mark.parametrize("more", [{}, {"deepspeed": "zero3"}, {"fsdp": "fsdp2"}], ids=["ddp", "zero3", "fsdp2"])
-def test_two_processes_explain_all_records_and_add_up_their_counts(checkpoint, charts, tmp_path, more):
-    out = tmp_path / "out"
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "train/train_mem.py"]
-    run = subprocess.run(
-        [sys.executable, *launch, *arguments(checkpoint, charts, out, num_train_epochs=1, per_device_train_batch_size=2,
-                                            use_cpu=True, **more)],
+MODES = {"ddp": {}, "zero3": {"deepspeed": "zero3"}, "fsdp2": {"fsdp": "fsdp2"}}
+
+
+@pytest.fixture(scope="module")
+def two_processes(checkpoint, charts, tmp_path_factory):
+    """Folders of the same short run by two processes, in each of the modes."""
+    folder = tmp_path_factory.mktemp("two")
+    short = {"num_train_epochs": 1, "per_device_train_batch_size": 2, "use_cpu": True, "model_max_length": 135}
+    runs = [arguments(checkpoint, charts, folder / mode, **short, **more) for mode, more in MODES.items()]
+    (folder / "runs.json").write_text(json.dumps(runs))
+    done = subprocess.run(
+        [sys.executable, "tests/forked_runs.py", str(folder / "runs.json")],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_processes_explain_every_record_once_and_add_up_their_counts(two_processes, mode):
+    out = two_processes / mode
     said = answers(out, 2)
     assert len({line["id"] for line in said}) == len(said) == 4
+    assert said == answers(two_processes / "ddp", 2)
     told = json.loads((out / "throughput.json").read_text())
     assert told["processes"] == 2
-    assert told["counts"]["samples"] >= 10
+    assert told["counts"]["samples"] == told["counts"]["images"] == 10
+    for name in ("tokens", "answers", "pairs", "slots"):
+        assert (
+            told["counts"][name] == json.loads((two_processes / "ddp" / "throughput.json").read_text())["counts"][name]
+        )
