@@ -97,6 +97,13 @@ def _end_ids(loaded: "LoadedModel", generation: GenerationOptions) -> set[int]:
     return {*generation.stop_token_ids, *(token for token in own if token is not None)}
 
 
+def _own_stops(loaded: "LoadedModel") -> tuple[str, ...]:
+    """What the model writes after an answer, where that is text. Other models than LLaVAs end by a token."""
+    from llava_graph.model.vocabulary import stop_texts
+
+    return stop_texts(loaded.tokenizer, loaded.template) if loaded.counts_image_tokens else ()
+
+
 def _run(
     loaded: "LoadedModel", arguments: dict[str, Any], generation: GenerationOptions, stopping: threading.Event
 ) -> Iterator[Chunk]:
@@ -107,7 +114,8 @@ def _run(
         target=_generate, args=(loaded.model, arguments, generation.seed, stopping, tokens), daemon=True
     )
     work.start()
-    decoder, ends = Decoder(loaded.tokenizer, generation.stop), _end_ids(loaded, generation)
+    decoder = Decoder(loaded.tokenizer, (*generation.stop, *_own_stops(loaded)))
+    ends = _end_ids(loaded, generation)
     count, reason = 0, "length"
     try:
         while (item := tokens.get()) is not None:

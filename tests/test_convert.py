@@ -1,7 +1,7 @@
 """LLaVA's layouts and transformers': the same numbers there and back, the same answers, and what is wrong is named."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import original_llava as original
@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.chat import load_template
 from llava_graph.errors import CheckpointError
+from llava_graph.generate import generate_stream
 from llava_graph.model import load
 from llava_graph.model.legacy import Conversion, convert
 from llava_graph.model.legacy.look import Look
@@ -186,6 +187,31 @@ def test_version_0_is_asked_as_in_its_time(tmp_path):
     assert "WAIV" in other.template
     assert other.prompt.style == "figure"
     assert other.image_processor.do_pad
+
+
+class Says:
+    """In the place of a model: it writes the given ids whatever it is asked."""
+
+    def __init__(self, model, ids):
+        self.config, self.generation_config = model.config, model.generation_config
+        self.device, self.dtype, self._ids = model.device, model.dtype, ids
+
+    def generate(self, input_ids, streamer, **_):
+        streamer.put(input_ids)
+        for number in self._ids:
+            streamer.put(torch.tensor([number]))
+
+
+@pytest.mark.parametrize(("template", "expected"), [(None, "A curve."), ("vicuna_v1", "A curve.###Human: more")])
+def test_an_answer_of_version_0_ends_at_its_mark(tmp_path, template, expected):
+    published = publish(tmp_path, **EARLY)
+    convert(published.folder, tmp_path / "out", Conversion(look=Look(template=template)))
+    loaded = load(tmp_path / "out")
+    ids = loaded.tokenizer("A curve.###Human: more", add_special_tokens=False)["input_ids"]
+    speaking = replace(loaded, model=Says(loaded.model, ids))
+    chunks = list(generate_stream(speaking, [{"role": "user", "content": "What?"}], []))
+    assert "".join(chunk.text for chunk in chunks) == expected
+    assert chunks[-1].finish_reason == ("length" if template else "stop")
 
 
 def test_images_of_version_0_are_cut_as_clip_does(tmp_path):

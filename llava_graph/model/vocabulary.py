@@ -102,13 +102,23 @@ def whole(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, template: str) -> list[int]:
     """Ids that end an answer: the tokenizer's own end, and the special token that the template writes after an answer."""
+    after = _after_answer(tokenizer, template)
+    found = sorted((after.find(token), token) for token in tokenizer.all_special_tokens if token in after)
+    ends = [tokenizer.eos_token, *(token for _, token in found[:1])]
+    return [tokenizer.convert_tokens_to_ids(end) for end in dict.fromkeys(ends) if end is not None]
+
+
+def stop_texts(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[str, ...]:
+    """What ends an answer where the template writes no special token after it: `###` of the models of spring 2023."""
+    after = _after_answer(tokenizer, template).strip()
+    return () if not after or any(token in after for token in tokenizer.all_special_tokens) else (after,)
+
+
+def _after_answer(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     answer = "\N{WHITE QUESTION MARK ORNAMENT}"
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "?"}]},
         {"role": "assistant", "content": [{"type": "text", "text": answer}]},
     ]
     names = {"bos_token": tokenizer.bos_token or "", "eos_token": tokenizer.eos_token or ""}
-    after = render(messages, template, add_generation_prompt=False, **names).rpartition(answer)[2]
-    found = sorted((after.find(token), token) for token in tokenizer.all_special_tokens if token in after)
-    ends = [tokenizer.eos_token, *(token for _, token in found[:1])]
-    return [tokenizer.convert_tokens_to_ids(end) for end in dict.fromkeys(ends) if end is not None]
+    return render(messages, template, add_generation_prompt=False, **names).rpartition(answer)[2]
