@@ -1,6 +1,7 @@
 """Drawn charts: reproducible, true to their data, varied, and records like any other."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,23 @@ def test_read_values_are_near_the_true_ones(kind):
                 span = high - min(low, 0)
                 read = [float(word) for word in numbers if word.replace(".", "", 1).lstrip("-").isdigit()]
                 assert any(abs(number - question.value) <= span / 40 for number in read), question
+
+
+@pytest.mark.parametrize(
+    ("gap", "places"), [((2, 0, -2), [1.0]), ((2, 0, 2), []), ((0, 1, 2), []), ((1, -1, 1), [0.5, 1.5])]
+)
+def test_lines_cross_where_they_change_places(gap, places):
+    x = (0.0, 1.0, 2.0)
+    one, other = (Series(name="", x=x, y=tuple(map(float, y))) for y in (gap, (0, 0, 0)))
+    assert crossings(one, other) == places
+
+
+def test_only_what_a_reader_can_tell_apart_is_asked(two_lines):
+    equal = (Series(name="A", x=(0.0, 1.0), y=(5.0, 1.0)), Series(name="B", x=(0.0, 1.0), y=(4.99, 1.0)))
+    chart = replace(two_lines, kind="bar", categories=("p", "q"), series=equal)
+    asked = {question.kind for seed in range(10) for question in ask(plate_of(chart), rng(seed), 20)}
+    assert "value" in asked
+    assert not asked & {"highest", "lowest", "best"}
 
 
 def test_answers_of_the_crossing_chart(two_lines):

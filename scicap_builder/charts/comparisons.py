@@ -8,7 +8,9 @@ from scicap_builder.charts.facts import (
     apart,
     column_totals,
     crossings,
+    height_of,
     highest,
+    is_clear,
     is_curve,
     lowest,
     ranked,
@@ -22,7 +24,7 @@ from scicap_builder.charts.wording import capital, compared, quantity, say
 
 def describe_extremes(chart: Chart, rng: np.random.Generator) -> str:
     """Where the highest and the lowest value are; empty for charts of which nobody asks that."""
-    if chart.kind in ("histogram", "scatter", "roc", "pr"):
+    if chart.kind in ("histogram", "scatter", "roc", "pr") or not is_clear(chart):
         return ""
     top, bottom = highest(chart), lowest(chart)
     what = {"bar": "total" if chart.stacked else "bar", "box": "median", "heatmap": "cell"}.get(chart.kind, "value")
@@ -31,7 +33,7 @@ def describe_extremes(chart: Chart, rng: np.random.Generator) -> str:
         "w": what, "v": read_y(chart, top.value), "x": read_x(chart, top.at),
         "lv": read_y(chart, bottom.value), "lx": read_x(chart, bottom.at),
     }  # fmt: skip
-    both = rng.random() < 0.45
+    both = rng.random() < 0.45 and is_clear(chart, low=True)
     if chart.categories:
         low = f", [the lowest|and the lowest is] {{lx}}{low_by} with [about|roughly] {{lv}}" if both else ""
         return say(
@@ -54,37 +56,40 @@ def describe_comparison(chart: Chart, rng: np.random.Generator) -> list[str]:
     """Which of the series is above, where they cross, what comes first."""
     if len(chart.series) < 2 or chart.kind in ("scatter", "histogram") or chart.x.name == "Predicted":
         return []
-    best, *_, worst = ranked(chart)
     if chart.kind in ("roc", "pr"):
         return _areas(chart, rng)
-    if not is_curve(chart):
-        what = "rows" if chart.kind == "heatmap" else "parts" if chart.stacked else "values"
-        return [say(
-            rng, "[On average, {a} has the [highest|largest] {w}|{a} is [highest|largest] on average]"
-            "[|, {b} the [lowest|smallest]|, while {b} is [lowest|smallest]].", a=best.name, b=worst.name, w=what,
-        )]  # fmt: skip
-    first, second = chart.series[0], chart.series[1]
+    return _meetings(chart, rng) if is_curve(chart) else _averages(chart, rng)
+
+
+def _averages(chart: Chart, rng: np.random.Generator) -> list[str]:
+    best, *others = ranked(chart)
+    if not apart(height_of(best), height_of(others[0]), value_span(chart)):
+        return []
+    what = "rows" if chart.kind == "heatmap" else "parts" if chart.stacked else "values"
+    return [say(
+        rng, "[On average, {a} has the [highest|largest] {w}|{a} is [highest|largest] on average]"
+        "[|, {b} the [lowest|smallest]|, while {b} is [lowest|smallest]].", a=best.name, b=others[-1].name, w=what,
+    )]  # fmt: skip
+
+
+def _meetings(chart: Chart, rng: np.random.Generator) -> list[str]:
+    """How the first two curves lie to each other."""
+    first, second = chart.series[:2]
     for above, below in ((first, second), (second, first)):
         if always_above(above, below):
-            return [
-                say(
-                    rng,
-                    "{a} [lies|stays|is] above {b} [everywhere|over the whole range|throughout].",
-                    a=above.name,
-                    b=below.name,
-                )
-            ]
+            everywhere = "{a} [lies|stays|is] above {b} [everywhere|over the whole range|throughout]."
+            return [say(rng, everywhere, a=above.name, b=below.name)]
     places = crossings(first, second)
-    if len(places) == 1:
-        before, after = (first, second) if first.y[0] > second.y[0] else (second, first)
-        return [say(
-            rng, "[{f} and {s} [cross|intersect] [near|around] {x}|[Beyond|After] {x}, {b} is above {a}"
-            "|{a} is higher [up to|until] [about|] {x}, {b} beyond].",
-            f=first.name, s=second.name, a=before.name, b=after.name, x=read_x(chart, places[0]),
-        )]  # fmt: skip
-    return (
-        [say(rng, "{f} and {s} cross [several times|more than once].", f=first.name, s=second.name)] if places else []
-    )
+    if not places:  # they touch
+        return []
+    if len(places) > 1:
+        return [say(rng, "{f} and {s} cross [several times|more than once].", f=first.name, s=second.name)]
+    before, after = (first, second) if first.y[0] > second.y[0] else (second, first)
+    return [say(
+        rng, "[{f} and {s} [cross|intersect] [near|around] {x}|[Beyond|After] {x}, {b} is above {a}"
+        "|{a} is higher [up to|until] [about|] {x}, {b} beyond].",
+        f=first.name, s=second.name, a=before.name, b=after.name, x=read_x(chart, places[0]),
+    )]  # fmt: skip
 
 
 def _areas(chart: Chart, rng: np.random.Generator) -> list[str]:

@@ -1,5 +1,6 @@
 """What can be read off a chart: numbers at a stated precision, extremes, crossings, comparisons. Pure functions over its data."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ WHOLE = (
     "Session",
 )
 """Quantities that are read as whole numbers."""
+
+
+SEEN = 60
+"""Differences below this part of the axis are not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,21 @@ def _extreme(chart: Chart, sign: int) -> Extreme:
     return max(found, key=lambda extreme: sign * extreme.value)
 
 
+def is_clear(chart: Chart, *, low: bool = False) -> bool:
+    """Whether a reader sees which bar, cell or curve has the highest (lowest) value: the next one is visibly another."""
+    sign = -1 if low else 1
+    if chart.stacked:
+        values = list(column_totals(chart))
+    elif chart.categories:
+        values = [value for series in chart.series for value in series.y]
+    else:
+        values = [sign * max(sign * value for value in series.y) for series in chart.series]
+    best, *others = sorted((sign * value for value in values), reverse=True)
+    if chart.log_y and others:
+        return bool(abs(best / others[0]) > 1.1)
+    return not others or best - others[0] > value_span(chart) / SEEN
+
+
 def column_totals(chart: Chart) -> tuple[float, ...]:
     """Sum over the series at each category."""
     return tuple(float(total) for total in np.sum([series.y for series in chart.series], axis=0))
@@ -122,12 +142,12 @@ def column_totals(chart: Chart) -> tuple[float, ...]:
 def crossings(one: Series, other: Series) -> list[float]:
     """The x at which two lines over the same grid change places, by linear interpolation; touching is no crossing."""
     gap = np.subtract(one.y, other.y)
+    apart_at = np.flatnonzero(gap)
     found = []
-    for index in range(len(gap) - 1):
-        before, after = gap[index], gap[index + 1]
-        if before * after < 0:
-            share = before / (before - after)
-            found.append(float(one.x[index] + share * (one.x[index + 1] - one.x[index])))
+    for before, after in itertools.pairwise(apart_at):
+        if gap[before] * gap[after] < 0:
+            share = gap[before] / (gap[before] - gap[after])
+            found.append(float(one.x[before] + share * (one.x[after] - one.x[before])))
     return found
 
 
@@ -149,13 +169,18 @@ def turning_point(series: Series) -> float:
 
 
 def ranked(chart: Chart) -> list[Series]:
-    """The series, the one with the highest mean (or area under its curve) first."""
-    return sorted(chart.series, key=lambda series: series.area or float(np.mean(series.y)), reverse=True)
+    """The series, the highest first."""
+    return sorted(chart.series, key=height_of, reverse=True)
+
+
+def height_of(series: Series) -> float:
+    """The area under a ROC or precision-recall curve, else the mean."""
+    return float(np.mean(series.y)) if series.area is None else series.area
 
 
 def apart(one: float, other: float, span: float) -> bool:
-    """Whether a reader sees that two values differ: by more than a thirtieth of the axis."""
-    return abs(one - other) > span / 30
+    """Whether a reader sees that two values differ."""
+    return abs(one - other) > span / SEEN
 
 
 def value_at(series: Series, x: float) -> float:

@@ -5,15 +5,19 @@ import numpy as np
 from scicap_builder.charts.chart import Chart, pick
 from scicap_builder.charts.courses import RELATIONS
 from scicap_builder.charts.facts import (
+    apart,
     column_totals,
     crossings,
+    height_of,
     highest,
+    is_clear,
     lowest,
     peak_bin,
     ranked,
     read_x,
     read_y,
     value_at,
+    value_span,
 )
 from scicap_builder.charts.question import Question
 from scicap_builder.charts.wording import COUNTS, capital, compared, quantity, say
@@ -30,7 +34,7 @@ def ask_lowest(chart: Chart, rng: np.random.Generator) -> Question | None:
 
 
 def _extreme(chart: Chart, rng: np.random.Generator, end: str) -> Question | None:
-    if chart.kind in ("histogram", "scatter", "roc", "pr"):
+    if chart.kind in ("histogram", "scatter", "roc", "pr") or not is_clear(chart, low=end == "lowest"):
         return None
     found = highest(chart) if end == "highest" else lowest(chart)
     by = f" for {found.series}" if found.series else ""
@@ -171,7 +175,10 @@ def ask_best(chart: Chart, rng: np.random.Generator) -> Question | None:
     names = compared(chart)
     if not names or chart.kind in ("scatter", "histogram") or chart.x.name == "Predicted":
         return None
-    best = ranked(chart)[0].name
+    first, second = ranked(chart)[:2]
+    if not apart(height_of(first), height_of(second), 1.0 if chart.kind in ("roc", "pr") else value_span(chart)):
+        return None
+    best = first.name
     text = say(
         rng, "[Which [series|one] is highest [on average|overall]?|Which has the highest values [on average|overall]?]"
     )
