@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
@@ -184,7 +185,8 @@ def answer_borders(
     `rendered(messages, open_turn)` is the conversation as one text. Raises SampleRefused (reason: template) where an
     answer is opened otherwise than it is written.
     """
-    ends = list(end_tokens)
+    ends = sorted(end_tokens, key=len, reverse=True)
+    whole = rendered(messages, False)
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
@@ -195,7 +197,17 @@ def answer_borders(
                 reason="template",
                 next_step="Compare add_generation_prompt with the assistant turn",
             )
-        yield before, before + _up_to_end_token(after[len(before) :], ends)
+        after = before + _up_to_end_token(after[len(before) :], ends)
+        yield before, after if whole.startswith(after) else _rewritten(whole, before, after, ends)
+
+
+def _rewritten(whole: str, before: str, after: str, end_tokens: Sequence[str]) -> str:
+    """Up to the answer's end, where it is written otherwise once a question follows (Qwen 3 takes empty thoughts away)."""
+    end = next((token for token in end_tokens if after.endswith(token)), "")
+    place = whole.find(end, len(before)) if end and whole.startswith(before) else -1
+    if place < 0:
+        raise SampleRefused("the chat template writes a turn otherwise once another follows", reason="template")
+    return whole[: place + len(end)]
 
 
 def _assistant_spans(
@@ -248,10 +260,8 @@ def fit_length(ids: list[int], labels: list[int], max_length: int) -> EncodedSam
             reason="prompt-too-long",
             next_step="Raise --model_max_length or lower the context budget",
         )
-    starts = (
-        labels[place] != IGNORE_INDEX and labels[place - 1] == IGNORE_INDEX for place in range(kept + 1, len(labels))
-    )
-    return EncodedSample(ids[:kept], labels[:kept], answer_cut=inside_answer, turns_cut=any(starts))
+    later = any(before == IGNORE_INDEX != label for before, label in pairwise(labels[kept:]))
+    return EncodedSample(ids[:kept], labels[:kept], answer_cut=inside_answer, turns_cut=later)
 
 
 def _render(messages: Sequence[Message], template: str, tokenizer: Tokenizer, *, open_turn: bool) -> str:
@@ -278,10 +288,7 @@ def _adds_bos(tokenizer: Tokenizer) -> bool:
 
 
 def _expand(ids: list[int], tokenizer: Tokenizer, image_tokens: ImageTokens, images: int) -> list[int]:
-    """Places in `ids`, that of an image id as often as the image has tokens.
-
-    Raises InputError unless there is one image id, and one number of tokens, for each of `images`.
-    """
+    """Places in `ids`, that of an image id as often as its image has tokens. Raises InputError unless there is one for each."""
     image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     found = ids.count(image_id)
     counts = [image_tokens] * images if isinstance(image_tokens, int) else list(image_tokens)

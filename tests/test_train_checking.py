@@ -275,7 +275,7 @@ def test_a_template_that_does_not_fit_is_named():
 
 def test_all_processes_follow_the_first(tmp_path):
     torch.multiprocessing.start_processes(
-        first_decides, (f"file://{tmp_path / 'meet'}", tmp_path), nprocs=2, start_method="spawn"
+        first_decides, (f"file://{tmp_path / 'meet'}", tmp_path), nprocs=2, start_method="fork"
     )
     assert [(tmp_path / str(rank)).read_text() for rank in (0, 1)] == ["7"] * 2
     assert [(tmp_path / f"end{rank}").read_text() for rank in (0, 1)] == ["told", "2"]

@@ -103,6 +103,15 @@ def test_a_batch_with_and_without_images_gives_the_logits_of_each_alone(family):
         torch.testing.assert_close(together[row, : len(item["input_ids"])], logits([item])[0], atol=1e-4, rtol=1e-4)
 
 
+def test_a_template_that_rewrites_earlier_answers_still_teaches_each():
+    """Qwen 3 writes empty thoughts before the last answer alone."""
+    _, processor = FAMILIES["qwen2_vl"]()
+    think = "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    processor.chat_template = processor.chat_template.replace("{{ m.role }}\n", "{{ m.role }}\n" + think)
+    told = answers(ProcessorEncoder(processor, 4000).encode(TWO), processor.tokenizer)
+    assert told == ["a rising curve<|im_end|>", "<think>\n\n</think>\n\nit shows a<|im_end|>"]
+
+
 def test_special_tokens_in_a_persons_text_are_text(family):
     _, _, processor = family
     encoder = ProcessorEncoder(processor, 4000)
