@@ -99,13 +99,15 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     quantization: Any = None,
+    empty: bool = False,
 ) -> LoadedModel:
     """Open a checkpoint with safetensors weights; code in it is never run.
 
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model. An adapter folder is laid over
     the base model that it names, in memory. `device` None is the GPU if there is one. `dtype` None is float32 on a CPU,
     where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `quantization` is a config of
-    transformers' quantizers. Raises CheckpointError that names what is missing, and MissingExtra without torch or
+    transformers' quantizers. `empty`: the model has shapes and no weights, and takes no memory (an adapter's: its base's).
+    Raises CheckpointError that names what is missing, and MissingExtra without torch or
     transformers.
     """
     try:
@@ -121,8 +123,8 @@ def load(
     config = check_folder(base)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
-    model = _load_weights(base, kind, place, quantization)
-    if base is not folder:
+    model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization)
+    if base is not folder and not empty:
         model, config = merge_adapter(model, folder), own_config(folder) or config
         # Adapters of other trainers bring weights alone.
         folder = folder if any((folder / name).is_file() for name in PROCESSOR_FILES) else base
@@ -165,6 +167,12 @@ def check_folder(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"config.json cannot be read ({error})", where=str(folder)) from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise CheckpointError("config.json names no model_type", where=str(folder))
+    if "mm_vision_tower" in config and "vision_config" not in config:
+        raise CheckpointError(
+            "this is a checkpoint in LLaVA's own layout",
+            where=str(folder),
+            next_step=f"llava-graph convert {folder} NEW_FOLDER",
+        )
     if not list(folder.glob("*.safetensors")):
         pickles = list(folder.glob("*.bin"))
         raise CheckpointError(
@@ -172,7 +180,9 @@ def check_folder(folder: Path) -> dict[str, Any]:
             if pickles
             else "the weights (*.safetensors) are missing",
             where=str(folder),
-            next_step="Save the weights as safetensors" if pickles else "Fetch or train the checkpoint again",
+            next_step="llava-graph convert makes safetensors of them"
+            if pickles
+            else "Fetch or train the checkpoint again",
         )
     for names, what in ((PROCESSOR_FILES, "image preparation"), (TOKENIZER_FILES, "tokenizer")):
         if not any((folder / name).is_file() for name in names):
@@ -244,6 +254,21 @@ def _load_weights(folder: Path, dtype: Any, device: torch.device, quantization: 
                 f"{len(report[problem])} weights are {problem.split('_')[0]} ({names})", where=str(folder)
             )
     return model if placed else model.to(device)
+
+
+def shapes_alone(folder: Path, dtype: Any = "auto") -> PreTrainedModel:
+    """The model of a checkpoint folder on torch's meta device: every module and shape, no memory. Raises CheckpointError."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            return AutoModelForImageTextToText.from_config(
+                config, dtype=config.dtype if dtype == "auto" else getattr(torch, str(dtype).removeprefix("torch."))
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"the model's shape cannot be read ({first_line(error)})", where=str(folder)) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llava_graph.errors import CheckpointError, InputError, did_you_mean
 from llava_graph.model.adapters import base_folder
-from llava_graph.model.hub import part_folder
+from llava_graph.model.hub import PICKLES, WANTED, checkpoint_folder
 from llava_graph.model.legacy import lora
 from llava_graph.model.legacy.delta import apply_delta, write_delta
 from llava_graph.model.legacy.joining import join_projector
@@ -18,8 +18,8 @@ from llava_graph.model.legacy.llava import PLAIN_TYPES, Llava, read_original, re
 from llava_graph.model.legacy.look import Look
 from llava_graph.model.legacy.names import TOWER, Connector, to_llava, to_transformers
 from llava_graph.model.legacy.original import as_original, write_original, write_projector, write_settings
-from llava_graph.model.legacy.plain import copy_files, set_dtype, write_plain
-from llava_graph.model.legacy.tensors import Tensors, cast, open_weights
+from llava_graph.model.legacy.plain import change_look, copy_files, write_plain
+from llava_graph.model.legacy.tensors import Tensors, cast, has_weights, open_weights
 from llava_graph.model.legacy.write import new_folder, write_weights
 from llava_graph.model.tokenizer_files import open_tokenizer
 from llava_graph.model.towers import CLIP_TYPES, SIGLIP_TYPES, read_json
@@ -55,11 +55,19 @@ def convert(source: str | Path, out: Path, wanted: Conversion) -> list[str]:
     Returns what was found and what was decided, a sentence each. At most one shard and one tensor are in memory, and the
     vision tower. Raises CheckpointError, InputError.
     """
-    found = look_at(Path(source) if Path(source).exists() else part_folder(source))
+    found = look_at(_fetched(source))
     told = [f"{found.kind.value} ({found.why})"]
     with new_folder(out) as folder:
         told += _write(found, wanted, folder)
     return told
+
+
+def _fetched(name: str | Path) -> Path:
+    """A file or folder as it is, else a checkpoint from the hub: pickled weights only where there are no others."""
+    if Path(name).exists():
+        return Path(name)
+    folder = checkpoint_folder(name)
+    return folder if has_weights(folder) else checkpoint_folder(name, wanted=(*WANTED, *PICKLES))
 
 
 def _write(found: Source, wanted: Conversion, out: Path) -> list[str]:
@@ -89,6 +97,7 @@ def _write_llava(found: Source, wanted: Conversion, out: Path) -> list[str]:
     model = as_original(
         _read(found, wanted), with_tower=wanted.with_tower, tower_name=look.vision_tower, dtype=look.dtype
     )
+    with_tower = model.has_tower
     if wanted.to == "delta":
         base = _base(found, wanted)
         write_settings(model, out)
@@ -98,7 +107,7 @@ def _write_llava(found: Source, wanted: Conversion, out: Path) -> list[str]:
         write_projector(model, out)
         return [f"connector {model.connector.kind}"]
     write_original(model, out, limit=look.shard_bytes)
-    return [_tower_told(model, with_tower=wanted.with_tower)]
+    return [_tower_told(model, with_tower=with_tower)]
 
 
 def _tower_told(model: Llava, *, with_tower: bool) -> str:
@@ -132,7 +141,7 @@ def _base(found: Source, wanted: Conversion) -> Source:
             where=str(found.path),
             next_step="Give the folder or hub name of the model that it was trained from as --base",
         )
-    base = look_at(part_folder(wanted.base))
+    base = look_at(_fetched(wanted.base))
     if base.kind not in (Kind.LANGUAGE, Kind.PLAIN, Kind.ORIGINAL):
         raise CheckpointError(f"is no base model but a {base.kind.value}", where=wanted.base)
     return base
@@ -195,8 +204,7 @@ def _reshard(folder: Path, look: Look, out: Path) -> list[str]:
             new = to_transformers(ours, Connector(depth=2, bare=False)) if rename else ours
             tensors[new] = cast(stored, look.dtype)
     write_weights(tensors, out, limit=look.shard_bytes)
-    set_dtype(out, look.dtype)
-    return ["the same model, written anew"]
+    return ["the same model, written anew", *change_look(out, look)]
 
 
 def _merge_in_memory(folder: Path, look: Look, out: Path) -> list[str]:

@@ -23,17 +23,18 @@ PROJECTOR_FILE = "mm_projector.bin"
 
 
 def as_original(model: Llava, *, with_tower: bool, tower_name: str | None, dtype: torch.dtype | None) -> Llava:
-    """The model as LLaVA keeps it: no image token that we added, and the vision tower only where it is asked for.
+    """The model as LLaVA keeps it: no image token that we added, and the vision tower only where it is asked for or was kept.
 
     Raises CheckpointError when nothing says which vision tower its programs are to load.
     """
     rows = _rows(model)
+    config = {**original_config(model), "vocab_size": rows}
+    with_tower = with_tower or bool(config.get("unfreeze_mm_vision_tower"))
     tensors: Tensors = {
         name: cast(_first_rows(stored, rows) if name in (EMBEDDINGS, HEAD) else stored, dtype)
         for name, stored in model.tensors.items()
         if with_tower or not name.startswith(TOWER)
     }
-    config = {**original_config(model), "vocab_size": rows}
     if tower_name:
         config["mm_vision_tower"] = tower_name
     if not config.get("mm_vision_tower"):
@@ -58,11 +59,11 @@ def write_original(model: Llava, out: Path, *, limit: int = SHARD_BYTES) -> None
 def write_settings(model: Llava, out: Path) -> None:
     """config.json and the tokenizer."""
     write_json(out / "config.json", model.config)
+    if model.origin is not None:
+        model.tokenizer.chat_template = remembered(model.origin).get("chat_template")
     model.tokenizer.save_pretrained(out)
     if model.origin is not None:
         _forget_tokens(out, _removable(model))
-        for name in ("chat_template.jinja", "processor_config.json"):
-            (out / name).unlink(missing_ok=True)
     keep_sentencepiece(model, out)
 
 

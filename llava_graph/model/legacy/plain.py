@@ -57,6 +57,9 @@ def write_plain(model: Llava, out: Path, look: Look) -> list[str]:
         "prompt": {"style": style},
         REMEMBERED: {"config": model.config, "rows": model.rows, "added": added, "connector": kind},
     }
+    if tokenizer.chat_template:  # the language model's own, which knows no images
+        config.about[REMEMBERED]["chat_template"] = tokenizer.chat_template
+        tokenizer.chat_template = None
     config.dtype = look.dtype or model.dtype
     config.architectures = [model_class(config).__name__]
     config.save_pretrained(out)
@@ -80,18 +83,32 @@ def _rewrite(model: Llava, origin: Path, out: Path, look: Look) -> list[str]:
     published = read_json(out / "config.json").get("model_type") != "llava_mlp"
     tensors = {**model.tensors, **_second_layer(model)}
     write_weights(_renamed(tensors, model.connector, look, published=published), out, limit=look.shard_bytes)
-    set_dtype(out, look.dtype)
-    return [f"all but the weights as in {model.overlay or origin}"]
+    return [f"all but the weights as in {model.overlay or origin}", *change_look(out, look)]
 
 
-def set_dtype(folder: Path, dtype: torch.dtype | None) -> None:
-    """config.json says in which number format the weights are now."""
-    if dtype is None:
-        return
+def change_look(folder: Path, look: Look) -> list[str]:
+    """Number format, chat template and prompt style of a transformers folder that is there. Raises InputError for the rest."""
+    if look.preparation or look.vision_tower:
+        raise InputError(
+            "a checkpoint in transformers' layout keeps its vision tower and its images",
+            next_step="Leave --images and --vision-tower out",
+        )
     config = read_json(folder / "config.json")
-    config.pop("torch_dtype", None)
-    config["dtype"] = str(dtype).removeprefix("torch.")
-    write_json(folder / "config.json", config)
+    told = []
+    if look.dtype is not None:
+        config.pop("torch_dtype", None)
+        config["dtype"] = str(look.dtype).removeprefix("torch.")
+        told.append(f"numbers {config['dtype']}")
+    if look.prompt:
+        about = config.get("about")
+        config["about"] = {**(about if isinstance(about, dict) else {}), "prompt": {"style": look.prompt}}
+        told.append(f"prompt style {look.prompt}")
+    if look.template:
+        (folder / "chat_template.jinja").write_text(load_template(look.template), encoding="utf-8")
+        told.append(f"chat template {look.template}")
+    if told:
+        write_json(folder / "config.json", config)
+    return told
 
 
 def _write_processor(  # noqa: PLR0917  (the parts of a processor, and where it goes)
