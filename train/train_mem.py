@@ -6,6 +6,7 @@ In: a checkpoint, a data set of ours or a LLaVA JSON. Out: a checkpoint that pla
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command: our errors are one line on stderr and exit status 2."""
+    import torch
+
     from llava_graph.command import errors_told
 
-    # On some CPUs bitsandbytes, which transformers loads unasked, tells of a kernel that it could download.
+    # On some CPUs bitsandbytes, which transformers loads unasked, tells of a kernel that it could download; DeepSpeed of
+    # the GPU that it does not find.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if not torch.accelerator.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     with errors_told():
         train(sys.argv[1:] if argv is None else argv)
 
@@ -248,6 +254,7 @@ def build_trainer(
 ) -> FigureTrainer:
     """transformers' Trainer with our order of samples and our learning rates."""
     from train.finish import Keeper
+    from train.log_lines import tell_in_lines
     from train.trackers import PlanTold
     from train.trainer import FigureTrainer
     from train.watch import build_watch
@@ -274,6 +281,7 @@ def build_trainer(
         ),
     )
     trainer.add_callback(PlanTold(trainer, plan))
+    tell_in_lines(trainer, say)
     return trainer
 
 
