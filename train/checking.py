@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,8 +29,10 @@ PARALLEL_FROM = 2000
 """Samples from which it pays that each worker process first loads a tokenizer for some seconds."""
 MAX_WORKERS = 16
 """Each takes some 0.4 GB of memory."""
-CHUNK = 32
-"""Samples that a worker looks at in one go."""
+CHUNK, MAX_CHUNK = 32, 512
+"""Samples that a worker looks at in one go: few of a small collection, more of a large one."""
+TOLD_EVERY_S = 60
+"""Seconds between two lines on how far it is, where no bar can be drawn."""
 
 DROP = Pictures()
 
@@ -221,16 +224,23 @@ def _look(
         yield from (judge(samples, encoder, pictures, index) for index in todo)
         return
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
     # Spawned, not forked: a fork after torch has started its threads, or a GPU its driver, can hang.
     pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(samples, encoder, pictures)
     )
+    size = min(MAX_CHUNK, max(CHUNK, len(todo) // (workers * MAX_CHUNK)))
     with pool:
-        chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-        for verdicts in pool.map(_look_here, chunks):
-            yield from verdicts
+        try:
+            for verdicts in pool.map(_look_here, (todo[start : start + size] for start in range(0, len(todo), size))):
+                yield from verdicts
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                "a process that looked at the samples was killed, perhaps for its memory",
+                next_step=f"Give fewer than {workers} --check_workers",
+            ) from error
 
 
 _mine: list[tuple[Samples, Encoder, Pictures]] = []
@@ -246,19 +256,21 @@ def _look_here(indices: Sequence[int]) -> list[Verdict]:
     return [judge(samples, encoder, pictures, index) for index in indices]
 
 
-def _progress(verdicts: Iterable[Verdict], total: int, *, shown: bool) -> Iterable[Verdict]:
+def _progress(verdicts: Iterable[Verdict], total: int, *, shown: bool) -> Iterator[Verdict]:
+    """A bar on a terminal, a line a minute in a log."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
-    return track(
-        verdicts,
-        "looking at the samples",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not (shown and console.is_terminal),
-    )
+    if shown and console.is_terminal:
+        yield from track(verdicts, "looking at the samples", total=total, console=console, transient=True)
+        return
+    told = monotonic()
+    for number, verdict in enumerate(verdicts, 1):
+        if shown and monotonic() - told > TOLD_EVERY_S:
+            told = monotonic()
+            console.print(f"looked at {number:,} of {total:,} samples", highlight=False)
+        yield verdict
 
 
 @lru_cache

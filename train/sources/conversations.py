@@ -26,6 +26,8 @@ CONVERSATION_KEYS = ("conversations", "messages", "conversation", "conversatons"
 """The last is a typing error in a published data set (LLaVA-Med's alignment file); "messages" is OpenAI's name."""
 IMAGE_KEYS = ("image", "images", "image_file")
 """LLaVA-Med writes `image_file` in some files; a trainer that knows only `image` learns those as text, in silence."""
+UNREAD = ("image", "img", "picture", "photo", "figure")
+"""A key with such a word, in a record without an image, may be one that we should know: it is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class ConversationSamples:
 
 
 def read_conversation(record: Any) -> Conversation:
-    """One record. Raises SampleRefused (reasons: bad-record, unknown-role, bad-turns, no-target, no-image)."""
+    """One record. Raises SampleRefused (reasons: bad-record, unknown-role, bad-turns, no-target, no-image, video)."""
     if not isinstance(record, Mapping):
         raise SampleRefused("a record must be a mapping", reason="bad-record")
     key = next((key for key in CONVERSATION_KEYS if key in record), None)
@@ -79,6 +81,8 @@ def read_conversation(record: Any) -> Conversation:
     shown: list[str] = []
     spoken = _alternating([_turn(turn, shown, repairs) for turn in turns], repairs)
     images = _images_of(record, repairs) or shown
+    if not images:
+        _doubt(record, repairs)
     messages = _with_images(spoken, len(images), repairs)
     return Conversation(messages, tuple(images), tuple(repairs))
 
@@ -95,6 +99,15 @@ def _images_of(record: Mapping[str, Any], repairs: list[str]) -> list[str]:
     if key == "image_file":
         repairs.append("image_file read as image")
     return images
+
+
+def _doubt(record: Mapping[str, Any], repairs: list[str]) -> None:
+    """A record that is learnt as text although it may be about something to see. Raises SampleRefused (reason: video)."""
+    if record.get("video") or record.get("videos"):
+        raise SampleRefused("a video, which is not read", reason="video")
+    for key, value in record.items():
+        if isinstance(value, str | list) and value and any(word in str(key).lower() for word in UNREAD):
+            repairs.append(f"key {str(key)[:20]!r} not read, learnt as text")
 
 
 def _turn(turn: Mapping[str, Any], shown: list[str], repairs: list[str]) -> tuple[str, str]:
