@@ -26,7 +26,7 @@ KIND_WORDS = (
     ("bar", r"\bbars?\b"),
     ("line", r"\b(line|curve)"),
 )
-"""The first that an answer holds is what it says."""
+"""The one that an answer holds first is what it says; of two at the same place the upper one."""
 COURSES = (
     ("none", r"\bno (clear|trend)|does not depend|not depend"),
     ("peak", r"\bpeak|maximum"),
@@ -90,11 +90,15 @@ def _score_explanation(item: Item, answer: str, scores: Scores) -> None:
         scores["BLEU-4"].append(bleu(answer, item.figure.first_mention))
         for chart in item.plate.panels[:1]:
             scores["type told"].append(float(said_kind(answer) == chart.kind))
-        names = [name for chart in item.plate.panels for name in (chart.y.name, *compared(chart))]
+        names = [name for chart in item.plate.panels for name in (_measured(chart), *compared(chart))]
         scores["names told"].append(sum(name.lower() in answer.lower() for name in names) / len(names))
     judged = number_fidelity(answer, sources)
     if judged.numbers:
         scores["unsupported numbers"].append(len(judged.unsupported) / len(judged.numbers))
+
+
+def _measured(chart: Chart) -> str:
+    return chart.x.name if chart.kind == "histogram" else chart.y.name
 
 
 def _data_text(chart: Chart) -> str:
@@ -108,9 +112,10 @@ def _data_text(chart: Chart) -> str:
 
 
 def said_kind(answer: str) -> str:
-    """The kind of chart that an answer names; empty when it names none."""
+    """The kind of chart that an answer names first; empty when it names none."""
     low = answer.lower()
-    return next((kind for kind, pattern in KIND_WORDS if re.search(pattern, low)), "")
+    places = {kind: found.start() for kind, pattern in KIND_WORDS if (found := re.search(pattern, low))}
+    return min(places, key=lambda kind: places[kind], default="")
 
 
 def said_course(answer: str) -> str:
@@ -132,7 +137,10 @@ def _score_answer(chart: Chart, question: Question, answer: str, scores: Scores)
     elif kind in ("names", "categories"):
         scores["series F1"].append(names_f1(answer, question.key))
     elif kind == "trend":
-        scores["trend"].append(float(said_course(answer) == DIRECTION[question.key[0]]))
+        bare = answer.lower()
+        for name in (chart.x.name, chart.y.name, *compared(chart)):  # "peak rate falls with pressure drop"
+            bare = bare.replace(name.lower(), " ")
+        scores["trend"].append(float(said_course(bare) == DIRECTION[question.key[0]]))
     elif kind in ("highest", "lowest"):
         scores["highest, lowest"].append(float(_right_extreme(chart, question, answer)))
     elif kind in ("best", "count"):
@@ -147,9 +155,9 @@ def _score_answer(chart: Chart, question: Question, answer: str, scores: Scores)
 
 def names_f1(answer: str, names: Iterable[str]) -> float:
     """F1 of the names that an answer lists, units and case aside."""
-    said = {plain_name(part) for part in _parts(answer)} - {""}
-    true = {plain_name(name) for name in names}
-    both = len(said & true)
+    said = {part for part in _parts(answer) if part}
+    true = {name.lower() for name in names}
+    both = len({part for part in said if part.lower() in true or plain_name(part) in true})
     return 2 * both / (len(said) + len(true)) if both else 0.0
 
 
@@ -166,7 +174,7 @@ def plain_name(name: str) -> str:
 def _names_only(answer: str, wanted: Sequence[str], known: Sequence[str]) -> bool:
     """Whether all wanted names are said and no other of the known ones (but for those that are part of a wanted one)."""
     low = answer.lower()
-    for name in sorted(wanted, key=len, reverse=True):
+    for name in sorted(set(wanted), key=len, reverse=True):
         if not _says(low, name):
             return False
         low = low.replace(name.lower(), " ")
@@ -187,20 +195,26 @@ def _right_crossing(chart: Chart, question: Question, answer: str) -> bool:
     denies = bool(re.search(r"\b(not|no|never)\b", answer.lower()))
     if question.value is None:
         return denies
-    return not denies and _near(answer, question.value, chart.x_range, log=chart.log_x)
+    return not denies and _near(answer, question.value, chart.x_range, log=chart.log_x, last=True)
 
 
 def _near(
-    answer: str, true: float, ends: tuple[float, float] = (0.0, 0.0), *, span: float = 0.0, log: bool = False
+    answer: str,
+    true: float,
+    ends: tuple[float, float] = (0.0, 0.0),
+    *,
+    span: float = 0.0,
+    log: bool = False,
+    last: bool = False,
 ) -> bool:
     """Whether the answer's number is within a tenth of the axis; on a logarithmic one, within a factor of 1.5.
 
-    Of several, a place ("A and B cross near 5 s") comes last, a value ("about 3 mV, at 5 s") first.
+    Of several the first ("about 3 mV, at 5 s"), or the `last` ("10 mM and 20 mM cross near 5 s").
     """
     numbers = find_numbers(answer)
     if not numbers:
         return False
-    value = numbers[0 if span else -1].value
+    value = numbers[-1 if last else 0].value
     if log:
         return value > 0 and true > 0 and max(value / true, true / value) <= 1.5
     return abs(value - true) <= NEAR * (span or ends[1] - ends[0])

@@ -15,7 +15,7 @@ from scicap_builder.charts import CorpusOptions, make_figure, make_sheet, plotti
 from scicap_builder.charts.captions import write_caption
 from scicap_builder.charts.chart import KINDS, Chart, Plate, Series
 from scicap_builder.charts.data import make_chart, make_plate
-from scicap_builder.charts.facts import always_above, crossings, highest, lowest, read_x, read_y, readable
+from scicap_builder.charts.facts import always_above, crossings, highest, lowest, read_x, read_y, readable, two_digits
 from scicap_builder.charts.invent import invent_names, invent_quantity
 from scicap_builder.charts.others import make_other
 from scicap_builder.charts.paragraphs import write_paragraph
@@ -154,6 +154,14 @@ def test_facts_are_those_of_the_data(two_lines):
 )
 def test_values_are_read_at_the_precision_of_the_axis(value, span, text):
     assert readable(value, span) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0321, "0.032"), (1532, "1500"), (2.04, "2.0"), (12, "12"), (2.3e-6, "2.3e-6"), (3e8, "3.0e8")],
+)
+def test_values_of_logarithmic_axes_have_two_digits(value, text):
+    assert two_digits(value) == text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -53,6 +53,14 @@ def _with_digits(value: float, step: float) -> str:
     return f"{value + 0.0:.{digits}f}"
 
 
+def two_digits(value: float) -> str:
+    """As it is read off a logarithmic axis: 0.032, 1500, 2e-06."""
+    if not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.1e}".replace("e+", "e").replace("e-0", "e-").replace("e0", "e")
+    digits = max(0, 1 - int(np.floor(np.log10(abs(value)))))
+    return f"{float(f'{value:.1e}'):.{digits}f}"
+
+
 def value_span(chart: Chart) -> float:
     """Length of the axis of values; bars and histograms start at zero."""
     low, high = chart.y_range
@@ -68,7 +76,7 @@ def cell_text(chart: Chart, value: float) -> str:
 def read_y(chart: Chart, value: float) -> str:
     """A measured value with its unit, as read off the chart: exact where values are printed."""
     if chart.log_y:
-        number = f"{value:.2g}"
+        number = two_digits(value)
     else:
         number = cell_text(chart, value) if is_printed(chart) else readable(value, value_span(chart))
     return with_unit(number, chart.y.unit)
@@ -84,7 +92,7 @@ def read_x(chart: Chart, value: float) -> str:
     if chart.categories:
         return chart.categories[int(value)]
     low, high = chart.x_range
-    number = f"{value:.2g}" if chart.log_x else readable(value, high - low)
+    number = two_digits(value) if chart.log_x else readable(value, high - low)
     if chart.x.name in WHOLE:
         number = f"{value:.0f}"
     return with_unit(number, chart.x.unit)
