@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer
+from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 
 from train.finish import restore_weights
 from train.resume import UNFINISHED, write_run
@@ -99,6 +101,22 @@ class CheckpointTrainer(Trainer):
         super()._save_rng_state(output_dir)
         told = {"loss": float(self._tr_loss), "logged": self._globalstep_last_logged}
         _losses_file(output_dir, self.args.process_index).write_text(json.dumps(told), encoding="utf-8")
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        """Under DeepSpeed what LoRA leaves frozen is in no checkpoint: it comes from the base model, and is most of the size.
+
+        transformers does so for PEFT's wrapper alone, which our models have not.
+        """
+        apart = self.is_deepspeed_enabled and getattr(self.model, "_hf_peft_config_loaded", False)
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None if apart else resume_from_checkpoint)
+        if apart:
+            engine = self.model_wrapped
+            engine.save_checkpoint = partial(engine.save_checkpoint, exclude_frozen_parameters=True)
+            if resume_from_checkpoint is not None:
+                deepspeed_load_checkpoint(engine, resume_from_checkpoint, load_module_strict=False)
+                self._load_optimizer_and_scheduler(resume_from_checkpoint)
+                self._load_scaler(resume_from_checkpoint)
+        return prepared
 
     # ---- reading ----
 
