@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from test_convert import EARLY, publish, same
 from typer.testing import CliRunner
 
+from llava_graph.chat import load_template
 from llava_graph.cli import app
 from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import load
@@ -338,6 +339,78 @@ def test_transformers_folder_is_written_anew_in_other_shards_and_numbers(whole, 
     before, after = original.weights_of(tmp_path / "hf"), original.weights_of(tmp_path / "half")
     assert all(same(after[name], value.bfloat16()) for name, value in before.items())
     assert load(tmp_path / "half").template == load(tmp_path / "hf").template
+
+
+def test_transformers_folder_can_be_asked_otherwise(whole, tmp_path):
+    convert(whole.folder, tmp_path / "hf", Conversion())
+    told = convert(tmp_path / "hf", tmp_path / "v0", Conversion(look=Look(template="v0", prompt="llava_graph")))
+    loaded = load(tmp_path / "v0")
+    assert loaded.template == load_template("v0")
+    assert loaded.prompt.style == "llava_graph"
+    assert "chat template v0" in told
+    with pytest.raises(InputError, match="--images"):
+        convert(tmp_path / "hf", tmp_path / "no", Conversion(look=Look(preparation="pad")))
+
+
+def test_published_configurations_open_with_all_their_keys(tmp_path):
+    """Keys of llava-v1.5-7b and llava-v1.6-mistral-7b, those without a value and those of no use among them."""
+    keys = {
+        "max_length": 4096, "rope_scaling": None, "pad_token_id": 0, "pretraining_tp": 1, "attention_bias": False,
+        "sliding_window": None, "attention_dropout": 0.0, "freeze_mm_mlp_adapter": False, "mm_resampler_type": None,
+        "image_grid_pinpoints": None, "transformers_version": "4.31.0", "use_cache": True, "initializer_range": 0.02,
+        "mm_vision_tower_lr": 2e-06, "image_crop_resolution": 224, "tokenizer_model_max_length": 4096,
+        "_name_or_path": "llava-v1.5-7b", "mm_projector_lr": None, "mm_patch_merge_type": "flat",
+    }  # fmt: skip
+    published = publish(tmp_path, text="mistral")
+    (published.folder / "config.json").write_text(json.dumps({**published.config, **keys}))
+    convert(published.folder, tmp_path / "out", Conversion())
+    config = load(tmp_path / "out").model.config.text_config
+    assert config.rope_parameters["rope_theta"] == 5000.0
+    assert config.sliding_window is None  # not today's default
+    convert(tmp_path / "out", tmp_path / "back", Conversion(to="llava"))
+    assert json.loads((tmp_path / "back" / "config.json").read_text()) == {**published.config, **keys}
+
+
+def test_a_language_models_own_template_comes_back_to_its_tokenizer(whole, tmp_path):
+    own = "{{ messages[0]['content'] }}"
+    (whole.folder / "chat_template.jinja").write_text(own)
+    convert(whole.folder, tmp_path / "hf", Conversion())
+    assert load(tmp_path / "hf").template == load_template("vicuna_v1")
+    convert(tmp_path / "hf", tmp_path / "back", Conversion(to="llava"))
+    assert (tmp_path / "back" / "chat_template.jinja").read_text() == own
+
+
+def test_original_layout_is_named_where_a_model_is_loaded(whole):
+    with pytest.raises(CheckpointError, match=r"LLaVA's own layout.*llava-graph convert"):
+        load(whole.folder)
+
+
+def test_adapter_over_a_model_that_llava_has_not_is_merged_by_peft(whole, tmp_path):
+    from llava_graph.model.assemble import assemble_checkpoint
+    from llava_graph.model.assembly import Assembly
+
+    tower = original_tower(tmp_path / "tower")
+    parts = Assembly(
+        language_model=str(base_of(whole, tmp_path / "base")), vision_tower=str(tower), connector="scale_invariant",
+        grid_pinpoints=((28, 56), (56, 28)),
+    )  # fmt: skip
+    assemble_checkpoint(tmp_path / "hf", parts)
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    module = "model.language_model.layers.0.self_attn.v_proj"
+    pair = {"A": torch.randn(RANK, original.WIDTH), "B": torch.randn(original.WIDTH // 2, RANK)}
+    names = {f"base_model.model.{module}.lora_{side}.weight": value for side, value in pair.items()}
+    save_file(names, folder / "adapter_model.safetensors")
+    settings = {
+        "base_model_name_or_path": str(tmp_path / "hf"), "peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA,
+        "target_modules": [module], "inference_mode": True,
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    (folder / "model_config.json").write_bytes((tmp_path / "hf" / "config.json").read_bytes())
+    convert(folder, tmp_path / "out", Conversion(to="merged"))
+    theirs, ours = (load(name).model.state_dict() for name in (folder, tmp_path / "out"))
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
 
 
 def test_our_own_models_are_rewritten_with_the_names_of_other_engines(tmp_path):

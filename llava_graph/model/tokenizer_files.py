@@ -6,6 +6,7 @@ the format is simple enough to do without.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,9 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
         return _open_llama(folder)
     try:
-        with quiet_loading():
+        with quiet_loading(), warnings.catch_warnings():
+            # transformers reads the model's config.json too, and warns of old settings that concern no tokenizer.
+            warnings.simplefilter("ignore", FutureWarning)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )

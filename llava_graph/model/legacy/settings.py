@@ -60,6 +60,7 @@ def text_config(config: dict[str, Any], rows: int, where: str) -> PretrainedConf
     kind = text_type(config, where)
     known = {*CONFIG_MAPPING[kind]().to_dict(), "rope_theta", "rope_scaling", "torch_dtype"} - {"transformers_version"}
     given = {name: value for name, value in config.items() if name in known}
+    given = {name: value for name, value in given.items() if value is not None or not name.startswith("rope_")}
     given |= {"model_type": kind, "architectures": None, "vocab_size": rows, "_name_or_path": ""}
     try:
         return CONFIG_MAPPING[kind](**given)
