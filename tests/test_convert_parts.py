@@ -48,7 +48,9 @@ def weights_after(source, out, **more):
     return original.weights_of(out)
 
 
-def test_projector_joins_its_language_model(whole, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"text": "qwen2", "tied": True}])
+def test_projector_joins_its_language_model(tmp_path, more):
+    whole = publish(tmp_path / "whole", **more)
     base = base_of(whole, tmp_path / "vicuna")
     stage = tmp_path / "stage"
     stage.mkdir()

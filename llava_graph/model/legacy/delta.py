@@ -52,7 +52,7 @@ def write_delta(model: Llava, base: Tensors, base_name: str, out: Path, *, limit
     differences, exact = ShardWriter(out, limit=limit), ShardWriter(out, stem=EXACT, limit=limit)
     kept_any = False
     for name, stored in model.tensors.items():
-        target = stored.read().to(torch.float16)
+        target = stored.read().to(torch.float16).contiguous()
         if name not in base:
             differences.add(name, target)
             continue

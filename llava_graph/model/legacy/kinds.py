@@ -9,7 +9,7 @@ from pathlib import Path
 from llava_graph.errors import CheckpointError
 from llava_graph.model.adapters import ADAPTER, MODEL_CONFIG
 from llava_graph.model.legacy.delta import looks_like_delta
-from llava_graph.model.legacy.names import HEAD, to_llava
+from llava_graph.model.legacy.names import EMBEDDINGS, to_llava
 from llava_graph.model.legacy.original import PROJECTOR_FILE
 from llava_graph.model.legacy.settings import is_llava_config
 from llava_graph.model.legacy.tensors import Tensors, has_weights, open_weights
@@ -87,6 +87,6 @@ def _file(path: Path) -> Source:
 
 def _other(path: Path, config: dict[str, object]) -> Source:
     kind = config.get("model_type")
-    if "vision_config" not in config and "text_config" not in config and HEAD in named(open_weights(path)):
+    if "vision_config" not in config and "text_config" not in config and EMBEDDINGS in open_weights(path):
         return Source(path, Kind.LANGUAGE, f"weights of a language model ({kind})")
     return Source(path, Kind.PLAIN, f"transformers' config.json ({kind})")

@@ -70,9 +70,14 @@ class ShardWriter:
         return any(tensor.data_ptr() == held.data_ptr() for held in self._held.values() if held.numel())
 
     def _flush(self) -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        save_file(self._held, self._part(len(self._shards)), metadata={"format": "pt"})
+        part = self._part(len(self._shards))
+        try:
+            save_file(self._held, part, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise CheckpointError(f"cannot be written ({error})", where=str(self._folder)) from error
         self._shards.append(list(self._held))
         self._total += self._bytes
         self._held, self._bytes = {}, 0
