@@ -41,12 +41,20 @@ def load_to_train(command: Command) -> LoadedModel:
         device=command.training.device if asked.bits != 16 else "cpu",
         dtype=number_format(command),
         quantization=quantization(command, folder) if asked.bits != 16 else None,
+        empty=needs_no_weights(command),
     )
     if not joins_parts(command):
         loaded = adjusted(loaded, command)
     loaded.model.train()
     loaded.model.config.use_cache = False
     return loaded
+
+
+def needs_no_weights(command: Command) -> bool:
+    """Whether --dry_run can do with the shapes of a model: where nothing is read into it, packed or cut up."""
+    asked, training = command.model, command.training
+    reads = asked.pretrain_mm_mlp_adapter or asked.lora_weight_path or asked.bits != 16
+    return training.dry_run and not reads and not training.deepspeed and not training.fsdp
 
 
 def joins_parts(command: Command) -> bool:

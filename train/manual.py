@@ -24,8 +24,9 @@ Train a LLaVA model on figures: projector, full, LoRA or QLoRA; on one process, 
   llava-graph-train ... --dry_run True        what would happen, and how much memory it takes
   llava-graph-train ... --audit True          how long the samples are, and which are refused
 
---data_path is a folder that scicap_builder wrote, or a LLaVA conversation JSON (with --image_folder). The command lines of
-LLaVA, its forks and TinyLLaVA work as they stand; each translation is noted in the plan. Defaults stand in brackets."""
+--data_path is a folder that scicap_builder wrote, or a LLaVA conversation JSON (with --image_folder). The command
+lines of LLaVA, its forks and TinyLLaVA work as they stand; each translation is noted in the plan. Defaults stand in
+brackets."""
 
 CONFIG = "Flags from a YAML file, or from a shipped recipe by its name; the command line wins:"
 

@@ -3,11 +3,12 @@
 Weights, gradients and optimizer states are counted as in the ZeRO paper (Rajbhandari et al. 2020, arXiv:1910.02054, §3.1):
 under mixed precision 2 + 2 + K bytes a parameter. Activations are what autograd keeps for the backward pass, tensor by
 tensor of transformers' layers; counted as in Korthikanti et al. 2022 (arXiv:2205.05198, §4) but without the attention matrix,
-which no kernel but eager keeps. With c bytes a number in products and r in the residual stream, one layer keeps a token
+which no kernel but eager keeps. With c bytes a number in products, r in the residual stream and w a weight, one layer
+keeps for a token
 
-    language model   norms       2 · 4h, and where its weights learn 2 · (r + c)h if r = c, else 2 · rh + 5 · ch
-                     attention   c(2q + 2k), and with norms on q and k (4 + c)(q + k)
-                     gated MLP   4 · cm where it learns, else 3 · cm
+    language model   norms       2 · 4h, and where it learns 2 · rh + 2 · ch, or 5 · ch if w > c (each reader its own copy)
+                     attention   c(2q + 2k), and with norms on q and k 4(q + k), where it learns (4 + c)(q + k)
+                     gated MLP   3 · cm, where it learns 4 · cm
     vision tower     norms       4 · rh if r = c, else 2 · rh + 4 · ch
                      attention   4 · ch
                      MLP         2 · cm, or 3 · cm with quick_gelu
@@ -40,8 +41,6 @@ BUCKETS = 2 * 2 * 2 * 10**8
 """ZeRO-2 fills one bucket of 2e8 numbers in 2 bytes while another is sent (train/deepspeed/zero2.json)."""
 LIVE_PARAMETERS = 10**9
 """ZeRO-3 keeps so many gathered at most (stage3_max_live_parameters)."""
-PIECE_BYTES = 2**29
-"""Logits of a piece (train.loss), in float32; beside them stand their gradient and the half-precision original."""
 CONTEXT = 10**9
 """CUDA's own: context, kernels, cuBLAS workspaces, and what the allocator cannot use. A rule of thumb."""
 
@@ -84,11 +83,15 @@ class Step:
     learnt: int
     """tokens that are predicted"""
     vocabulary: int
+    piece_bytes: int = 2**31
+    """of logits in float32 that exist at a time"""
     tiles: int = 0
     """images, or parts of images, that the vision tower sees"""
     tile_tokens: int = 0
     compute_bytes: float = 2.0
     """c: 2 under bf16 or fp16, else 4"""
+    residual_bytes: float = 2.0
+    """r of the language model"""
     checkpointing: bool = False
     eager: bool = False
     """attention keeps its matrix"""
@@ -155,18 +158,19 @@ def estimate(
     *, weights: Weights, language: Layers, tower: Layers | None, step: Step, sharing: Sharing, optim: str
 ) -> Memory:
     """The peak of a training step on one of `sharing.processes` GPUs."""
-    residual = weights.trained_bytes if step.language_learns else max(weights.frozen_bytes, 2.0)
+    held_bytes = weights.trained_bytes if step.language_learns else max(weights.frozen_bytes, 2.0)
     if sharing.way != "none" and sharing.mixed:
-        residual = 2.0  # DeepSpeed and FSDP compute in half precision throughout
+        held_bytes = 2.0  # DeepSpeed and FSDP gather weights in half precision
     held, gradients, states = _state(weights, language, sharing, state_bytes(optim))
-    rows = min(step.learnt, max(256, PIECE_BYTES // (4 * max(step.vocabulary, 1))))
+    # In half precision, in float32, and their gradient; the loss makes them in pieces (train.loss).
+    logits = min(step.learnt * step.vocabulary * 4, step.piece_bytes) / 4 * (4 + 4 + step.compute_bytes)
     return Memory(
         weights=round(held),
         gradients=round(gradients),
         optimizer=round(states),
-        activations=round(_language_activations(language, step, residual)),
-        logits=round(rows * step.vocabulary * (4 + 4 + step.compute_bytes)),
-        vision=round(_tower_activations(tower, step, residual) if tower else 0),
+        activations=round(_language_activations(language, step, held_bytes)),
+        logits=round(logits),
+        vision=round(_tower_activations(tower, step, held_bytes) if tower else 0),
         context=CONTEXT if sharing.on_gpu else 0,
     )
 
@@ -204,15 +208,14 @@ def _state(weights: Weights, language: Layers, sharing: Sharing, each: float) ->
 
 
 def language_layer_bytes(
-    layers: Layers, *, compute: float, residual: float, learns: bool, lora_inputs: int = 0
+    layers: Layers, *, compute: float, residual: float, held: float, learns: bool, lora_inputs: int = 0
 ) -> float:
     """Bytes that one layer of the language model keeps for a token (the formula above)."""
     queries = layers.queries or layers.width
     keys = layers.keys or queries
     norms = 8.0 * layers.width
     if learns:
-        copies = 2 * compute if residual == compute else 5 * compute
-        norms += (2 * residual + copies) * layers.width
+        norms += (2 * residual + (2 if held <= compute else 5) * compute) * layers.width
     attention = compute * (2 * queries + 2 * keys)
     if layers.qk_norm:
         attention += (4 + (compute if learns else 0)) * (queries + keys)
@@ -226,10 +229,15 @@ def tower_layer_bytes(layers: Layers, *, compute: float, residual: float) -> flo
     return (norms + 4 * compute) * layers.width + (3 if layers.quick_gelu else 2) * compute * layers.mlp
 
 
-def _language_activations(layers: Layers, step: Step, residual: float) -> float:
-    learns = step.language_learns
+def _language_activations(layers: Layers, step: Step, held: float) -> float:
+    residual = step.residual_bytes
     whole = language_layer_bytes(
-        layers, compute=step.compute_bytes, residual=residual, learns=learns, lora_inputs=step.lora_inputs
+        layers,
+        compute=step.compute_bytes,
+        residual=residual,
+        held=held,
+        learns=step.language_learns,
+        lora_inputs=step.lora_inputs,
     )
     if step.eager:
         whole += 6.0 * layers.heads * step.longest

@@ -131,4 +131,6 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def millions(count: int) -> str:
     """A number of parameters."""
+    if count < 1e5:
+        return f"{count:,}"
     return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from train.distributed import number_of
+from train.loss import PIECE_BYTES
 from train.memory import NF4_BYTES, Layers, Memory, Sharing, Step, Weights, estimate
 from train.parts import LANGUAGE, TOWER, idle_names, layer_number, part_of, tower_layers
 from train.stages import size_of
@@ -128,7 +129,9 @@ def _step(
         vocabulary=model.config.get_text_config().vocab_size,
         tiles=tiles,
         tile_tokens=one_tile,
+        piece_bytes=PIECE_BYTES.get(training.device.type, max(PIECE_BYTES.values())),
         compute_bytes=2.0 if training.bf16 or training.fp16 else 4.0,
+        residual_bytes=2.0 if training.bf16 else 4.0,  # train.attention.keep_activations_half
         checkpointing=bool(training.gradient_checkpointing),
         eager=eager,
         language_learns=LANGUAGE in learns,
