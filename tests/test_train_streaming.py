@@ -72,7 +72,7 @@ def one_epoch(batches):
     taken = []
     for batch in batches:
         taken.append(batch)
-        if batch.cursor.window >= len(batches._windows):
+        if batch.cursor.window >= len(batches.windows):
             return taken
     return taken
 

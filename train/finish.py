@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from llava_graph.prompt import PromptOptions
     from train.arguments import Command
-    from train.trainer import FigureTrainer
+    from train.trainer import PartsTrainer
 
 PROJECTOR = "mm_projector.safetensors"
 """What --pretrain_mm_mlp_adapter takes."""
@@ -194,7 +194,7 @@ def restore_weights(model: Any, folder: Path) -> None:
     model.load_state_dict(saved.state_dict())
 
 
-def finish(trainer: FigureTrainer) -> None:
+def finish(trainer: PartsTrainer) -> None:
     """The end of a run: trainer_state.json with the losses, and the result in the output folder."""
     trainer.save_state()
     trainer.accelerator.wait_for_everyone()

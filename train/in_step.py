@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from train.encoding import PER_TOKEN, Encoder
+from train.sources import Sample
+from train.sources.pictures import BLANK_SIDE_PX
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -21,8 +25,21 @@ def image_inputs(dataset: TrainingSet) -> dict[str, torch.Tensor]:
     rows = dataset.checked.images.nonzero()[0]
     if not len(rows):
         return {}
-    vision: dict[str, torch.Tensor] = dataset[int(rows[dataset.checked.lengths[rows].argmin()])]["vision"]
-    return vision
+    return _of_images(dataset[int(rows[dataset.checked.lengths[rows].argmin()])]["vision"])
+
+
+def white_inputs(encoder: Encoder) -> dict[str, torch.Tensor]:
+    """The model's inputs of a white image, for samples that nobody has looked at."""
+    from PIL import Image
+
+    question = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "White."}]}
+    white = Image.new("RGB", (BLANK_SIDE_PX, BLANK_SIDE_PX), "white")
+    return _of_images(encoder.vision(Sample([question, answer], (white,), "white")))
+
+
+def _of_images(vision: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: one for name, one in vision.items() if name not in PER_TOKEN}
 
 
 def install_blank_image(model: Any, vision: Mapping[str, torch.Tensor]) -> None:

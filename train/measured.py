@@ -80,7 +80,9 @@ class MeasuredTrainer(Trainer):
             self._total = window if self._total is None else self._total + window
             if "loss" in logs:
                 logs.update(self._rates(window), peak_memory_gib=round(float(window[:, MEMORY].max()), 3))
-                self._check_lost(int(window[:, LOST].sum()), _sums(self._total).samples)
+                if lost := int(window[:, LOST].sum()):
+                    logs["refused"] = lost
+                self._check_lost(lost, _sums(self._total).samples)
             if "train_runtime" in logs:
                 self._summarize(self._total, float(window[:, MEMORY].max()))
                 # transformers counts rows of a packed batch, and evaluation as training.

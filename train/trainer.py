@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +22,74 @@ if TYPE_CHECKING:
     import torch
     from torch.utils.data import DataLoader
 
+    from train.batches import TrainingSet
     from train.finish import Keeper
 
 
-class FigureTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
-    """A Trainer over a `TrainingSet` in the batches of an `Order`; `args` are our `TrainArguments`."""
+class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
+    """A Trainer whose subclass knows the batches; `args` are our `TrainArguments`.
+
+    `packed`: whether they are packed rows. `an_image` gives the model's inputs of some image of theirs, {} when none has one.
+    """
 
     def __init__(
-        self, *, order: Order, train_collator: Callable[..., Any], keeper: Keeper | None = None, **kwargs: Any
+        self,
+        *,
+        packed: bool,
+        an_image: Callable[[], Mapping[str, torch.Tensor]],
+        keeper: Keeper | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.keeper = keeper
         whole = self.accelerator.unwrap_model(self.model)
-        if order.packing_length is not None and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+        if packed and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             with self.compute_loss_context_manager():
                 prove_packing(whole)
         install_answer_loss(whole)
-        if self.args.world_size > 1 and (vision := image_inputs(self.train_dataset)):
+        if self.args.world_size > 1 and (vision := an_image()):
             install_blank_image(whole, vision)
         self.args.prediction_loss_only = True  # the loss comes without logits
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """A folder that stands on its own: weights, processor, template and model card."""
+        if self.keeper is None:
+            super().save_model(output_dir, _internal_call)
+            return
+        self.keeper.save(self, Path(output_dir or self.args.output_dir))
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Ours is written with the weights."""
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW (or what --optim says) over groups by part and decay."""
+        if self.optimizer is None:  # type: ignore[has-type]
+            trained = self.model if model is None else model
+            groups = parameter_groups(
+                trained,
+                decayed=self.get_decay_parameter_names(trained),
+                weight_decay=self.args.weight_decay,
+                rates={"connector": self.args.mm_projector_lr, "vision tower": self.args.mm_vision_tower_lr},
+            )
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = kind(groups, **options)
+        return self.optimizer
+
+
+class FigureTrainer(PartsTrainer):
+    """A Trainer over a `TrainingSet` in the batches of an `Order`."""
+
+    def __init__(
+        self, *, order: Order, train_collator: Callable[..., Any], train_dataset: TrainingSet, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            packed=order.packing_length is not None,
+            an_image=partial(image_inputs, train_dataset),
+            train_dataset=train_dataset,
+            **kwargs,
+        )
         self._train_collator = train_collator
         self._batches = EpochBatches(order, self.args.process_index)
         self.add_callback(_SetEpoch(self._batches))
@@ -67,32 +117,6 @@ class FigureTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
             put_on_device=True,
             non_blocking=args.dataloader_pin_memory,  # else each batch would wait until the device has done the last one
         )
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """A folder that stands on its own: weights, processor, template and model card."""
-        if self.keeper is None:
-            super().save_model(output_dir, _internal_call)
-            return
-        self.keeper.save(self, Path(output_dir or self.args.output_dir))
-        if self.args.push_to_hub and not _internal_call:
-            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Ours is written with the weights."""
-
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW (or what --optim says) over groups by part and decay."""
-        if self.optimizer is None:  # type: ignore[has-type]
-            trained = self.model if model is None else model
-            groups = parameter_groups(
-                trained,
-                decayed=self.get_decay_parameter_names(trained),
-                weight_decay=self.args.weight_decay,
-                rates={"connector": self.args.mm_projector_lr, "vision tower": self.args.mm_vision_tower_lr},
-            )
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = kind(groups, **options)
-        return self.optimizer
 
     def samples_of(self, step: int) -> list[list[str]]:
         """Names of the samples of each batch of this process in step `step` (from 1)."""

@@ -5,10 +5,12 @@ A block is what is read in one go: a row group of parquet, or neighbouring recor
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,6 +40,10 @@ class Blocks(Protocol):
     def sizes(self) -> np.ndarray:
         """(blocks,) samples of each, good and bad."""
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values that change whenever other samples are read, wherever the files lie."""
+
     def read(self, block: int, epoch: int) -> Iterator[Found]:
         """Everything in one block as epoch `epoch` shows it."""
 
@@ -63,6 +69,13 @@ class FigureBlocks:
                 self._places.append((file, group, first))
                 first += sizes[-1]
         self.sizes = np.array(sizes, dtype=np.int64)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The shards' names and sizes, and the options of the prompt."""
+        files = sorted({file for file, _, _ in self._places})
+        named = [[f"{file.parent.name}/{file.name}", file.stat().st_size] for file in files]
+        return {"files": named, "options": asdict(self._reading.options)}
 
     def read(self, block: int, epoch: int) -> Iterator[Found]:
         """The figures of one row group."""
@@ -92,6 +105,11 @@ class ConversationBlocks:
         self._samples = samples
         starts = np.arange(0, len(samples), BLOCK)
         self.sizes = np.minimum(BLOCK, len(samples) - starts)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The file's name and size."""
+        return {"files": [[Path(path).name, size] for path, size, _ in self._samples.identity["files"]]}
 
     def read(self, block: int, epoch: int) -> Iterator[Found]:
         """The conversations of one block."""
@@ -139,6 +157,12 @@ class Windows:
     def __len__(self) -> int:
         """Windows of an epoch: the same number in every epoch."""
         return (len(self._entries) + self._together - 1) // self._together
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Plain values that change whenever a window of the run could."""
+        digest = hashlib.sha256(np.array(self._entries, dtype=np.int64).tobytes()).hexdigest()
+        return {"parts": [part.identity for part in self._parts], "blocks": digest, "together": self._together}
 
     @property
     def samples(self) -> int:

@@ -9,31 +9,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from llava_graph.chat import EncodedSample
-from llava_graph.errors import CheckpointError, DatasetError, InputError
+from llava_graph.errors import CheckpointError, DatasetError, InputError, SampleRefused
 from train.checking import reason_of
 from train.encoding import Encoder
 from train.sources.batching import Batching
 from train.sources.blocks import Found, Windows
 from train.sources.cursor import Cursor, counts_of
-from train.sources.opening import open_windows
 from train.sources.pictures import Pictures
-from train.sources.sample import Noise, Sample
-
-if TYPE_CHECKING:
-    from llava_graph.prompt import PromptOptions
-    from train.arguments import Command
+from train.sources.sample import Sample
 
 ENOUGH = 256
 """Samples after which a reader judges whether too many are refused."""
 
 Item = dict[str, Any]
-"""{"input_ids", "labels": lists of int, "vision": model inputs of its images}"""
+"""{"input_ids", "labels": lists of int, "vision": model inputs of its images, "name"}"""
 Ready = tuple[Sample, EncodedSample]
 """A sample that is kept, its images not yet decoded."""
 
@@ -49,6 +44,8 @@ class StreamedBatch:
     """Which reader of this process it comes from."""
     cursor: Cursor
     """Where that reader stands after it."""
+    names: tuple[str, ...] = ()
+    """Of the samples."""
     failure: str = ""
     """Why the run must stop, if it must: an error in a worker process would lose its words on the way."""
 
@@ -74,19 +71,26 @@ class StreamedBatches(IterableDataset):
         processes: int = 1,
         readers: int = 1,
     ) -> None:
-        self._windows, self._encoder, self._batching = windows, encoder, batching
-        self._pictures, self._max_refused, self._seed = pictures, max_refused, seed
+        self.windows, self.encoder, self._batching = windows, encoder, batching
+        self.pictures, self._max_refused, self._seed = pictures, max_refused, seed
         self.readers, self._all_readers = readers, processes * readers
-        self.cursors = [Cursor(process * readers + reader) for reader in range(readers)]
+        self._first = process * readers
+        self.cursors: list[Cursor] = []
         """Where each reader begins."""
+        self.begin_at(0)
         self._told: set[str] = set()
         self.turn = 0
         """The reader whose batch comes first."""
 
+    def begin_at(self, window: int) -> None:
+        """The readers of all processes share out the windows from this one of the run on."""
+        self.cursors = [Cursor(window + self._first + reader) for reader in range(self.readers)]
+
     @property
-    def max_length(self) -> int:
-        """Tokens of the longest sample allowed."""
-        return self._encoder.max_length
+    def epochs(self) -> float:
+        """How often the data was gone through up to here, in whole windows; the other processes' share counts as this one's."""
+        gone = sum(cursor.window - self._first - reader for reader, cursor in enumerate(self.cursors))
+        return gone / self.readers / len(self.windows)
 
     def __iter__(self) -> Iterator[StreamedBatch]:
         """The batches of one reader: in a worker process that of its turn."""
@@ -96,7 +100,7 @@ class StreamedBatches(IterableDataset):
         while True:
             samples, plan, cursor = self._open(cursor)
             if told := self._failure(cursor, idle):
-                yield StreamedBatch([], reader, cursor, told)
+                yield StreamedBatch([], reader, cursor, failure=told)
                 return
             idle += 1
             following = cursor.window + self._all_readers
@@ -106,7 +110,7 @@ class StreamedBatches(IterableDataset):
                     idle = 0
                     ends = number + 1 == len(plan)
                     after = replace(cursor, window=following, batch=0) if ends else replace(cursor, batch=number + 1)
-                    yield StreamedBatch(items, reader, after)
+                    yield StreamedBatch(items, reader, after, names=tuple(item["name"] for item in items))
             cursor = replace(cursor, window=following, batch=0)
 
     def _open(self, cursor: Cursor) -> tuple[list[Ready], list[list[int]], Cursor]:
@@ -115,11 +119,10 @@ class StreamedBatches(IterableDataset):
         refused: list[str] = []
         repaired: list[str] = []
         cut = 0
-        found = self._windows.read(cursor.window)
+        found = self.windows.read(cursor.window)
         for one in found:
             try:
-                sample = self._settled(one)
-                encoded = self._encoder.encode(sample)
+                sample, encoded = self.look(one)
             except InputError as error:
                 refused.append(self._told_once(error, one.name))
                 continue
@@ -134,11 +137,18 @@ class StreamedBatches(IterableDataset):
             cursor = cursor.counted(seen=len(found), refused=refused, repaired=repaired, cut=cut)
         return samples, plan, cursor
 
-    def _settled(self, found: Found) -> Sample:
+    def look(self, found: Found) -> Ready:
+        """Raises InputError when it is refused. Pixels are decoded when their batch is due: a window of them is too large."""
         if isinstance(found.sample, InputError):
             raise found.sample
-        # Pixels are decoded when their batch is due: a window of them would not fit into memory.
-        return self._pictures.settle(found.sample, decode=False)
+        sample = self.pictures.settle(found.sample, decode=False)
+        if len(sample.images) > (self._batching.max_images or len(sample.images)):
+            raise SampleRefused(
+                f"{len(sample.images)} images are over --packing_max_images",
+                reason="too-many-images",
+                where=sample.name,
+            )
+        return sample, self.encoder.encode(sample)
 
     def _told_once(self, error: InputError, name: str) -> str:
         """The reason under which it is counted; the first of its kind is told by this reader."""
@@ -153,14 +163,16 @@ class StreamedBatches(IterableDataset):
         items: list[Item] = []
         for sample, known in samples:
             try:
-                settled, encoded = self._pictures.settle(sample), known
+                settled, encoded = self.pictures.settle(sample), known
                 if repairs := settled.repairs[len(sample.repairs) :]:
-                    encoded, cursor = self._encoder.encode(settled), cursor.counted(repaired=repairs)
-                vision = self._encoder.vision(settled)
+                    encoded, cursor = self.encoder.encode(settled), cursor.counted(repaired=repairs)
+                vision = self.encoder.vision(settled)
             except InputError as error:
                 cursor = cursor.counted(refused=[self._told_once(error, sample.name)])
                 continue
-            items.append({"input_ids": encoded.input_ids, "labels": encoded.labels, "vision": vision})
+            items.append(
+                {"input_ids": encoded.input_ids, "labels": encoded.labels, "vision": vision, "name": settled.name}
+            )
         return items, cursor
 
     def _failure(self, cursor: Cursor, idle: int) -> str:
@@ -168,9 +180,9 @@ class StreamedBatches(IterableDataset):
         reasons = ", ".join(
             f"{count} {reason}" for reason, count in sorted(cursor.refused.items(), key=lambda one: -one[1])
         )
-        if idle > len(self._windows):
+        if idle > len(self.windows):
             return f"no sample of a whole epoch can be learnt from ({reasons})"
-        if cursor.seen >= min(ENOUGH, self._windows.samples) and bad > self._max_refused * cursor.seen:
+        if cursor.seen >= min(ENOUGH, self.windows.samples) and bad > self._max_refused * cursor.seen:
             return f"{bad} of the first {cursor.seen} samples cannot be learnt from ({reasons})"
         return ""
 
@@ -194,6 +206,8 @@ class Stream:
         if batches.readers != max(1, workers):
             raise InputError(f"{batches.readers} readers need as many workers, got {workers}")
         self.batches = batches
+        self.names: tuple[str, ...] = ()
+        """Of the samples of the batch that was taken last."""
         self._loader = DataLoader(
             batches,
             batch_size=None,
@@ -211,6 +225,7 @@ class Stream:
                 )
             self.batches.cursors[batch.reader] = batch.cursor
             self.batches.turn = (batch.reader + 1) % self.batches.readers
+            self.names = batch.names
             yield inputs
 
     def state(self) -> dict[str, Any]:
@@ -230,43 +245,6 @@ class Stream:
     def counts(self) -> dict[str, Any]:
         """seen, refused and repaired by kind, answers cut: of this process, as far as its batches were taken."""
         return counts_of(self.batches.cursors)
-
-
-def open_stream(
-    command: Command,
-    encoder: Encoder,
-    options: PromptOptions,
-    noise: Noise,
-    collate: Callable[[list[Item]], dict[str, Any]],
-) -> Stream:
-    """The stream that the flags ask for, of this process. Raises InputError without --max_steps: an epoch has no known end."""
-    data, training = command.data, command.training
-    if training.max_steps <= 0:
-        raise InputError("--streaming needs --max_steps: how many samples are good is only known when all were read")
-    workers = training.dataloader_num_workers
-    batches = StreamedBatches(
-        open_windows(data, options, noise=noise),
-        encoder,
-        Batching(
-            batch=training.train_batch_size,
-            grouped=training.group_by_modality_length,
-            packing_length=(training.packing_length or encoder.max_length) if training.packing else None,
-            max_images=training.packing_max_images,
-        ),
-        pictures=Pictures(policy=data.bad_image),
-        max_refused=data.max_refused,
-        seed=training.seed if training.data_seed is None else training.data_seed,
-        process=training.process_index,
-        processes=training.world_size,
-        readers=max(1, workers),
-    )
-    return Stream(
-        batches,
-        collate,
-        workers=workers,
-        pin_memory=training.dataloader_pin_memory,
-        prefetch_factor=training.dataloader_prefetch_factor,
-    )
 
 
 class _Collated:
