@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tiny_model import build_tiny_model
 from tiny_parts import save_language_model, save_tower
 from tiny_run import arguments, losses, write_squares
+from training import run_all
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.errors import CheckpointError, InputError
@@ -292,3 +293,25 @@ def test_marks_of_a_new_template_learn_beside_lora(parts, charts, tmp_path):
     assert config["trainable_token_indices"] == {
         "model.language_model.embed_tokens": sorted(marks), "lm_head": sorted(marks)
     }  # fmt: skip
+
+
+def test_two_processes_leave_the_adapter_of_one_and_go_on_exactly(checkpoint, charts, tmp_path):
+    """With weights in pieces (ZeRO-3); what is frozen is in no checkpoint of DeepSpeed's."""
+    more = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "context": "none", **LORA}
+    more |= {"new_tokens": ["square"], "lora_dropout": 0}
+    one, whole, resumed = tmp_path / "one", tmp_path / "whole", tmp_path / "resumed"
+    shared = {**more, "per_device_train_batch_size": 2, "deepspeed": "zero3"}
+    begun = {"resume_from_checkpoint": whole / "checkpoint-1"}
+    train(arguments(checkpoint, charts, one, **more))
+    run_all(
+        [arguments(checkpoint, charts, whole, **shared), arguments(checkpoint, charts, resumed, **shared, **begun)],
+        tmp_path,
+    )
+    alone, together, gone_on = (load_file(folder / "adapter_model.safetensors") for folder in (one, whole, resumed))
+    assert set(together) == set(alone)
+    assert all(torch.allclose(together[name], alone[name], atol=1e-5) for name in alone)
+    assert all(torch.equal(together[name], gone_on[name]) for name in alone)
+    frozen = sum(tensor.nbytes for tensor in load_file(checkpoint / "model.safetensors").values())
+    models = list((whole / "checkpoint-2" / "global_step2").glob("*model_states.pt"))
+    assert len(models) == 2
+    assert sum(file.stat().st_size for file in models) < frozen / 2
