@@ -181,6 +181,7 @@ def test_what_we_do_not_do_is_refused_with_the_reason(words, says):
         ("--data_weights 1 2", "2 weights for 1 data paths"),
         ("--global_batch_size 12", "no multiple of 8"),
         ("--packing_length 100", "no use without --packing"),
+        ("--evaluation_strategy steps", "no data to evaluate on"),
         ("--max_refused 2", "0..1"),
         ("--config quilt_llava/finetun", "Did you mean 'quilt_llava/finetune'"),
         ("--config a b", "takes one value"),

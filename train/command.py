@@ -190,6 +190,11 @@ def _check(model: ModelArguments, data: DataArguments, training: TrainArguments)
         raise InputError(f"--max_refused must be in 0..1, got {data.max_refused}")
     if data.data_weights and len(data.data_weights) != len(data.data_path):
         raise InputError(f"--data_weights: {len(data.data_weights)} weights for {len(data.data_path)} data paths")
+    if training.eval_strategy != "no" and not (data.eval_split or data.eval_data_path):
+        raise InputError(
+            f"--eval_strategy {training.eval_strategy.value} has no data to evaluate on",
+            next_step="Add --eval_split validation, or --eval_data_path",
+        )
     if training.packing_length is not None and not training.packing:
         raise InputError("--packing_length has no use without --packing True")
 

@@ -139,7 +139,7 @@ def _choose_template(out: Flags, notes: list[str]) -> None:
     if template not in template_names():
         known = {name for name, target in VERSIONS.items() if target in template_names()} | {*template_names()}
         raise InputError(
-            f"--version {version!r}: we ship no such chat template", next_step=did_you_mean(version, known)
+            f"unknown --version {version!r}: we ship no such chat template", next_step=did_you_mean(version, known)
         )
     out["chat_template"] = [template]
     notes.append(f"--version {version} is --chat_template {template}")
