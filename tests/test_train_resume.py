@@ -15,7 +15,7 @@ from training import ROOT, environment, flags, losses, run_all, torchrun, write_
 
 from llava_graph.errors import CheckpointError, InputError
 from train.guard import NotFinite
-from train.resume import RUN_FILE, UNFINISHED, last_whole
+from train.resume import RUN_FILE, UNFINISHED, last_whole, unloadable
 from train.train_mem import train
 
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3}
@@ -83,7 +83,13 @@ def test_resumed_run_is_the_run_without_a_break(checkpoint, squares, tmp_path, s
 def two_processes(checkpoint, squares, tmp_path_factory):
     """Runs of two processes: with and without a break by each engine, and the long one that is stopped below."""
     folder = tmp_path_factory.mktemp("two")
-    steps = [flags(checkpoint, squares, folder / "long", **LONG)]
+    grown = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, "logging_steps": 4}
+    train(flags(checkpoint, squares, folder / "one", **grown, per_device_train_batch_size=4))
+    steps = [
+        flags(checkpoint, squares, folder / "long", **LONG),
+        {"copy": [str(folder / "one" / "checkpoint-2"), str(folder / "grown" / "checkpoint-2")]},
+        flags(checkpoint, squares, folder / "grown", **grown, per_device_train_batch_size=2),
+    ]
     for engine, settings in ENGINES.items():
         whole, resumed = folder / engine, folder / f"{engine}-resumed"
         more = {"save_strategy": "steps", "save_steps": 2, "per_device_train_batch_size": 2, "max_steps": 4, **settings}
@@ -102,6 +108,13 @@ def test_two_processes_resume_as_one_does(two_processes, engine):
     assert_same(two_processes / engine, two_processes / f"{engine}-resumed")
 
 
+def test_two_processes_go_on_where_one_stopped(two_processes):
+    """Each with half a batch: the log line over both parts is that of one process."""
+    one, grown = losses(two_processes / "one"), losses(two_processes / "grown")
+    assert len(one) == 1
+    assert grown == pytest.approx(one, rel=1e-5)
+
+
 def test_sigterm_to_torchrun_saves_and_the_next_start_goes_on(checkpoint, squares, two_processes, tmp_path):
     """torchrun hands the signal on to both processes; they agree on the step."""
 
@@ -116,10 +129,11 @@ def test_sigterm_to_torchrun_saves_and_the_next_start_goes_on(checkpoint, square
 
     run = start()
     for line in run.stdout:
-        if line.startswith("{'loss'"):
+        if line.startswith("step "):
             run.send_signal(signal.SIGTERM)
             break
-    said = run.communicate(timeout=120)[0]
+    said = run.stdout.read()
+    run.wait(timeout=60)
     assert "stopped by SIGTERM at step" in said
     assert run.returncode != 0
     (kept,) = tmp_path.glob("checkpoint-*")
@@ -231,6 +245,13 @@ def test_other_batches_of_the_same_samples_go_on(checkpoint, squares, tmp_path):
     shutil.copytree(tmp_path / "whole" / "checkpoint-2", tmp_path / "resumed" / "checkpoint-2")
     train(flags(checkpoint, data, tmp_path / "resumed", **more, **two))
     assert losses(tmp_path / "resumed") == pytest.approx(losses(tmp_path / "whole"), rel=1e-5)
+
+
+def test_parts_of_deepspeed_are_not_read_by_other_numbers_of_processes():
+    then, now = {"engine": "zero2", "processes": 8}, {"engine": "zero2", "processes": 4}
+    assert "in 8 parts, and this run has 4 processes" in unloadable(then, now)
+    assert unloadable(then, then) is None
+    assert unloadable({**then, "engine": "fsdp"}, {**now, "engine": "fsdp"}) is None
 
 
 def test_checkpoints_of_another_engine_are_refused(checkpoint, squares, tmp_path):

@@ -65,6 +65,7 @@ def environment(folder):
         "DS_ACCELERATOR": "cpu",
         "HF_HUB_OFFLINE": "1",
         "TORCH_EXTENSIONS_DIR": str(folder / "extensions"),
+        "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "default",
     }
 

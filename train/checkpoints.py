@@ -38,6 +38,12 @@ class CheckpointTrainer(Trainer):
             # would be saved under names that nothing opens.
             whole._weight_conversions = [one for one in whole._weight_conversions if one.was_used()]
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As ever; what a run left that was killed while it saved goes first."""
+        if self.args.should_save:
+            shutil.rmtree(Path(self.args.output_dir) / UNFINISHED, ignore_errors=True)
+        return super().train(*args, **kwargs)
+
     # ---- writing ----
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -128,12 +134,17 @@ class CheckpointTrainer(Trainer):
         super()._load_rng_state(checkpoint)
         if checkpoint is None:
             return
-        file = _losses_file(checkpoint, self.args.process_index)
-        if file.is_file():
-            told = json.loads(file.read_text(encoding="utf-8"))
-            self._tr_loss += told["loss"]
-            self._total_loss_scalar -= told["loss"]  # the mean over this start alone, as transformers reports it
-            self._globalstep_last_logged = told["logged"]
+        files = sorted(Path(checkpoint).glob("losses_*.json"))
+        if not files:
+            return
+        told = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        if len(files) == self.args.world_size:
+            loss = json.loads(_losses_file(checkpoint, self.args.process_index).read_text(encoding="utf-8"))["loss"]
+        else:  # saved by another number of processes: their mean is what a log line shows
+            loss = sum(one["loss"] for one in told) / len(told)
+        self._tr_loss += loss
+        self._total_loss_scalar -= loss  # the mean over this start alone, as transformers reports it
+        self._globalstep_last_logged = told[0]["logged"]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """The weights of a checkpoint into the model that is trained."""

@@ -65,8 +65,7 @@ class Guard:
         Raises NotFinite after too many bad steps in a row, or after one that has spoilt the weights.
         """
         steps, self._open = self._open, []
-        own = _not_finite(steps)
-        bad = _on_any(own)
+        bad = _on_any(_not_finite(steps), steps)
         for step, is_bad in zip(steps, bad, strict=True):
             self._in_a_row = self._in_a_row + 1 if is_bad else 0
             if is_bad:
@@ -91,7 +90,7 @@ class Guard:
         batches = self._samples_of(step.number)
         losses = torch.stack(step.losses).isfinite().tolist() if step.losses else []
         spoilt = [batch for batch, finite in zip(batches, losses, strict=False) if not finite]
-        alone = not _on_any([bool(spoilt)])[0]
+        alone = not _on_any([bool(spoilt)], [step])[0]
         return [name for batch in (batches if alone else spoilt) for name in batch]
 
 
@@ -118,12 +117,11 @@ def _alone() -> bool:
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
 
 
-def _on_any(own: list[bool]) -> list[bool]:
+def _on_any(own: list[bool], steps: Sequence[_Step]) -> list[bool]:
     """For each place, whether it is true on some process."""
     if _alone() or not own:
         return own
-    device = torch.accelerator.current_accelerator() if distributed.get_backend() == "nccl" else None
-    told = torch.tensor(own, dtype=torch.int32, device=device)
+    told = torch.tensor(own, dtype=torch.int32, device=steps[0].losses[0].device)
     distributed.all_reduce(told, distributed.ReduceOp.MAX)
     return [bool(one) for one in told.tolist()]
 
