@@ -104,7 +104,6 @@ def find_checkpoint(training: TrainArguments, decides: Mapping[str, Any]) -> str
             "--allow_changed_resume is for a checkpoint that was chosen",
             next_step="Add --resume_from_checkpoint DIR",
         )
-    shutil.rmtree(out / UNFINISHED, ignore_errors=True)  # a run was killed while it saved
     if str(asked) in ("False", "false"):
         return None
     folder = Path(str(asked)) if chosen else last_whole(out)
