@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 import torch
+from other_models import FAMILIES
 from peft import PeftModel
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_model import build_tiny_model
 from tiny_parts import save_language_model, save_tower
@@ -315,3 +317,23 @@ def test_two_processes_leave_the_adapter_of_one_and_go_on_exactly(checkpoint, ch
     models = list((whole / "checkpoint-2" / "global_step2").glob("*model_states.pt"))
     assert len(models) == 2
     assert sum(file.stat().st_size for file in models) < frozen / 2
+
+
+@pytest.mark.parametrize("family", ["gemma3", "idefics3"])
+def test_adapters_of_other_families_open_too(charts, tmp_path, family):
+    torch.manual_seed(0)
+    model, processor = FAMILIES[family]()
+    start, out = tmp_path / "start", tmp_path / "out"
+    model.save_pretrained(start)
+    processor.save_pretrained(start)
+    train(arguments(start, charts, out, max_steps=1, context="none", **LORA))
+    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}]
+    image = Image.new("RGB", (60, 40), "red")
+    inputs = processor(text=processor.apply_chat_template(turn), images=[image], return_tensors="pt")
+    trained = prepared(start)
+    untrained = trained(**inputs).logits
+    restore_weights(trained, out)
+    expected = trained(**inputs).logits
+    assert (expected - untrained).abs().max() > 1e-4
+    close(load(out, device="cpu").model(**inputs).logits, expected)
+    close(AutoModelForImageTextToText.from_pretrained(out)(**inputs).logits, expected)
