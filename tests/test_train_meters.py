@@ -31,8 +31,9 @@ from train.loss import install_answer_loss
 from train.measured import FEW
 from train.meters import Meter, Waiting, add_up, count_batch, count_tiles, rates
 from train.parts import CONNECTOR, LANGUAGE, idle_names, part_of, tower_layers
+from train.shown import open_shown
 from train.stages import TRAINED
-from train.train_mem import build_order, build_trainer, choose_kernels, open_data, train
+from train.train_mem import build_trainer, choose_kernels, train
 
 PIXELS = 64
 RATES = {
@@ -327,8 +328,7 @@ def test_without_a_known_peak_there_is_no_mfu(checkpoint, pictures, tmp_path):
 def make_trainer(command):
     loaded = load_to_train(command)
     choose_kernels(command, loaded)
-    dataset = open_data(command, loaded)
-    return build_trainer(command, loaded, dataset, order=build_order(command, dataset), plan={}, decides={})
+    return build_trainer(command, loaded, open_shown(command, loaded, print), plan={}, decides={})
 
 
 def test_samples_that_vanish_under_a_run_stop_it(checkpoint, pictures, tmp_path):

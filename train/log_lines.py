@@ -19,6 +19,7 @@ SHOWN: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("padding_share", "padding", lambda value: f"{value:.1%}"),
     ("data_wait_share", "waited", lambda value: f"{value:.1%}"),
     ("mfu", "MFU", lambda value: f"{value:.1%}"),
+    ("refused", "refused", lambda value: f"{value:,.0f}"),
     ("peak_memory_gib", "GiB", lambda value: f"{value:.1f}"),
 )
 """Entry -> what it is called, and how it is written; the other entries go to the trackers alone."""

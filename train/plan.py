@@ -36,15 +36,26 @@ PACKAGES = ("llava-graph", "torch", "transformers", "datasets", "peft", "bitsand
 
 
 def resolve_plan(
-    command: Command, loaded: LoadedModel, checked: Checked, resume: str | None, *, order: Order, attention: Attention
+    command: Command,
+    loaded: LoadedModel,
+    checked: Checked,
+    resume: str | None,
+    *,
+    order: Order,
+    attention: Attention,
+    streamed: int | None = None,
 ) -> dict[str, Any]:
-    """Everything that decides the run, as plain values."""
+    """Everything that decides the run, as plain values.
+
+    `streamed`: samples in the files of a stream, of which `checked` and `order` know the first; an epoch is estimated by them.
+    """
+    times = 1.0 if streamed is None else streamed / max(1, checked.seen)
     memory = estimate_memory(command, loaded, checked, order, attention=attention.name)
     plan = {
         "model": _model(command, loaded),
-        "data": _data(command, checked),
-        "batches": _batches(command.training, order),
-        "run": _run(command, order, attention, resume),
+        "data": _data(command, checked, streamed),
+        "batches": _batches(command.training, order, times),
+        "run": _run(command, order, attention, resume, times),
         "memory": memory.in_gb() if memory else None,
         "device_memory": device_memory(command.training),
         "notes": [*command.notes, *loading_notes(command), *stage_notes(loaded.model, command)],
@@ -75,10 +86,12 @@ def _model(command: Command, loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _data(command: Command, checked: Checked) -> dict[str, Any]:
+def _data(command: Command, checked: Checked, streamed: int | None) -> dict[str, Any]:
     lengths = checked.lengths
+    in_files = {} if streamed is None else {"streamed": streamed}
     return {
         "path": command.data.data_path,
+        **in_files,
         "seen": checked.seen,
         "kept": len(checked.kept),
         "dropped": checked.reasons,
@@ -92,8 +105,8 @@ def _data(command: Command, checked: Checked) -> dict[str, Any]:
     }
 
 
-def _batches(training: TrainArguments, order: Order) -> dict[str, Any]:
-    """The first epoch; exact, for it is the run's own order."""
+def _batches(training: TrainArguments, order: Order, times: float) -> dict[str, Any]:
+    """The first epoch; exact where it is the run's own order, and `times` as much as the first samples of a stream."""
     found = order.summary()
     if training.packing:
         way = f"packed in rows of {order.packing_length}"
@@ -101,14 +114,14 @@ def _batches(training: TrainArguments, order: Order) -> dict[str, Any]:
         way = "grouped by length" if training.group_by_modality_length else "padded to the longest of a batch"
     return {
         "way": way,
-        "batches": found["batches"],
-        "tokens": found["tokens"],
-        "images": found["images"],
+        "batches": round(found["batches"] * times),
+        "tokens": round(found["tokens"] * times),
+        "images": round(found["images"] * times),
         "padding": round(1 - found["tokens"] / max(1, found["slots"]), 4),
     }
 
 
-def _run(command: Command, order: Order, attention: Attention, resume: str | None) -> dict[str, Any]:
+def _run(command: Command, order: Order, attention: Attention, resume: str | None, times: float) -> dict[str, Any]:
     training = command.training
     accumulated = training.gradient_accumulation_steps
     per_epoch = max(1, math.ceil(len(order) / accumulated))
@@ -117,7 +130,7 @@ def _run(command: Command, order: Order, attention: Attention, resume: str | Non
     return {
         "stage": command.model.stage,
         "steps": steps,
-        "epochs": round(steps / per_epoch, 2),
+        "epochs": round(steps / (len(order) * times / accumulated if times > 1 else per_epoch), 2),
         "batch_size": training.train_batch_size * accumulated * training.world_size,
         "batch_of": "rows" if training.packing else "samples",
         "tokens_a_step": round(found["tokens"] / per_epoch),

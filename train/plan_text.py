@@ -41,7 +41,7 @@ def plan_rows(plan: Mapping[str, Any]) -> Rows:
     rows = [
         *_model_rows(plan["model"]),
         *_data_rows(plan["data"]),
-        _batch_row(plan["batches"]),
+        _batch_row(plan["batches"], estimated="streamed" in plan["data"]),
         *_run_rows(plan["run"]),
         *_memory_rows(plan),
         ("with", ", ".join(f"{name} {plan['versions'][name]}" for name in SHOWN_VERSIONS if name in plan["versions"])),
@@ -73,23 +73,29 @@ def _model_rows(model: Mapping[str, Any]) -> Rows:
 
 
 def _data_rows(data: Mapping[str, Any]) -> Rows:
+    looked = (
+        f"streaming {data['streamed']:,} samples, which are checked while training; "
+        f"{data['kept']} of the first {data['seen']} are good"
+        if "streamed" in data
+        else f"{data['kept']} of {data['seen']} samples"
+    )
     cut = f"; answers cut: {data['answers_cut']}" + (f", turns cut: {data['turns_cut']}" if data["turns_cut"] else "")
     return [
         (
             "data",
-            f"{data['kept']} of {data['seen']} samples ({data['with_image']} with image), {data['tokens_median']} tokens "
+            f"{looked} ({data['with_image']} with image), {data['tokens_median']} tokens "
             f"each, at most {data['tokens_longest']}; {data['tokens_learnt']:.0%} of them are learnt",
         ),
         ("", f"dropped: {counted(data['dropped'])}; repaired: {counted(data['repaired'])}{cut}"),
     ]
 
 
-def _batch_row(batches: Mapping[str, Any]) -> tuple[str, str]:
-    return (
-        "epoch",
+def _batch_row(batches: Mapping[str, Any], *, estimated: bool) -> tuple[str, str]:
+    told = (
         f"{batches['tokens']:,} tokens, {batches['images']:,} images in {batches['batches']:,} batches, {batches['way']}: "
-        f"{batches['padding']:.1%} padding",
+        f"{batches['padding']:.1%} padding"
     )
+    return "epoch", f"about {told}" if estimated else told
 
 
 def _run_rows(run: Mapping[str, Any]) -> Rows:

@@ -48,8 +48,11 @@ TRAINING_FLAGS = (
 NO_FLAGS = ("data", "processes")
 
 
-def what_decides(command: Command, loaded: LoadedModel, checked: Checked, order: Order) -> dict[str, Any]:
-    """Everything that a later start must share with this one to go on exactly, as plain values by the names of the flags."""
+def what_decides(command: Command, loaded: LoadedModel, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that a later start must share with this one to go on exactly, as plain values by the names of the flags.
+
+    `shown` tells it of the samples: "data" and "order of the samples".
+    """
     training = command.training
     chosen = {
         **{name: getattr(command.model, name) for name in MODEL_FLAGS},
@@ -59,10 +62,14 @@ def what_decides(command: Command, loaded: LoadedModel, checked: Checked, order:
         "processes": training.world_size,
         "engine": engine_of(training),
         "chat_template": hashlib.sha256(loaded.template.encode()).hexdigest()[:16],
-        "data": digest_of(checked),
-        "order of the samples": digest_of_steps(order, training.gradient_accumulation_steps),
+        **shown,
     }
     return dict(json.loads(json.dumps(chosen, default=str)))
+
+
+def order_decides(checked: Checked, order: Order, accumulated: int) -> dict[str, str]:
+    """What of samples that were all looked at, and of their order, decides the steps."""
+    return {"data": digest_of(checked), "order of the samples": digest_of_steps(order, accumulated)}
 
 
 def engine_of(training: TrainArguments) -> str:

@@ -18,12 +18,8 @@ if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.arguments import Command
     from train.attention import Attention
-    from train.batches import TrainingSet
-    from train.checking import Checked
-    from train.encoding import Encoder
-    from train.order import Order
-    from train.sources import Noise
-    from train.trainer import FigureTrainer
+    from train.shown import Shown
+    from train.trainer import PartsTrainer
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,7 +48,9 @@ def train(argv: Sequence[str]) -> None:
     from train.loading import load_to_train
     from train.manual import HELP, manual
     from train.resume import find_checkpoint, what_decides
+    from train.shown import open_shown
     from train.stages import prepare
+    from train.stream_start import check_streaming
     from train.trackers import check_trackers
     from train.watch import check_watch
 
@@ -63,25 +61,26 @@ def train(argv: Sequence[str]) -> None:
         return
     command = parse_command(argv)
     check_watch(command)
+    check_streaming(command)
     check_trackers(command.training)
     quiet_libraries()
     start(command.training)
     loaded = load_to_train(command)
     attention = choose_kernels(command, loaded)
     loaded = prepare(loaded, command)
-    dataset = open_data(command, loaded)
-    order = build_order(command, dataset)
+    shown = open_shown(command, loaded, say)
     if command.training.audit:
-        tell_audit(command, dataset, order)
+        tell_audit(command, shown)
         return
-    decides = what_decides(command, loaded, dataset.checked, order)
+    decides = what_decides(command, loaded, shown.decides)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
-    plan = write_plan(command, loaded, dataset, resume, order=order, attention=attention)
+    plan = write_plan(command, loaded, shown, resume, attention=attention)
     if command.training.dry_run:
         return
-    keep_features(command, loaded, dataset)
-    trainer = build_trainer(command, loaded, dataset, order=order, plan=plan, decides=decides)
+    keep_features(command, loaded, shown)
+    trainer = build_trainer(command, loaded, shown, plan=plan, decides=decides)
     trainer.train(resume_from_checkpoint=resume)
+    tell_data(trainer)
     tell_speed(trainer)
     leave_if_stopped(trainer)
     finish(trainer)
@@ -110,182 +109,97 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     return attention
 
 
-def open_data(command: Command, loaded: LoadedModel, *, evaluated: bool = False) -> TrainingSet:
-    """Every sample is looked at once, by one process for all. Raises DatasetError when too many, or all, are refused."""
-    from train.batches import TrainingSet
-    from train.checking import as_first_process, check_samples, refuse_too_many
-    from train.sources import NO_NOISE, open_samples
-    from train.sources.pictures import Pictures
-
-    data, training = command.data, command.training
-    with training.main_process_first(desc="reading the data"):
-        samples = open_samples(
-            data,
-            prompt_options(command, loaded),
-            noise=NO_NOISE if evaluated else noise(command),
-            evaluated=(data.eval_split or "validation") if evaluated else None,
-        )
-    encoder, pictures = build_encoder(command, loaded), Pictures(policy=data.bad_image)
-
-    def look() -> Checked:
-        for warning in () if evaluated else encoder.warnings():
-            say(f"note    {warning}")
-        checked = check_samples(
-            samples, encoder, pictures=pictures, workers=data.check_workers, cached=True, progress=True
-        )
-        if not training.audit:
-            refuse_too_many(checked, data.max_refused, where=", ".join(data.data_path))
-        return checked
-
-    return TrainingSet(samples, as_first_process(look), encoder, pictures)
-
-
-def keep_features(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> None:
+def keep_features(command: Command, loaded: LoadedModel, shown: Shown) -> None:
     """With --vision_cache: what the frozen vision tower sees is computed once and read in every epoch."""
+    from train.batches import TrainingSet
     from train.vision_cache import fill_cache, take_features
 
-    if command.training.vision_cache:
+    dataset = shown.samples
+    if command.training.vision_cache and isinstance(dataset, TrainingSet):
         dataset.features = fill_cache(Path(command.training.vision_cache), dataset, loaded, command.training)
         take_features(loaded)
         say(f"cache   features of {int(dataset.checked.images.sum())} images in {dataset.features.folder}")
 
 
-def tell_audit(command: Command, dataset: TrainingSet, order: Order) -> None:
+def tell_audit(command: Command, shown: Shown) -> None:
     """How long the samples are, what was refused, and what padding costs."""
     from train.audit import audit_lines
 
     if command.training.process_index == 0:
-        say("\n".join(audit_lines(dataset.checked, order, max_length=dataset.max_length)))
-
-
-def prompt_options(command: Command, loaded: LoadedModel) -> Any:
-    """Which slots of a figure record the prompt shows, and how."""
-    from llava_graph.prompt import PromptOptions
-    from train.arguments import SLOTS
-
-    shown: dict[str, Any] = {slot: slot in command.data.context for slot in SLOTS}
-    return PromptOptions(
-        **shown,
-        ocr_style=command.data.ocr_style or loaded.prompt.ocr_style,
-        max_context_tokens=command.data.max_context_tokens,
-    )
-
-
-def noise(command: Command) -> Noise:
-    """What the training split leaves out or spoils by chance."""
-    from train.sources import Noise
-
-    data = command.data
-    return Noise(context_dropout=data.context_dropout, ocr_corruption=data.ocr_corruption, seed=command.training.seed)
-
-
-def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
-    """Tokenization within the model's context, or the shorter limit that was asked for."""
-    from train import encoding
-
-    limit = command.data.model_max_length or loaded.context_length
-    if limit > loaded.context_length:
-        raise InputError(f"--model_max_length {limit} is more than the model's {loaded.context_length} tokens")
-    return encoding.build_encoder(loaded, limit)
+        say("\n".join(audit_lines(shown.checked, shown.order, max_length=shown.longest)))
 
 
 def write_plan(
-    command: Command,
-    loaded: LoadedModel,
-    dataset: TrainingSet,
-    resume: str | None,
-    *,
-    order: Order,
-    attention: Attention,
+    command: Command, loaded: LoadedModel, shown: Shown, resume: str | None, *, attention: Attention
 ) -> Mapping[str, Any]:
     """Say and save what will happen (--dry_run: say alone). Returns the plan."""
     from train.plan import resolve_plan, save_plan
     from train.plan_text import plan_page
 
-    plan = resolve_plan(command, loaded, dataset.checked, resume, order=order, attention=attention)
+    plan = resolve_plan(
+        command, loaded, shown.checked, resume, order=shown.order, attention=attention, streamed=shown.streamed
+    )
     if command.training.process_index == 0:
         say(plan_page(plan, terminal=sys.stdout.isatty()))
         if not command.training.dry_run:
-            save_plan(plan, dataset.checked, Path(command.training.output_dir))
+            save_plan(plan, shown.checked, Path(command.training.output_dir))
     return plan
 
 
-def build_order(command: Command, dataset: TrainingSet) -> Order:
-    """Which samples share a batch. Raises InputError when a row of --packing_length cannot hold the longest sample."""
-    from train.order import Order
-
-    training, checked = command.training, dataset.checked
-    return Order(
-        lengths=checked.lengths,
-        images=checked.images,
-        batch=training.train_batch_size,
-        processes=training.world_size,
-        seed=training.data_seed if training.data_seed is not None else training.seed,
-        grouped=training.group_by_modality_length,
-        packing_length=(training.packing_length or dataset.max_length) if training.packing else None,
-        max_images=training.packing_max_images,
-        shown=checked.shown,
-    )
-
-
-def build_collators(command: Command, loaded: LoadedModel, dataset: TrainingSet) -> dict[str, Any]:
-    """Samples side by side with padding, or end to end: for training in full rows, for evaluation without any padding."""
-    from train.batches import PackedCollator, PaddedCollator
-
-    training, pad = command.training, loaded.tokenizer.pad_token_id
-    if not training.packing:
-        padded = PaddedCollator(pad)
-        return {"train_collator": padded, "data_collator": padded}
-    row = (training.packing_length or dataset.max_length) * training.train_batch_size
-    return {
-        "train_collator": PackedCollator(pad_id=pad, longest=dataset.max_length, length=row),
-        "data_collator": PackedCollator(pad_id=pad, longest=dataset.max_length),
-    }
-
-
 def build_trainer(
-    command: Command,
-    loaded: LoadedModel,
-    dataset: TrainingSet,
-    *,
-    order: Order,
-    plan: Mapping[str, Any],
-    decides: Mapping[str, Any],
-) -> FigureTrainer:
-    """transformers' Trainer with our order of samples and our learning rates."""
+    command: Command, loaded: LoadedModel, shown: Shown, *, plan: Mapping[str, Any], decides: Mapping[str, Any]
+) -> PartsTrainer:
+    """transformers' Trainer with our batches and our learning rates."""
     from train.finish import Keeper
     from train.log_lines import tell_in_lines
+    from train.shown import build_collators, open_data, prompt_options
+    from train.sources.streaming import Stream
+    from train.streamed import StreamedTrainer
     from train.trackers import PlanTold
     from train.trainer import FigureTrainer
     from train.watch import build_watch
 
     evaluated = command.data.eval_split or command.data.eval_data_path
-    eval_dataset = open_data(command, loaded, evaluated=True) if evaluated else None
-    trainer = FigureTrainer(
-        model=loaded.model,
-        args=command.training,
-        train_dataset=dataset,
-        eval_dataset=eval_dataset,
-        **build_collators(command, loaded, dataset),
-        processing_class=loaded.processor,
-        order=order,
-        decides=decides,
-        max_refused=command.data.max_refused,
-        watch=build_watch(command, eval_dataset, loaded.tokenizer, say),
-        keeper=Keeper(
+    eval_dataset = open_data(command, loaded, tell=say, evaluated=True) if evaluated else None
+    collators = build_collators(command, loaded, shown.longest)
+    settings: dict[str, Any] = {
+        "model": loaded.model,
+        "args": command.training,
+        "eval_dataset": eval_dataset,
+        "data_collator": collators["data_collator"],
+        "processing_class": loaded.processor,
+        "decides": decides,
+        "max_refused": command.data.max_refused,
+        "watch": build_watch(command, eval_dataset, loaded.tokenizer, say),
+        "keeper": Keeper(
             command=command,
             loaded=loaded,
             plan=plan,
             prompt=prompt_options(command, loaded),
             model_class=type(loaded.model),
         ),
-    )
+    }
+    trainer: PartsTrainer
+    if isinstance(shown.samples, Stream):
+        trainer = StreamedTrainer(stream=shown.samples, **settings)
+    else:
+        trainer = FigureTrainer(
+            train_dataset=shown.samples, order=shown.order, train_collator=collators["train_collator"], **settings
+        )
     trainer.add_callback(PlanTold(trainer, plan))
     tell_in_lines(trainer, say)
     return trainer
 
 
-def tell_speed(trainer: FigureTrainer) -> None:
+def tell_data(trainer: PartsTrainer) -> None:
+    """One line on what a stream has counted: nobody has looked at its samples before."""
+    from train.streamed import StreamedTrainer, stream_line
+
+    if isinstance(trainer, StreamedTrainer) and trainer.args.process_index == 0:
+        say(stream_line(trainer.told))
+
+
+def tell_speed(trainer: PartsTrainer) -> None:
     """One line on what throughput.json holds; nothing after a run without a step."""
     from train.meters import summary_line
 
@@ -293,7 +207,7 @@ def tell_speed(trainer: FigureTrainer) -> None:
         say(summary_line(trainer.summary))
 
 
-def leave_if_stopped(trainer: FigureTrainer) -> None:
+def leave_if_stopped(trainer: PartsTrainer) -> None:
     """A run that was told to stop has saved a checkpoint and ends here; raises SystemExit."""
     from train.stop import exit_status, name_of
 

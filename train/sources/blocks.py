@@ -146,7 +146,7 @@ class Windows:
         window: int = WINDOW,
     ) -> None:
         """Of each part the first `limit` samples count; `window`: about how many samples come together."""
-        self._parts, self._weights, self._text_only = tuple(parts), weights, text_only
+        self._parts, self._weights, self.text_only = tuple(parts), weights, text_only
         self._entries = [
             entry for part, blocks in enumerate(parts) for entry in _entries(part, _first(blocks.sizes, limit), weights)
         ]
@@ -187,7 +187,7 @@ class Windows:
         return [found[index] for index in sorted(rng.permutation(len(found))[: entry.taken].tolist())]
 
     def _shown(self, found: Found) -> Found:
-        if self._text_only and isinstance(found.sample, Sample):
+        if self.text_only and isinstance(found.sample, Sample):
             return Found(found.name, without_images(found.sample))
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,14 +38,19 @@ class Cursor:
 
 def counts_of(cursors: Sequence[Cursor]) -> dict[str, Any]:
     """seen, refused and repaired by kind, answers cut: of several readers together."""
-    total = Cursor(0)
-    for cursor in cursors:
-        total = replace(
-            total.counted(seen=cursor.seen, cut=cursor.answers_cut),
-            refused=_sum(total.refused, cursor.refused),
-            repaired=_sum(total.repaired, cursor.repaired),
-        )
-    return {name: value for name, value in vars(total).items() if name not in ("window", "batch")}
+    return add_counts(
+        [{name: value for name, value in vars(cursor).items() if name not in ("window", "batch")} for cursor in cursors]
+    )
+
+
+def add_counts(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `counts_of` gives, of several processes together."""
+    return {
+        "seen": sum(one["seen"] for one in counts),
+        "refused": _sums([one["refused"] for one in counts]),
+        "repaired": _sums([one["repaired"] for one in counts]),
+        "answers_cut": sum(one["answers_cut"] for one in counts),
+    }
 
 
 def _more(counts: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
@@ -54,5 +60,9 @@ def _more(counts: Mapping[str, int], kinds: Sequence[str]) -> dict[str, int]:
     return counted
 
 
-def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {kind: one.get(kind, 0) + other.get(kind, 0) for kind in {**one, **other}}
+def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The most frequent first."""
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(total.most_common())

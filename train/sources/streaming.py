@@ -87,6 +87,11 @@ class StreamedBatches(IterableDataset):
         self.cursors = [Cursor(window + self._first + reader) for reader in range(self.readers)]
 
     @property
+    def packed(self) -> bool:
+        """Whether samples are laid end to end."""
+        return self._batching.packing_length is not None
+
+    @property
     def epochs(self) -> float:
         """How often the data was gone through up to here, in whole windows; the other processes' share counts as this one's."""
         gone = sum(cursor.window - self._first - reader for reader, cursor in enumerate(self.cursors))
