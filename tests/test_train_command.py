@@ -206,6 +206,21 @@ def test_factory_tune_types_are_lora_and_bits(tune_type, bits):
     assert (flags["lora_enable"], flags.get("bits"), flags["stage"]) == (["True"], bits and [bits], ["frozen-tower"])
 
 
+def test_settings_of_pa_llava_under_xtuners_names():
+    theirs = (
+        "--llm_name_or_path meta-llama/Meta-Llama-3-8B-Instruct --visual_encoder_name_or_path plip --projector_type qformer_mlp "
+        "--batch_size 6 --accumulative_counts 4 --max_epochs 12 --lr 2e-4 --max_norm 1 --deepspeed deepspeed_zero2"
+    )
+    with clean_process():
+        command = parse_command([*theirs.split(), "--data_path", "d", "--output_dir", "o"])
+    assert command.model.mm_projector_type == "scale_invariant"
+    assert command.model.vision_tower == "plip"
+    assert command.training.deepspeed["zero_optimization"]["stage"] == 2
+    asked = command.training
+    assert (asked.train_batch_size, asked.gradient_accumulation_steps, asked.num_train_epochs) == (6, 4, 12)
+    assert (asked.learning_rate, asked.max_grad_norm) == (2e-4, 1)
+
+
 def test_training_knows_v1_as_vicuna_though_a_conversation_of_that_name_is_another():
     for version, template in (("v1", "vicuna_v1"), ("v1-1", "vicuna_v1"), ("v0", "v0"), ("v0_plain", "plain")):
         assert translated("--version", version)[0]["chat_template"] == [template]

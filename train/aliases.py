@@ -17,8 +17,15 @@ RENAMED = {
     # TinyLLaVA Factory
     "connector_type": "mm_projector_type",
     "conv_version": "version",
-    # xtuner
+    # names of xtuner's settings (PA-LLaVA)
+    "llm_name_or_path": "model_name_or_path",
+    "visual_encoder_name_or_path": "vision_tower",
+    "projector_type": "mm_projector_type",
+    "batch_size": "per_device_train_batch_size",
     "accumulative_counts": "gradient_accumulation_steps",
+    "max_epochs": "num_train_epochs",
+    "lr": "learning_rate",
+    "max_norm": "max_grad_norm",
 }
 """Flag -> the flag of ours that means the same (a warm-up below 1 is a share of all steps)."""
 
