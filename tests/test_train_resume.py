@@ -40,7 +40,7 @@ ENGINES = {
     "fsdp2": {**LORA, "fsdp": "fsdp2"},
 }
 
-LONG = {"per_device_train_batch_size": 2, "max_steps": 150, "logging_steps": 5, **LORA}
+LONG = {"per_device_train_batch_size": 2, "max_steps": 60, "logging_steps": 5, **LORA}
 
 
 @pytest.fixture(scope="module")
@@ -127,19 +127,18 @@ def test_sigterm_to_torchrun_saves_and_the_next_start_goes_on(checkpoint, square
             text=True,
         )
 
-    run = start()
-    for line in run.stdout:
-        if line.startswith("step "):
-            run.send_signal(signal.SIGTERM)
-            break
-    said = run.stdout.read()
-    run.wait(timeout=60)
+    with start() as run:
+        for line in run.stdout:
+            if line.startswith("step "):
+                run.send_signal(signal.SIGTERM)
+                break
+        said = run.stdout.read()
     assert "stopped by SIGTERM at step" in said
     assert run.returncode != 0
     (kept,) = tmp_path.glob("checkpoint-*")
     assert 5 <= int(kept.name.split("-")[1]) < LONG["max_steps"]
-    run = start()
-    said = run.communicate(timeout=200)[0]
+    with start() as run:
+        said = run.stdout.read()
     assert run.returncode == 0, said[-3000:]
     assert json.loads((tmp_path / "plan.json").read_text())["run"]["resume_from"] == str(kept)
     assert_same(two_processes / "long", tmp_path)
