@@ -354,6 +354,30 @@ def test_transformers_folder_can_be_asked_otherwise(whole, tmp_path):
         convert(tmp_path / "hf", tmp_path / "no", Conversion(look=Look(preparation="pad")))
 
 
+def test_way_back_tells_how_images_are_prepared_now(tmp_path):
+    published = publish(tmp_path / "whole", **EARLY)
+    convert(published.folder, tmp_path / "hf", Conversion(look=Look(preparation="pad")))
+    convert(tmp_path / "hf", tmp_path / "back", Conversion(to="llava"))
+    settings = json.loads((tmp_path / "back" / "config.json").read_text())
+    assert settings == {**published.config, "image_aspect_ratio": "pad"}
+
+
+def test_pickles_are_fetched_only_where_there_is_no_whole_model(whole, tmp_path, monkeypatch):
+    """A LoRA repository has safetensors, and yet needs its non_lora_trainables.bin."""
+    base = base_of(whole, tmp_path / "vicuna")
+    merged = lora_of(whole, tmp_path / "lora", str(base), layout="safetensors")
+    asked = []
+
+    def fetch(name, *, wanted=()):
+        asked.append((name, "*.bin" in wanted))
+        return tmp_path / "lora" if name == "someone/lora" else Path(name)
+
+    monkeypatch.setattr("llava_graph.model.legacy.conversion.checkpoint_folder", fetch)
+    found = weights_after("someone/lora", tmp_path / "out", base=str(base))
+    assert asked == [("someone/lora", False), ("someone/lora", True)]
+    assert all(torch.equal(found[name], value) for name, value in merged.items())
+
+
 def test_published_configurations_open_with_all_their_keys(tmp_path):
     """Keys of llava-v1.5-7b and llava-v1.6-mistral-7b, those without a value and those of no use among them."""
     keys = {

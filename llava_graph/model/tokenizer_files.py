@@ -18,7 +18,7 @@ from llava_graph.model.towers import quiet_loading, read_errors, read_json, unre
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FILE = "tokenizer.model"
+SENTENCEPIECE = "tokenizer.model"
 MAX_BYTES = 64 * 2**20
 """The largest in use has 4 MB."""
 
@@ -47,7 +47,7 @@ def open_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint folder; no code in it is run. Raises CheckpointError."""
     from transformers import AutoTokenizer
 
-    if (folder / FILE).is_file() and not (folder / "tokenizer.json").is_file():
+    if (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file():
         return _open_llama(folder)
     try:
         with quiet_loading(), warnings.catch_warnings():
@@ -65,7 +65,7 @@ def _open_llama(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AddedToken, LlamaTokenizer
     from transformers.tokenization_utils_base import generate_merges
 
-    found = read_pieces(folder / FILE)
+    found = read_pieces(folder / SENTENCEPIECE)
     settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
     names = ("unk_token", "bos_token", "eos_token", "pad_token")
     told: dict[str, Any] = {name: _text(settings[name]) for name in names if settings.get(name)}

@@ -1,5 +1,5 @@
 """Checkpoints in the layouts of the published systems: read into folders that plain transformers opens, and written back."""
 
-from llava_graph.model.legacy.convert import Conversion, convert
+from llava_graph.model.legacy.conversion import Conversion, convert
 
 __all__ = ["Conversion", "convert"]

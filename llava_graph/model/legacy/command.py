@@ -7,7 +7,7 @@ import typer
 
 from llava_graph.chat import load_template
 from llava_graph.errors import InputError, did_you_mean
-from llava_graph.model.legacy.convert import TARGETS, Conversion, convert
+from llava_graph.model.legacy.conversion import TARGETS, Conversion, convert
 from llava_graph.model.legacy.look import Look
 from llava_graph.prompt import STYLES
 

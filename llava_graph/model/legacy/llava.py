@@ -21,6 +21,7 @@ from llava_graph.model.legacy.names import (
 from llava_graph.model.legacy.tensors import Tensors, open_weights
 from llava_graph.model.tokenizer_files import open_tokenizer
 from llava_graph.model.towers import read_json
+from llava_graph.model.vocabulary import IMAGE_START
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +129,12 @@ def original_config(model: Llava) -> dict[str, Any]:
     if model.origin is None:
         return model.config
     kept = remembered(model.origin).get("config")
-    return dict(kept) if isinstance(kept, dict) else _new_config(model.origin, model.connector)
+    if not isinstance(kept, dict):
+        return _new_config(model.origin, model.connector)
+    aspect = _aspect(model.origin, "")
+    before = "pad" if kept.get("image_aspect_ratio") == "pad" else "square"
+    changed = aspect != before and kept.get("image_aspect_ratio") != "anyres"
+    return {**kept, **({"image_aspect_ratio": aspect} if changed else {})}
 
 
 def plain_tensors(tensors: Tensors, content: dict[str, Any], where: Path) -> Tensors:
@@ -178,7 +184,10 @@ def _new_config(folder: Path, connector: Connector) -> dict[str, Any]:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     about = getattr(config, "about", None) or {}
     name = str(about.get("assembled", {}).get("vision_tower") or "")
-    return settings.llava_config(config, connector, name, _aspect(folder, config.model_type))
+    template = folder / "chat_template.jinja"
+    marks = template.is_file() and IMAGE_START in template.read_text(encoding="utf-8")
+    made = settings.llava_config(config, connector, name, _aspect(folder, config.model_type))
+    return {**made, "mm_use_im_start_end": marks}
 
 
 def _aspect(folder: Path, kind: str) -> str:

@@ -19,6 +19,7 @@ from llava_graph.model.legacy.tensors import Stored, Tensors, cast, constant
 from llava_graph.model.legacy.tower import FoundTower, find_tower
 from llava_graph.model.legacy.write import write_weights
 from llava_graph.model.preparation import build_processor
+from llava_graph.model.tokenizer_files import SENTENCEPIECE
 from llava_graph.model.towers import read_json
 from llava_graph.model.vocabulary import end_tokens
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 ROWS_IN_MULTIPLES_OF = 64
 """An embedding that has to grow grows to a multiple of this, as llava-hf's checkpoints did (32002 -> 32064)."""
-SENTENCEPIECE = "tokenizer.model"
 
 
 def write_plain(model: Llava, out: Path, look: Look) -> list[str]:

@@ -101,7 +101,7 @@ def _write_llava(found: Source, wanted: Conversion, out: Path) -> list[str]:
     if wanted.to == "delta":
         base = _base(found, wanted)
         write_settings(model, out)
-        write_delta(model, _language(base).tensors, wanted.base or "", out, limit=look.shard_bytes)
+        write_delta(model, _read_base(base).tensors, wanted.base or "", out, limit=look.shard_bytes)
         return [f"differences to {wanted.base}"]
     if wanted.to == "projector":
         write_projector(model, out)
@@ -112,9 +112,9 @@ def _write_llava(found: Source, wanted: Conversion, out: Path) -> list[str]:
 
 def _tower_told(model: Llava, *, with_tower: bool) -> str:
     name = model.config["mm_vision_tower"]
-    return (
-        f"with the vision tower's weights (of {name})" if with_tower else f"its programs load the vision tower {name}"
-    )
+    if with_tower:
+        return f"with the vision tower's weights (of {name})"
+    return f"its programs load the published {name} (--with-tower: these weights)"
 
 
 def _read(found: Source, wanted: Conversion) -> Llava:
@@ -125,10 +125,10 @@ def _read(found: Source, wanted: Conversion) -> Llava:
         return read_original(found.path)
     base = _base(found, wanted)
     if found.kind is Kind.DELTA:
-        return apply_delta(read_original(found.path), _language(base).tensors, str(base.path))
+        return apply_delta(read_original(found.path), _read_base(base).tensors, str(base.path))
     if found.kind is Kind.PROJECTOR:
-        return join_projector(found.path, _language(base), wanted.look.vision_tower)
-    return lora.adapt(_language(base), lora.read_adapter(found.path))
+        return join_projector(found.path, _read_base(base), wanted.look.vision_tower)
+    return lora.adapt(_read_base(base), lora.read_adapter(found.path))
 
 
 def _base(found: Source, wanted: Conversion) -> Source:
@@ -147,7 +147,7 @@ def _base(found: Source, wanted: Conversion) -> Source:
     return base
 
 
-def _language(base: Source) -> Llava:
+def _read_base(base: Source) -> Llava:
     """A base model: a LLaVA, or a language model that has no connector yet."""
     if base.kind is Kind.PLAIN:
         return read_plain(base.path)
@@ -165,7 +165,7 @@ def _is_llava(base: Source) -> bool:
 def _write_adapter(found: Source, wanted: Conversion, out: Path) -> list[str]:
     if found.kind not in (Kind.LORA, Kind.ADAPTER):
         raise InputError(f"{found.kind.value}: there is no LoRA in it", where=str(found.path))
-    base, adapter = _language(_base(found, wanted)), lora.read_adapter(found.path)
+    base, adapter = _read_base(_base(found, wanted)), lora.read_adapter(found.path)
     name = wanted.base or adapter.config["base_model_name_or_path"]
     if wanted.to == "lora":
         tower = any(part.startswith(TOWER) for part in (*adapter.pairs, *adapter.whole))
