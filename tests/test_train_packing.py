@@ -10,19 +10,26 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
     MistralConfig,
     Qwen2Config,
     Qwen3Config,
 )
 
 from llava_graph.errors import InputError
+from llava_graph.model.connectors import (
+    LlavaMlpConfig,
+    LlavaMlpForConditionalGeneration,
+    LlavaScaleInvariantConfig,
+    LlavaScaleInvariantForConditionalGeneration,
+)
 from train.attention import (
     check_packable,
     choose_attention,
     keep_activations_half,
     packing_error,
     prove_packing,
-    register_segments,
     set_attention,
 )
 from train.batches import PackedCollator, PaddedCollator, join_vision
@@ -90,6 +97,49 @@ def test_packed_logits_are_those_of_each_sample_alone(text, attention):
     assert together.shape[0] == 90
     assert (together[: len(apart)] - apart).abs().max() < 1e-5
     assert labels[0, len(apart) :].eq(-100).all()
+
+
+GRIDS = [[16, 32], [32, 16], [32, 32]]
+
+
+def with_tiles(kind):
+    """A tiny LLaVA of another family, and samples whose images have two and five tiles."""
+    config, model_class = {
+        "anyres": (LlavaNextConfig, LlavaNextForConditionalGeneration),
+        "mlp3x_gelu": (LlavaMlpConfig, LlavaMlpForConditionalGeneration),
+        "scale_invariant": (LlavaScaleInvariantConfig, LlavaScaleInvariantForConditionalGeneration),
+    }[kind]
+    vision = CLIPVisionConfig(
+        hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16, patch_size=8
+    )
+    grids = {} if kind == "mlp3x_gelu" else {"image_grid_pinpoints": GRIDS}
+    torch.manual_seed(0)
+    model = model_class(
+        config(vision_config=vision, text_config=TEXTS["llama"], image_token_index=IMAGE, image_seq_length=4, **grids)
+    ).eval()
+    numbers = torch.Generator().manual_seed(2)
+    items = []
+    for size, tiles in (((16, 30), 3), ((30, 28), 5)):
+        pixels = torch.randn(1, tiles, 3, 16, 16, generator=numbers)
+        images = (
+            {"pixel_values": pixels, "image_sizes": torch.tensor([size])} if grids else {"pixel_values": pixels[:, 0]}
+        )
+        seen = model.model.get_image_features(**images, return_dict=True).pooler_output
+        ids = [IMAGE] * sum(len(one) for one in seen) + torch.randint(3, 98, (9,), generator=numbers).tolist()
+        items.append({"input_ids": ids, "labels": [-100] * (len(ids) - 4) + ids[-4:], "vision": images})
+    return model, [*items, *make_items((7, 0))]
+
+
+@pytest.mark.parametrize("kind", ["anyres", "mlp3x_gelu", "scale_invariant"])
+@torch.no_grad()
+def test_packed_logits_are_exact_for_the_other_connectors_too(kind):
+    model, items = with_tiles(kind)
+    check_packable(model)
+    apart = torch.cat([alone(model, item) for item in items])
+    set_attention(model, "segments")
+    row = PackedCollator(pad_id=0, longest=80)(items)
+    del row["labels"], row["answer_rows"]
+    assert (model(**row, use_cache=False).logits[0] - apart).abs().max() < 1e-5
 
 
 @torch.no_grad()
@@ -366,7 +416,6 @@ def test_half_activations_run_along_the_layers_under_autocast_alone():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @torch.no_grad()
 def test_variable_length_kernel_gives_what_segments_give():
-    register_segments()
     model = tiny(Qwen3Config(**SIZES, head_dim=64)).cuda().bfloat16()
     set_attention(model, "segments")
     assert packing_error(model) < 0.3

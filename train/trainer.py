@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
+from transformers.training_args import ParallelMode
 
 from train.attention import prove_packing
+from train.flops import COUNTABLE
 from train.guard import GuardedTrainer
 from train.in_step import image_inputs, install_blank_image
 from train.loss import install_answer_loss
@@ -47,8 +49,11 @@ class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
             with self.compute_loss_context_manager():
                 prove_packing(whole)
         install_answer_loss(whole)
-        if self.args.world_size > 1 and (vision := an_image()):
+        if self.args.parallel_mode == ParallelMode.DISTRIBUTED and (vision := an_image()):
             install_blank_image(whole, vision)
+            if self.args.ddp_find_unused_parameters is None and whole.config.model_type in COUNTABLE:
+                # All that learns now takes part in every step; to search for what does not would cost every step.
+                self.args.ddp_find_unused_parameters = False
         self.args.prediction_loss_only = True  # the loss comes without logits
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

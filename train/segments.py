@@ -1,0 +1,178 @@
+"""Attention inside each sample of a packed row, exact without flash-attn. In: queries, keys, values, borders. Out: the answer.
+
+On a GPU it is torch's own variable-length flash kernel, elsewhere one causal attention per sample, so that nothing is spent on
+pairs of tokens of different samples. transformers knows it as `segments`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+SEGMENTS = "segments"
+
+
+def has_kernel() -> bool:
+    """Whether this torch has a variable-length kernel (2.10 and newer)."""
+    return KERNEL is not None
+
+
+def register_segments() -> None:
+    """Make `segments` known to transformers; calling it again does nothing new."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(SEGMENTS, segments_attention)
+    AttentionMaskInterface.register(SEGMENTS, _segments_mask)
+    _try_groups()
+
+
+def _segments_mask(*, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
+    """None where borders say who sees whom; the usual mask where a batch is padded (evaluation, generation)."""
+    from transformers.masking_utils import sdpa_mask
+
+    if attention_mask is None and kwargs.get("q_length") == kwargs.get("kv_length"):
+        return None
+    return sdpa_mask(attention_mask=attention_mask, **kwargs)
+
+
+def segments_attention(  # noqa: PLR0917  (the signature that transformers calls)
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention inside each segment of a packed row.
+
+    query (1, heads, length, dim); key, value (1, key heads, length, dim); cu_seq_lens_q (segments + 1,) int32. Returns
+    (1, length, heads, dim). Without borders it is transformers' SDPA.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if cu_seq_lens_q is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    kind = _computed_in(query)
+    if query.is_cuda and kind in (torch.bfloat16, torch.float16) and not dropout and KERNEL is not None:
+        answer = _varlen_attention(
+            query[0].transpose(0, 1).to(kind),
+            key[0].transpose(0, 1).to(kind),
+            value[0].transpose(0, 1).to(kind),
+            borders=cu_seq_lens_q,
+            longest=max_length_q or query.shape[2],
+            window=-1 if sliding_window is None else sliding_window - 1,
+            scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
+            kernel=KERNEL,
+        )
+        return answer[None], None
+    pieces = []
+    borders = cu_seq_lens_q.tolist()
+    for start, end in itertools.pairwise(borders):
+        if start == end:
+            continue
+        mask = None
+        if sliding_window is not None and end - start > sliding_window:
+            far = torch.arange(end - start, device=query.device)
+            apart = far[:, None] - far[None, :]
+            mask = ((apart >= 0) & (apart < sliding_window))[None, None]
+        part = (one[:, :, start:end] for one in (query, key, value))
+        pieces.append(sdpa_attention_forward(module, *part, mask, dropout=dropout, scaling=scaling)[0])
+    return torch.cat(pieces, dim=1), None
+
+
+def _computed_in(query: torch.Tensor) -> torch.dtype:
+    """The number format of attention: under autocast norms give float32, which the flash kernels do not take."""
+    kind = query.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """torch's variable-length attention, whose arguments differ between releases."""
+
+    call: Callable[..., Any]
+    takes: frozenset[str]
+    grouped: bool = False
+    """Whether it takes fewer key than query heads without being told so."""
+
+
+def _find_kernel() -> _Kernel | None:
+    """It came with torch 2.10."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return _Kernel(varlen_attn, frozenset(inspect.signature(varlen_attn).parameters))
+
+
+KERNEL = _find_kernel()
+
+
+@lru_cache(maxsize=1)
+def _try_groups() -> None:
+    """Try on this GPU whether grouped heads need no repeated keys and values: half the memory traffic where it is so."""
+    global KERNEL  # noqa: PLW0603  (what this machine's torch can do is found once)
+    if KERNEL is None or "enable_gqa" in KERNEL.takes or not torch.cuda.is_available():
+        return
+    grouped = replace(KERNEL, grouped=True)
+    try:
+        found = [_tried(kernel) for kernel in (KERNEL, grouped)]
+    except RuntimeError:
+        return
+    if all(torch.allclose(one, two, atol=2e-2) for one, two in zip(*found, strict=True)):
+        KERNEL = grouped
+
+
+def _tried(kernel: _Kernel) -> tuple[torch.Tensor, ...]:
+    """Output and gradients of two short samples with two query heads a key head."""
+    numbers = torch.Generator("cuda").manual_seed(0)
+    query, key, value = (
+        torch.randn(48, heads, 64, device="cuda", dtype=torch.bfloat16, generator=numbers).requires_grad_()
+        for heads in (4, 2, 2)
+    )
+    borders = torch.tensor([0, 20, 48], dtype=torch.int32, device="cuda")
+    answer = _varlen_attention(query, key, value, borders=borders, longest=28, window=-1, scale=0.125, kernel=kernel)
+    return answer, *torch.autograd.grad(answer.float().square().sum(), (query, key, value))
+
+
+def _varlen_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    borders: torch.Tensor,
+    longest: int,
+    window: int,
+    scale: float,
+    kernel: _Kernel,
+) -> torch.Tensor:
+    """(length, heads, dim) each -> (length, heads, dim). `window`: tokens that are seen backwards, -1: all."""
+    options: dict[str, Any] = {}
+    groups = query.shape[1] // key.shape[1]
+    if "enable_gqa" in kernel.takes:
+        options["enable_gqa"] = groups > 1
+    elif groups > 1 and not kernel.grouped:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    if "window_size" in kernel.takes:
+        options["window_size"] = (window, 0)
+    else:
+        options["is_causal"] = True
+    if "scale" in kernel.takes:
+        options["scale"] = scale
+    else:
+        query = query * (scale * query.shape[-1] ** 0.5)
+    return kernel.call(query, key, value, borders, borders, longest, longest, **options)
