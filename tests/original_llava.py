@@ -1,6 +1,7 @@
 """Tiny random checkpoints in the layouts that LLaVA's own programs write, and what such a model computes, in plain torch."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -171,3 +172,56 @@ def project(weights, features):
         features = nn.GELU()(features) if number else features
         features = functional.linear(features, parts[f"{2 * number}.weight"], parts[f"{2 * number}.bias"])
     return features
+
+
+def same(one, two):
+    return one.dtype == two.dtype and torch.equal(one, two)
+
+
+MARKS = ("<im_patch>", "<im_start>", "<im_end>")
+
+
+@dataclass
+class Published:
+    """A checkpoint in LLaVA's layout with all that is needed to say what it computes."""
+
+    folder: Path
+    weights: dict
+    text: object
+    vision: object
+    config: dict
+    tower: Path
+
+
+def publish(folder, *, text="llama", connector="mlp2x_gelu", layout="bin", shards=1, tied=False, kind="clip", **more):
+    """Write a checkpoint. `marks`: tokens of its tokenizer; `rows`: more rows than tokens; the rest goes into config.json."""
+    marks, extra = more.pop("marks", ()), more.pop("rows", 0)
+    own_tower, newline = more.pop("own_tower", False), more.pop("newline", False)
+    dtype = more.pop("dtype", torch.float32)
+    source, tower_folder = folder / "source", folder / "tower"
+    vision = tower(tower_folder, kind)
+    rows = tokenizer(source, marks=marks) + extra
+    model = language(text, rows, tied=tied, dtype=dtype)
+    weights = {name: value for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+    weights |= projector(connector, dtype)
+    if newline:
+        weights["model.image_newline"] = torch.randn(WIDTH).to(dtype)
+    if own_tower:
+        with torch.no_grad():
+            for parameter in vision.parameters():
+                parameter.add_(0.01)
+        prefix = "model.vision_tower.vision_tower.vision_model."
+        weights |= {prefix + name: value.clone() for name, value in vision.state_dict().items()}
+    save(source, weights, layout, shards)
+    if own_tower:
+        for file in tower_folder.glob("*.safetensors"):
+            file.unlink()
+    settings = config(model, tower_folder, connector, **more)
+    (source / "config.json").write_text(json.dumps(settings))
+    return Published(source, weights, model, vision, settings, tower_folder)
+
+
+EARLY = {
+    "connector": "linear", "marks": MARKS, "shards": 2, "mm_projector_type": None, "mm_use_im_patch_token": None,
+    "mm_use_im_start_end": True, "image_aspect_ratio": "square", "mm_vision_select_feature": None,
+}  # fmt: skip

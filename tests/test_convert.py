@@ -1,12 +1,13 @@
 """LLaVA's layouts and transformers': the same numbers there and back, the same answers, and what is wrong is named."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import original_llava as original
 import pytest
 import torch
+from original_llava import EARLY, publish, same
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.chat import load_template
@@ -17,53 +18,6 @@ from llava_graph.model.legacy import Conversion, convert
 from llava_graph.model.legacy.look import Look
 from llava_graph.model.tokenizer_files import open_tokenizer
 
-MARKS = ("<im_patch>", "<im_start>", "<im_end>")
-
-
-@dataclass
-class Published:
-    """A checkpoint in LLaVA's layout with all that is needed to say what it computes."""
-
-    folder: Path
-    weights: dict
-    text: object
-    vision: object
-    config: dict
-    tower: Path
-
-
-def publish(folder, *, text="llama", connector="mlp2x_gelu", layout="bin", shards=1, tied=False, kind="clip", **more):
-    """Write a checkpoint. `marks`: tokens of its tokenizer; `rows`: more rows than tokens; the rest goes into config.json."""
-    marks, extra = more.pop("marks", ()), more.pop("rows", 0)
-    own_tower, newline = more.pop("own_tower", False), more.pop("newline", False)
-    dtype = more.pop("dtype", torch.float32)
-    source, tower = folder / "source", folder / "tower"
-    vision = original.tower(tower, kind)
-    rows = original.tokenizer(source, marks=marks) + extra
-    model = original.language(text, rows, tied=tied, dtype=dtype)
-    weights = {name: value for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
-    weights |= original.projector(connector, dtype)
-    if newline:
-        weights["model.image_newline"] = torch.randn(original.WIDTH).to(dtype)
-    if own_tower:
-        with torch.no_grad():
-            for parameter in vision.parameters():
-                parameter.add_(0.01)
-        prefix = "model.vision_tower.vision_tower.vision_model."
-        weights |= {prefix + name: value.clone() for name, value in vision.state_dict().items()}
-    original.save(source, weights, layout, shards)
-    if own_tower:
-        for file in tower.glob("*.safetensors"):
-            file.unlink()
-    config = original.config(model, tower, connector, **more)
-    (source / "config.json").write_text(json.dumps(config))
-    return Published(source, weights, model, vision, config, tower)
-
-
-EARLY = {
-    "connector": "linear", "marks": MARKS, "shards": 2, "mm_projector_type": None, "mm_use_im_patch_token": None,
-    "mm_use_im_start_end": True, "image_aspect_ratio": "square", "mm_vision_select_feature": None,
-}  # fmt: skip
 TILES = [[28, 56], [56, 28], [56, 56]]
 CASES = {
     "version 0, linear": EARLY,
@@ -136,10 +90,6 @@ def test_there_and_back_is_bit_for_bit_the_same(case, tmp_path):
     assert json.loads((tmp_path / "back" / "config.json").read_text()) == published.config
     texts = [json.loads((folder / "tokenizer.json").read_text()) for folder in (published.folder, tmp_path / "back")]
     assert texts[0] == texts[1]
-
-
-def same(one, two):
-    return one.dtype == two.dtype and torch.equal(one, two)
 
 
 def test_names_are_those_that_other_engines_read(case):

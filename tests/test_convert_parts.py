@@ -9,9 +9,9 @@ from pathlib import Path
 import original_llava as original
 import pytest
 import torch
+from original_llava import EARLY, publish, same
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_convert import EARLY, publish, same
 from typer.testing import CliRunner
 
 from llava_graph.chat import load_template
