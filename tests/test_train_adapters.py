@@ -5,31 +5,24 @@ import shutil
 
 import pytest
 import torch
-from other_models import FAMILIES
 from peft import PeftModel
-from PIL import Image
 from safetensors.torch import load_file
+from tiny_adapters import LORA, close, logits, prepared
 from tiny_model import build_tiny_model
 from tiny_parts import save_language_model, save_tower
 from tiny_run import arguments, losses, write_squares
-from training import run_all
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
-from train.command import parse_command
 from train.finish import restore_weights
-from train.loading import load_to_train, quantization
 from train.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
-from train.stages import prepare
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
-LORA = {"lora_enable": True, "lora_r": 4, "lora_alpha": 8}
 
 
 @pytest.fixture(scope="module")
@@ -57,28 +50,6 @@ def adapter(checkpoint, charts, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "lora"
     train(arguments(checkpoint, charts, out, max_steps=3, **LORA))
     return out
-
-
-def prepared(checkpoint, **more):
-    command = parse_command(arguments(checkpoint, "squares", "out", **{**LORA, **more}))
-    return prepare(load(checkpoint, device="cpu"), command).model.eval()
-
-
-def logits(model, size=64):
-    """Of an image between some tokens, in float32."""
-    tokens = (size // model.config.vision_config.patch_size) ** 2
-    ids = torch.tensor(
-        [[2, *[model.config.image_token_id] * tokens, 7, 8, 9, model.config.get_text_config().vocab_size - 1]]
-    )
-    pixels = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        return model.eval()(input_ids=ids, pixel_values=pixels).logits.float()
-
-
-def close(one, two):
-    """Equal but for the order of additions."""
-    assert (one - two).abs().max() < 1e-5 * max(1, one.abs().max())
-    return True
 
 
 def test_every_linear_layer_of_the_language_model_gets_lora_and_nothing_else(checkpoint):
@@ -257,33 +228,6 @@ def test_adapters_that_do_not_fit_are_refused(checkpoint, adapter, parts, tmp_pa
         load(other, device="cpu")
 
 
-@pytest.mark.parametrize("bits", [4, 8])
-def test_quantized_model_learns_by_lora_alone(parts, charts, tmp_path, bits):
-    """QLoRA as it runs: from parts, with gradient checkpointing and bfloat16; the adapter lies over the exact base."""
-    out = tmp_path / "out"
-    more = {"bits": bits, "vision_tower": parts["vision_tower"], "bf16": True, "gradient_checkpointing": True}
-    train(
-        arguments(parts["language_model"], charts, out, max_steps=6, context="none", learning_rate=1e-2, **more, **LORA)
-    )
-    found = losses(out)
-    assert found[-1] < found[0] - 0.3
-    base = json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]
-    assert base == str(out.resolve() / "initial")
-    exact = load(base, device="cpu").model
-    opened = load(out, device="cpu").model
-    assert {tensor.dtype for tensor in load_file(out / "adapter_model.safetensors").values()} == {torch.float32}
-    frozen = dict(exact.named_parameters())
-    changed = {name for name, weight in opened.named_parameters() if not torch.equal(weight, frozen[name])}
-    assert {part_of(name) for name in changed} == {CONNECTOR, LANGUAGE}
-    assert not {name for name in changed if "norm" in name or "embed" in name or "lm_head" in name}
-    close(logits(AutoModelForImageTextToText.from_pretrained(out), 32), logits(opened, 32))
-    command = parse_command(arguments(base, "squares", "out", bits=bits, **LORA))
-    trained = prepare(load_to_train(command), command).model
-    restore_weights(trained, out)
-    packed = load(out, device="cpu", dtype="float32", quantization=quantization(command, base)).model
-    close(logits(packed, 32), logits(trained, 32))
-
-
 def test_marks_of_a_new_template_learn_beside_lora(parts, charts, tmp_path):
     """ChatML on a language model that has no <|im_end|>: frozen at the mean of all tokens, it could never end an answer."""
     start = assemble_checkpoint(tmp_path / "llava", Assembly(**parts))
@@ -295,45 +239,3 @@ def test_marks_of_a_new_template_learn_beside_lora(parts, charts, tmp_path):
     assert config["trainable_token_indices"] == {
         "model.language_model.embed_tokens": sorted(marks), "lm_head": sorted(marks)
     }  # fmt: skip
-
-
-def test_two_processes_leave_the_adapter_of_one_and_go_on_exactly(checkpoint, charts, tmp_path):
-    """With weights in pieces (ZeRO-3); what is frozen is in no checkpoint of DeepSpeed's."""
-    more = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "context": "none", **LORA}
-    more |= {"new_tokens": ["square"], "lora_dropout": 0}
-    one, whole, resumed = tmp_path / "one", tmp_path / "whole", tmp_path / "resumed"
-    shared = {**more, "per_device_train_batch_size": 2, "deepspeed": "zero3"}
-    begun = {"resume_from_checkpoint": whole / "checkpoint-1"}
-    train(arguments(checkpoint, charts, one, **more))
-    run_all(
-        [arguments(checkpoint, charts, whole, **shared), arguments(checkpoint, charts, resumed, **shared, **begun)],
-        tmp_path,
-    )
-    alone, together, gone_on = (load_file(folder / "adapter_model.safetensors") for folder in (one, whole, resumed))
-    assert set(together) == set(alone)
-    assert all(torch.allclose(together[name], alone[name], atol=1e-5) for name in alone)
-    assert all(torch.equal(together[name], gone_on[name]) for name in alone)
-    frozen = sum(tensor.nbytes for tensor in load_file(checkpoint / "model.safetensors").values())
-    models = list((whole / "checkpoint-2" / "global_step2").glob("*model_states.pt"))
-    assert len(models) == 2
-    assert sum(file.stat().st_size for file in models) < frozen / 2
-
-
-@pytest.mark.parametrize("family", ["gemma3", "idefics3"])
-def test_adapters_of_other_families_open_too(charts, tmp_path, family):
-    torch.manual_seed(0)
-    model, processor = FAMILIES[family]()
-    start, out = tmp_path / "start", tmp_path / "out"
-    model.save_pretrained(start)
-    processor.save_pretrained(start)
-    train(arguments(start, charts, out, max_steps=1, context="none", **LORA))
-    turn = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}]
-    image = Image.new("RGB", (60, 40), "red")
-    inputs = processor(text=processor.apply_chat_template(turn), images=[image], return_tensors="pt")
-    trained = prepared(start)
-    untrained = trained(**inputs).logits
-    restore_weights(trained, out)
-    expected = trained(**inputs).logits
-    assert (expected - untrained).abs().max() > 1e-4
-    close(load(out, device="cpu").model(**inputs).logits, expected)
-    close(AutoModelForImageTextToText.from_pretrained(out)(**inputs).logits, expected)

@@ -56,14 +56,14 @@ def learning_parts(command: Command) -> frozenset[str]:
     """The parts that learn whole (the vision tower: perhaps only some layers); LoRA comes on top."""
     asked = command.model
     parts = TRAINED[asked.stage]
-    if asked.lora_enable or asked.lora_weight_path:
+    if needs_lora(command):
         parts = frozenset((CONNECTOR,))
     if asked.tune_vit_from_layer is not None:
         parts |= {TOWER}
     if command.data.text_only:
         # No image is shown, so nothing would reach them; parameters without a gradient also stop DDP.
         parts -= {TOWER, CONNECTOR}
-        if not parts and not asked.lora_enable:
+        if not parts and not needs_lora(command):
             raise InputError(
                 f"--text_only with --stage {asked.stage} leaves nothing to learn", next_step="Take --stage full"
             )
@@ -82,7 +82,7 @@ def _check_parts(model: nn.Module, command: Command) -> None:
     }
     for part, needed in wanted.items():
         if needed and part not in found:
-            modules = sorted({name.rsplit(".", 1)[0] for name, _ in model.named_children()})
+            modules = sorted({".".join(name.split(".")[:-1][:2]) for name, _ in model.named_parameters()})
             raise CheckpointError(
                 f"{type(model).__name__} has no {part} that we know (its modules: {', '.join(modules)})",
                 where=asked.model_name_or_path,
@@ -165,8 +165,8 @@ def stage_notes(model: nn.Module, command: Command) -> list[str]:
         notes.append("the connector is linear: its second matrix is an identity and stays frozen")
     if command.data.text_only:
         notes.append("--text_only: vision tower and connector stay frozen")
-    if (command.model.lora_enable or command.model.lora_weight_path) and command.model.stage != "full":
-        notes.append(f"LoRA decides what learns: --stage {command.model.stage} has no effect")
+    if needs_lora(command) and command.model.lora_target != "all" and TOWER not in learning_parts(command):
+        notes.append("with LoRA the vision tower is frozen; --lora_target all or --tune_vit_from_layer 0 let it learn")
     return notes
 
 
