@@ -43,6 +43,7 @@ from train.memory import (
     tower_layer_bytes,
 )
 from train.plan_text import plan_page, plan_rows
+from train.sizing import _tiles_each
 from train.train_mem import main, train
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -212,6 +213,12 @@ def test_estimates_add_up(way, processes, checkpointing, eager):
 )
 def test_optimizer_states(optim, size):
     assert state_bytes(optim) == size
+
+
+def test_tiled_images_count_by_their_largest_grid():
+    tiled = SimpleNamespace(image_processor=SimpleNamespace(image_grid_pinpoints=[[336, 672], [672, 672], [336, 1008]]))
+    assert _tiles_each(tiled, 336) == 5
+    assert _tiles_each(SimpleNamespace(image_processor=SimpleNamespace()), 336) == 1
 
 
 # --- the plan of a run ------------------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def _step(
     side, patch = getattr(vision, "image_size", None), getattr(vision, "patch_size", None)
     one_tile = (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) else loaded.image_tokens
     tokens, learnt, images = _largest_batch(training, checked, order)
-    tiles = images * max(1, round(loaded.image_tokens / one_tile)) if tower else 0
+    tiles = images * _tiles_each(loaded, side) if tower else 0
     learns = {part_of(name) for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name}
     return Step(
         tokens=tokens,
@@ -138,6 +138,14 @@ def _step(
         tower_layers_learn=_learning_tower_layers(model) if TOWER in learns else 0,
         lora_inputs=_lora_inputs(model),
     )
+
+
+def _tiles_each(loaded: LoadedModel, side: Any) -> int:
+    """Squares that the vision tower sees of one image at most: itself, and where images are tiled the largest grid."""
+    grids = getattr(loaded.image_processor, "image_grid_pinpoints", None) or ()
+    if not grids or not isinstance(side, int):
+        return 1
+    return 1 + max(int(height) * int(width) for height, width in grids) // side**2
 
 
 def _largest_batch(training: TrainArguments, checked: Checked, order: Order | None) -> tuple[int, int, int]:
