@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +37,37 @@ def prepare_arguments(training: TrainArguments) -> None:
 
     Raises InputError for an unknown name, MissingExtra when DeepSpeed is asked for but not installed.
     """
+    _open_group_again(training)
     if isinstance(training.deepspeed, str) and training.deepspeed.lower() in FALSE:
         training.deepspeed = None
     if training.deepspeed:
         _prepare_deepspeed(training)
     if training.fsdp:
         _prepare_fsdp(training)
+
+
+def _open_group_again(training: TrainArguments) -> None:
+    """After `torchrun --max_restarts` has started all processes again: they meet under names of their own.
+
+    torch 2.13 keeps one store over all starts, in which a process may find where another one listened before it died.
+    """
+    import torch
+    from torch import distributed
+
+    count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    if count == "0" or "RANK" not in os.environ or distributed.is_initialized():
+        return
+    backend = training.ddp_backend or ("gloo" if training.use_cpu else None)
+    if backend != "gloo" and torch.accelerator.is_available():
+        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+    store, rank, size = next(distributed.rendezvous("env://"))
+    distributed.init_process_group(
+        backend,
+        store=distributed.PrefixStore(f"start-{count}", store),
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=training.ddp_timeout),
+    )
 
 
 def _prepare_deepspeed(training: TrainArguments) -> None:
