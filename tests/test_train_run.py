@@ -50,7 +50,7 @@ def test_torchrun_trains_and_plain_transformers_opens_the_result(checkpoint, cha
         "train/train_mem.py",
     ]
     run = subprocess.run(
-        [*command, *arguments(checkpoint, charts, out, max_steps=40, bf16=True)],
+        [*command, *arguments(checkpoint, charts, out, max_steps=60, bf16=True)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -63,7 +63,7 @@ def test_torchrun_trains_and_plain_transformers_opens_the_result(checkpoint, cha
     found = losses(out)
     assert sum(found[-3:]) < 0.5 * sum(found[:3])
     plan = json.loads((out / "plan.json").read_text())
-    assert plan["run"]["steps"] == 40
+    assert plan["run"]["steps"] == 60
     assert json.loads((out / "dropped.json").read_text()) == {"counts": {}, "samples": []}
 
     processor = AutoProcessor.from_pretrained(out)
