@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -115,27 +116,33 @@ def test_two_processes_go_on_where_one_stopped(two_processes):
     assert grown == pytest.approx(one, rel=1e-5)
 
 
-def test_sigterm_to_torchrun_saves_and_the_next_start_goes_on(checkpoint, squares, two_processes, tmp_path):
-    """torchrun hands the signal on to both processes; they agree on the step."""
+def test_killed_restarted_and_stopped_run_is_the_run_without_a_break(checkpoint, squares, two_processes, tmp_path):
+    """One process is killed, torchrun starts both again; SIGTERM, which torchrun hands on, stops both at one step."""
+    words = flags(checkpoint, squares, tmp_path, **LONG, save_strategy="steps", save_steps=5)
 
     def start():
         return subprocess.Popen(
-            torchrun(2, str(ROOT / "train" / "train_mem.py"), *flags(checkpoint, squares, tmp_path, **LONG)),
+            torchrun(2, "--max_restarts=1", str(ROOT / "train" / "train_mem.py"), *words),
             env=environment(tmp_path),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
+    told = []
     with start() as run:
         for line in run.stdout:
-            if line.startswith("step "):
+            told.append(line)
+            if line.startswith("step ") and not any(earlier.startswith("step ") for earlier in told[:-1]):
+                psutil.Process(run.pid).children()[-1].kill()
+            if line.startswith("step ") and sum(earlier.startswith("run ") for earlier in told) == 2:
                 run.send_signal(signal.SIGTERM)
                 break
-        said = run.stdout.read()
-    assert "stopped by SIGTERM at step" in said
+        told.append(run.stdout.read())
+    said = "".join(told)
+    assert "stopped by SIGTERM at step" in said, said[-3000:]
     assert run.returncode != 0
-    (kept,) = tmp_path.glob("checkpoint-*")
+    kept = last_whole(tmp_path)
     assert 5 <= int(kept.name.split("-")[1]) < LONG["max_steps"]
     with start() as run:
         said = run.stdout.read()
