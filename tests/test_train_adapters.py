@@ -215,10 +215,10 @@ def test_adapters_that_do_not_fit_are_refused(checkpoint, adapter, parts, tmp_pa
     other = tmp_path / "adapter"
     shutil.copytree(adapter, other)
     config = json.loads((other / "adapter_config.json").read_text())
-    for base, told in (("gone/away", "hub cannot be reached|is not there"), (str(tmp_path / "gone"), "is not there")):
-        (other / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
-        with pytest.raises(CheckpointError, match=told):
-            load(other, device="cpu")
+    gone = {**config, "base_model_name_or_path": str(tmp_path / "gone")}
+    (other / "adapter_config.json").write_text(json.dumps(gone))
+    with pytest.raises(CheckpointError, match="is not there"):
+        load(other, device="cpu")
     wide = save_language_model(tmp_path / "wide", hidden_size=128)
     start = assemble_checkpoint(
         tmp_path / "llava", Assembly(language_model=str(wide), vision_tower=parts["vision_tower"])
