@@ -362,6 +362,20 @@ def test_way_back_tells_how_images_are_prepared_now(tmp_path):
     assert settings == {**published.config, "image_aspect_ratio": "pad"}
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_tower_that_may_have_learnt_goes_along(whole, tmp_path, trained):
+    """LLaVA's programs load the published tower by its name, unless the checkpoint brings its own."""
+    convert(whole.folder, tmp_path / "hf", Conversion())
+    file = tmp_path / "hf" / "config.json"
+    settings = json.loads(file.read_text())
+    settings["about"] |= {"trained": {"steps": 2}} if trained else {}
+    file.write_text(json.dumps(settings))
+    found = weights_after(tmp_path / "hf", tmp_path / "back")
+    assert any("vision_tower" in name for name in found) == trained
+    assert json.loads((tmp_path / "back" / "config.json").read_text()).get("unfreeze_mm_vision_tower", False) == trained
+    assert not any("vision_tower" in name for name in weights_after(tmp_path / "hf", tmp_path / "no", with_tower=False))
+
+
 def test_pickles_are_fetched_only_where_there_is_no_whole_model(whole, tmp_path, monkeypatch):
     """A LoRA repository has safetensors, and yet needs its non_lora_trainables.bin."""
     base = base_of(whole, tmp_path / "vicuna")

@@ -17,6 +17,7 @@ from llava_graph.durable import write_json, write_text
 from llava_graph.model.adapters import ADAPTER, MODEL_CONFIG, is_adapter
 from llava_graph.model.build import save_checkpoint
 from llava_graph.model.hub import checkpoint_folder
+from llava_graph.model.legacy.llava import REMEMBERED
 from train.adapter_files import State, save_adapter, without_lora
 from train.adapters import needs_lora, restore_adapter
 from train.card import model_card
@@ -118,6 +119,7 @@ class Keeper:
             del config.quantization_config
         asked = self.command.model
         config.about = {
+            **_origin(config),
             "name": asked.model_name or self.loaded.name,
             "description": asked.about or f"Fine-tuned from {self.loaded.name}.",
             "prompt": asdict(self.prompt),
@@ -142,6 +144,16 @@ class Keeper:
         if hasattr(model, "_weight_conversions"):
             empty._weight_conversions = model._weight_conversions
         return empty
+
+
+def _origin(config: Any) -> dict[str, Any]:
+    """What a checkpoint says of where it came from: its parts, and LLaVA's own layout (`llava-graph convert` goes back to it)."""
+    about = getattr(config, "about", None)
+    about = about if isinstance(about, dict) else {}
+    kept = {name: about[name] for name in ("assembled", REMEMBERED) if isinstance(about.get(name), dict)}
+    if "assembled" in kept:  # the fingerprint is that of untrained weights
+        kept["assembled"] = {name: value for name, value in kept["assembled"].items() if name != "fingerprint"}
+    return kept
 
 
 def gather_state(trainer: Trainer) -> State:

@@ -25,7 +25,13 @@ def convert_command(  # noqa: PLR0917  (typer reads the options from the signatu
     vision_tower: Annotated[
         str | None, typer.Option(help="Vision tower: folder or owner/name. Default: the one that config.json names.")
     ] = None,
-    with_tower: Annotated[bool, typer.Option(help="--to llava: write the vision tower's weights too.")] = False,
+    with_tower: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-tower/--without-tower",
+            help="--to llava: the vision tower's weights. Default: if they may have learnt.",
+        ),
+    ] = None,
     template: Annotated[str | None, typer.Option(help="Chat template. Default: that of the checkpoint's time.")] = None,
     prompt: Annotated[str | None, typer.Option(help=f"Style of the prompt: {', '.join(STYLES)}.")] = None,
     images: Annotated[str | None, typer.Option(help=f"How images are prepared: {', '.join(IMAGES)}.")] = None,

@@ -40,8 +40,8 @@ class Conversion:
     """One of TARGETS; merged is transformers for an adapter."""
     base: str | None = None
     """Base model of a projector, LoRA or delta: a folder, or owner/name on the hub."""
-    with_tower: bool = False
-    """Whether LLaVA's layout gets the vision tower's weights."""
+    with_tower: bool | None = None
+    """Whether LLaVA's layout gets the vision tower's weights. None: if they may be others than the published ones."""
     look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:

@@ -22,19 +22,21 @@ if TYPE_CHECKING:
 PROJECTOR_FILE = "mm_projector.bin"
 
 
-def as_original(model: Llava, *, with_tower: bool, tower_name: str | None, dtype: torch.dtype | None) -> Llava:
-    """The model as LLaVA keeps it: no image token that we added, and the vision tower only where it is asked for or was kept.
+def as_original(model: Llava, *, with_tower: bool | None, tower_name: str | None, dtype: torch.dtype | None) -> Llava:
+    """The model as LLaVA keeps it: no image token that we added. `with_tower` None: the vision tower only if it may have learnt.
 
     Raises CheckpointError when nothing says which vision tower its programs are to load.
     """
     rows = _rows(model)
     config = {**original_config(model), "vocab_size": rows}
-    with_tower = with_tower or bool(config.get("unfreeze_mm_vision_tower"))
+    if with_tower is None:
+        with_tower = bool(config.get("unfreeze_mm_vision_tower")) or _trained_here(model)
     tensors: Tensors = {
         name: cast(_first_rows(stored, rows) if name in (EMBEDDINGS, HEAD) else stored, dtype)
         for name, stored in model.tensors.items()
         if with_tower or not name.startswith(TOWER)
     }
+    with_tower = with_tower and model.has_tower
     if tower_name:
         config["mm_vision_tower"] = tower_name
     if not config.get("mm_vision_tower"):
@@ -48,6 +50,11 @@ def as_original(model: Llava, *, with_tower: bool, tower_name: str | None, dtype
     if dtype is not None:
         config["torch_dtype"] = str(dtype).removeprefix("torch.")
     return replace(model, tensors=tensors, config=config)
+
+
+def _trained_here(model: Llava) -> bool:
+    about = read_json(model.origin / "config.json").get("about") if model.origin else None
+    return isinstance(about, dict) and "trained" in about
 
 
 def write_original(model: Llava, out: Path, *, limit: int = SHARD_BYTES) -> None:
