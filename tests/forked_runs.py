@@ -1,11 +1,13 @@
 """Trainer runs of two processes each, forked after one import: importing everything for every process takes most of a test.
 
-`python tests/forked_runs.py RUNS.json`, where RUNS.json is a list of command lines. As torchrun does, each process finds its
-rank and where to meet in its environment. Exit status 1 when a process of any run failed.
+`python tests/forked_runs.py RUNS.json`, where RUNS.json is a list of command lines; {"copy": [from, to]} among them copies a folder
+in between. As torchrun does, each process finds its rank and where to meet in its environment. Exit status 1 when a process
+of any run failed.
 """
 
 import json
 import os
+import shutil
 import socket
 import sys
 import traceback
@@ -56,5 +58,10 @@ if __name__ == "__main__":
     import train.trainer  # noqa: F401
 
     # Before the first fork no thread may run, and no process group be open.
-    ended_well = [run(argv) for argv in json.loads(Path(sys.argv[1]).read_text())]
-    sys.exit(not all(ended_well))
+    ended_well = True
+    for step in json.loads(Path(sys.argv[1]).read_text()):
+        if isinstance(step, dict):
+            shutil.copytree(*step["copy"])
+        else:
+            ended_well &= run(step)
+    sys.exit(not ended_well)

@@ -43,7 +43,7 @@ RUNS = [
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """All runs of two processes in the same two processes, then those of one process, here. Returns the folder."""
+    """All runs of two processes, then those of one, here. Returns the folder."""
     folder = tmp_path_factory.mktemp("scale")
     checkpoint = build_tiny_model(folder / "model")
     data = {kind: write_squares(folder / f"data-{kind}", 12) for kind in ("padded", "packed", "accumulated")}

@@ -75,12 +75,12 @@ def torchrun(processes, *words):
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", *words]
 
 
-def run_all(steps, folder, processes=2):
-    """Run the `steps` (see tests/runs.py) one after the other."""
+def run_all(steps, folder):
+    """Run the `steps` (see tests/forked_runs.py) one after the other, each in two new processes."""
     file = folder / "steps.json"
     file.write_text(json.dumps(steps))
     run = subprocess.run(
-        torchrun(processes, str(ROOT / "tests" / "runs.py"), str(file)),
+        [sys.executable, str(ROOT / "tests" / "forked_runs.py"), str(file)],
         cwd=ROOT,
         env=environment(folder),
         capture_output=True,
@@ -90,7 +90,6 @@ def run_all(steps, folder, processes=2):
     )
     assert run.returncode == 0, run.stderr[-4000:]
     assert not (folder / "extensions").exists(), "a C++ extension was built"
-    return run
 
 
 def losses(out):
