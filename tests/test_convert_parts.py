@@ -376,6 +376,26 @@ def test_tower_that_may_have_learnt_goes_along(whole, tmp_path, trained):
     assert not any("vision_tower" in name for name in weights_after(tmp_path / "hf", tmp_path / "no", with_tower=False))
 
 
+def test_training_keeps_what_a_checkpoint_says_of_its_origin(whole, tmp_path):
+    from transformers import AutoConfig
+
+    from train.finish import origin_of
+
+    convert(whole.folder, tmp_path / "hf", Conversion())
+    config = AutoConfig.from_pretrained(tmp_path / "hf")
+    assert origin_of(config)["llava"]["config"] == whole.config
+    config.about = {"assembled": {"vision_tower": "clip", "fingerprint": "1"}, "description": "Mine."}
+    assert origin_of(config) == {"assembled": {"vision_tower": "clip"}}  # the fingerprint is that of untrained weights
+    del config.about
+    assert origin_of(config) == {}
+
+
+def test_version_0_that_names_no_tower_is_llavas_all_the_same(tmp_path):
+    published = publish(tmp_path, **EARLY, model_type="llava", mm_vision_tower=None)
+    told = convert(published.folder, tmp_path / "out", Conversion(look=Look(vision_tower=str(published.tower))))
+    assert told[0].startswith("llava (")
+
+
 def test_pickles_are_fetched_only_where_there_is_no_whole_model(whole, tmp_path, monkeypatch):
     """A LoRA repository has safetensors, and yet needs its non_lora_trainables.bin."""
     base = base_of(whole, tmp_path / "vicuna")

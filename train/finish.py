@@ -119,7 +119,7 @@ class Keeper:
             del config.quantization_config
         asked = self.command.model
         config.about = {
-            **_origin(config),
+            **origin_of(config),
             "name": asked.model_name or self.loaded.name,
             "description": asked.about or f"Fine-tuned from {self.loaded.name}.",
             "prompt": asdict(self.prompt),
@@ -146,7 +146,7 @@ class Keeper:
         return empty
 
 
-def _origin(config: Any) -> dict[str, Any]:
+def origin_of(config: Any) -> dict[str, Any]:
     """What a checkpoint says of where it came from: its parts, and LLaVA's own layout (`llava-graph convert` goes back to it)."""
     about = getattr(config, "about", None)
     about = about if isinstance(about, dict) else {}

@@ -159,8 +159,13 @@ def llava_config(config: PretrainedConfig, connector: Connector, tower_name: str
 
 def is_llava_config(config: dict[str, Any]) -> bool:
     """Whether config.json is LLaVA's own rather than transformers' (which may say `llava` too)."""
-    own = "mm_vision_tower" in config or str(config.get("model_type")).startswith(("llava_", "tiny_llava"))
-    return own and "vision_config" not in config
+    kind = str(config.get("model_type"))
+    own = (
+        "mm_vision_tower" in config
+        or kind.startswith(("llava_", "tiny_llava"))
+        or (kind == "llava" and "hidden_size" in config)
+    )
+    return own and "vision_config" not in config and "text_config" not in config
 
 
 def tower_name(config: dict[str, Any], where: Path) -> str:
