@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -209,47 +208,48 @@ def test_another_reading_is_refused_or_goes_on_where_nothing_is_left_out(checkpo
 
 
 PROCESSES = """
-import json, os, sys
+import json, os, socket, sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
-from runs import forget
+sys.path.insert(0, {root!r})
 from train import train_mem
 from train.sources.streaming import StreamedBatches
 from train.streamed import StreamedTrainer
 
-def run(rank, *good, failing):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
+def one(rank, port, argv):
+    together = dict(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), **together)
     real, seen = StreamedTrainer.get_batch_samples, []
 
     def taken(self, *args):
         found = real(self, *args)
         seen.extend(name for names in self.samples_of(self.state.global_step + 1) for name in names)
+        Path(self.args.output_dir, f"seen-{{rank}}.json").write_text(json.dumps(seen))
         if self.args.output_dir.endswith("failing") and rank == 1:
             StreamedBatches._failure = lambda *_: "the disk has gone"
         return found
 
     StreamedTrainer.get_batch_samples = taken
-    for argv in good:
-        train_mem.train(argv)
-        forget()
-    Path({folder!r}, f"seen-{{rank}}.json").write_text(json.dumps(seen))
-    train_mem.main(failing)
+    train_mem.main(argv)
 
-def forked(rank, *good, failing):
+def forked(*given):
     child = os.fork()
     if child:
         return child
     status = 0
     try:
-        run(rank, *good, failing=failing)
+        one(*given)
     except SystemExit as exited:
         status = exited.code
     finally:
         os._exit(status)
 
-*good, failing = json.loads(Path({steps!r}).read_text())
-children = [forked(rank, *good, failing=failing) for rank in range(2)]
-print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+for argv in json.loads(Path({steps!r}).read_text()):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    children = [forked(rank, port, argv) for rank in range(2)]
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+print("ended with", statuses)
 """
 
 
@@ -264,25 +264,18 @@ def test_two_processes_share_the_samples_go_on_and_end_together(checkpoint, tmp_
         streamed(checkpoint, squares, failing, max_steps=100),
     ]
     (tmp_path / "steps.json").write_text(json.dumps(runs))
-    paths = {"root": str(ROOT), "tests": str(ROOT / "tests"), "steps": str(tmp_path / "steps.json")}
-    (tmp_path / "run.py").write_text(PROCESSES.format(folder=str(tmp_path), **paths))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    (tmp_path / "run.py").write_text(PROCESSES.format(root=str(ROOT), steps=str(tmp_path / "steps.json")))
     run = subprocess.run(
         [sys.executable, str(tmp_path / "run.py")],
-        cwd=ROOT, env={**environment(tmp_path), **together}, capture_output=True, text=True, timeout=200, check=False,
+        cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
-    assert run.stdout.splitlines()[-1] == "[2, 2]", run.stderr[-3000:]
+    assert run.stdout.splitlines()[-1] == "ended with [2, 2]", run.stderr[-3000:]
     assert run.stderr.count("error: the disk has gone") == 1
     assert "Traceback" not in run.stderr
     assert_same(whole, resumed)
     told = json.loads((whole / "dropped.json").read_text())
     assert (told["seen"], told["counts"]) == (52, {})
     for rank in range(2):
-        # Of the whole run twelve samples, of the resumed one the last six again.
-        seen = json.loads((tmp_path / f"seen-{rank}.json").read_text())
-        assert len(seen) == 12 + 6
-        assert seen[6:12] == seen[12:]
-        assert max(Counter(seen[:12]).values()) == 1
+        seen, again = (json.loads((out / f"seen-{rank}.json").read_text()) for out in (whole, resumed))
+        assert again == seen[6:]
+        assert max(Counter(seen).values()) == 1
