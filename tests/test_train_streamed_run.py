@@ -208,7 +208,7 @@ def test_another_reading_is_refused_or_goes_on_where_nothing_is_left_out(checkpo
 
 
 PROCESSES = """
-import json, os, socket, sys
+import json, os, socket, sys, traceback
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from train import train_mem
@@ -235,11 +235,14 @@ def forked(*given):
     child = os.fork()
     if child:
         return child
-    status = 0
+    status = 1
     try:
         one(*given)
+        status = 0
     except SystemExit as exited:
         status = exited.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
