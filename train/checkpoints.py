@@ -66,8 +66,8 @@ class CheckpointTrainer(Trainer):
         finally:
             self._apart = False
         self.accelerator.wait_for_everyone()
+        self._name_best(out, out / UNFINISHED / name)
         if self.args.should_save:
-            self._name_best(out, out / UNFINISHED / name)
             write_run(out / UNFINISHED / name, self._decides, resumable=not self.args.save_only_model)
             _move(out / UNFINISHED / name, out / name)
         self.accelerator.wait_for_everyone()
@@ -77,14 +77,15 @@ class CheckpointTrainer(Trainer):
             self._after_saving(out, out / name)
 
     def _name_best(self, out: Path, written: Path) -> None:
-        """The best checkpoint by the name that it will have, in the state and in its file."""
+        """The best checkpoint by the name that it will have, in the state of every process and in its file."""
         best = self.state.best_global_step
         if not best:
             return
         folder = out / f"checkpoint-{best}"
         if best == self.state.global_step or folder.is_dir():
             self.state.best_model_checkpoint = str(folder)
-            self.state.save_to_json(str(written / "trainer_state.json"))
+            if self.args.should_save:
+                self.state.save_to_json(str(written / "trainer_state.json"))
 
     def _after_saving(self, out: Path, folder: Path) -> None:
         from transformers.trainer_utils import rotate_checkpoints
@@ -113,7 +114,7 @@ class CheckpointTrainer(Trainer):
 
         transformers does so for PEFT's wrapper alone, which our models have not.
         """
-        apart = self.is_deepspeed_enabled and getattr(self.model, "_hf_peft_config_loaded", False)
+        apart = self._leaves_frozen_out()
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None if apart else resume_from_checkpoint)
         if apart:
             engine = self.model_wrapped
@@ -123,6 +124,9 @@ class CheckpointTrainer(Trainer):
                 self._load_optimizer_and_scheduler(resume_from_checkpoint)
                 self._load_scaler(resume_from_checkpoint)
         return prepared
+
+    def _leaves_frozen_out(self) -> bool:
+        return self.is_deepspeed_enabled and getattr(self.model, "_hf_peft_config_loaded", False)
 
     # ---- reading ----
 
@@ -155,9 +159,13 @@ class CheckpointTrainer(Trainer):
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
-        if self._is_cut_up():
+        if best is None or self.stop.stopped_by is not None:
+            return
+        if self.is_deepspeed_enabled:
+            deepspeed_load_checkpoint(self.model_wrapped, best, load_module_strict=not self._leaves_frozen_out())
+        elif self.is_fsdp_enabled:
             super()._load_best_model()
-        elif best and self.stop.stopped_by is None:
+        else:
             restore_weights(self.accelerator.unwrap_model(self.model), Path(best))
 
 
