@@ -15,8 +15,8 @@ from tiny_model import build_tiny_model
 from training import ROOT, environment, flags, losses, run_all, torchrun, write_squares
 
 from llava_graph.errors import CheckpointError, InputError
-from train.guard import NotFinite
-from train.resume import RUN_FILE, UNFINISHED, last_whole, unloadable
+from train.running.guard import NotFinite
+from train.running.resume import RUN_FILE, UNFINISHED, last_whole, unloadable
 from train.train_mem import train
 
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3}
@@ -41,6 +41,11 @@ ENGINES = {
     "fsdp2": {**LORA, "fsdp": "fsdp2"},
 }
 
+BEST = {
+    "per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 1.0, "eval_strategy": "steps", "eval_steps": 2, "eval_split": "train",
+    "save_strategy": "steps", "save_steps": 2, "save_total_limit": 1, "load_best_model_at_end": True,
+}  # fmt: skip
+"""So fast that it gets worse."""
 LONG = {"per_device_train_batch_size": 2, "max_steps": 60, "logging_steps": 5, **LORA}
 
 
@@ -99,6 +104,7 @@ def two_processes(checkpoint, squares, tmp_path_factory):
             {"copy": [str(whole / "checkpoint-2"), str(resumed / "checkpoint-2")]},
             flags(checkpoint, squares, resumed, **more),
         ]
+    steps.append(flags(checkpoint, squares, folder / "best", **BEST, **LORA, deepspeed="zero3", eval_data_path=squares))
     run_all(steps, folder)
     return folder
 
@@ -107,6 +113,17 @@ def two_processes(checkpoint, squares, tmp_path_factory):
 def test_two_processes_resume_as_one_does(two_processes, engine):
     """Draws of dropout differ between the processes, and go on in each."""
     assert_same(two_processes / engine, two_processes / f"{engine}-resumed")
+
+
+def test_two_processes_give_their_best(two_processes):
+    """Each has to find the best checkpoint, and reads its part of it."""
+    state = json.loads((two_processes / "best" / "trainer_state.json").read_text())
+    evaluated = {entry["step"]: entry["eval_loss"] for entry in state["log_history"] if "eval_loss" in entry}
+    best = two_processes / "best" / f"checkpoint-{min(evaluated, key=evaluated.get)}"
+    assert state["best_model_checkpoint"] == str(best)
+    one, two = weights(two_processes / "best"), weights(best)
+    assert one
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_two_processes_go_on_where_one_stopped(two_processes):
@@ -154,7 +171,7 @@ def test_killed_restarted_and_stopped_run_is_the_run_without_a_break(checkpoint,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_signal_ends_the_step_saves_and_exits(checkpoint, squares, tmp_path, number, monkeypatch):
     """In this process: the signal comes in the middle of step 2."""
-    from train.trainer import FigureTrainer
+    from train.running.trainer import FigureTrainer
 
     def step(self, *args, **kwargs):
         if self.state.global_step == 1:
@@ -271,7 +288,7 @@ def test_checkpoints_of_another_engine_are_refused(checkpoint, squares, tmp_path
 
 
 def test_best_checkpoint_stays_and_is_what_the_run_gives(checkpoint, squares, tmp_path, monkeypatch):
-    from train.trainer import FigureTrainer
+    from train.running.trainer import FigureTrainer
 
     values = iter([3.0, 1.0, 2.0])
 
@@ -297,7 +314,7 @@ class Spoilt:
     """Steps in which the loss is multiplied by NaN."""
 
     def __init__(self, monkeypatch, steps):
-        from train.trainer import FigureTrainer
+        from train.running.trainer import FigureTrainer
 
         real = FigureTrainer.compute_loss
 
