@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from training import ROOT, environment, flags, losses, write_squares
 
 from llava_graph.errors import CheckpointError, DatasetError, InputError
 from llava_graph.images import encode_png
-from train.streamed import StreamedTrainer
+from train.running.streamed import StreamedTrainer
 from train.train_mem import train
 
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3}
@@ -207,13 +208,33 @@ def test_another_reading_is_refused_or_goes_on_where_nothing_is_left_out(checkpo
         train(streamed(checkpoint, squares, tmp_path / "new", **{**more, "max_steps": 10}, **chosen))
 
 
+def test_evaluations_and_bad_steps_leave_the_stream_alone(checkpoint, squares, tmp_path, monkeypatch, caplog):
+    """The samples of a step without a finite loss are named; evaluation data are looked at as ever."""
+    plain, evaluated = tmp_path / "plain", tmp_path / "evaluated"
+    real = StreamedTrainer.compute_loss
+
+    def compute_loss(self, *args, **kwargs):
+        loss = real(self, *args, **kwargs)
+        return loss * float("nan") if self.model.training and self.state.global_step == 1 else loss
+
+    monkeypatch.setattr(StreamedTrainer, "compute_loss", compute_loss)
+    train(streamed(checkpoint, squares, plain, max_steps=4, logging_steps=4))
+    named = re.search(r"step 2: .* not finite; its samples: (.*); the step", caplog.text)[1].split(", ")
+    assert len({name for name in named if name.startswith("squares:")}) == 4
+    more = {"eval_strategy": "steps", "eval_steps": 2, "eval_split": "train"}
+    train(streamed(checkpoint, squares, evaluated, max_steps=4, logging_steps=4, **more))
+    assert len(history(evaluated, "eval_loss")) == 2
+    one, two = (load_file(out / "model.safetensors") for out in (plain, evaluated))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 PROCESSES = """
 import json, os, socket, sys, traceback
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from train import train_mem
 from train.sources.streaming import StreamedBatches
-from train.streamed import StreamedTrainer
+from train.running.streamed import StreamedTrainer
 
 def one(rank, port, argv):
     together = dict(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
