@@ -26,8 +26,8 @@ import torch
 from transformers import TrainerCallback
 
 from benchmarks.training_contestants import CONTESTANTS, SIZES, Figures, Sizes, build
-from train.flops import count_costs, peak_tflops
-from train.meters import add_up, count_batch
+from train.running.flops import count_costs, peak_tflops
+from train.running.meters import add_up, count_batch
 
 LENGTHS = Path(__file__).parent / "figure_lengths.json"
 LONGEST = 4096
@@ -49,7 +49,7 @@ class Run:
     """Learnt tokens."""
     images: int
     flops: float
-    """Of the timed steps, as `train.flops` counts them."""
+    """Of the timed steps, as `train.running.flops` counts them."""
     memory_gb: float
     losses: list[tuple[int, float]]
     """(tokens seen, loss)"""

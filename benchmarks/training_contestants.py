@@ -144,7 +144,7 @@ class Figures(Dataset):
 
 def arguments(sizes: Sizes, out: str, steps: int, **more: Any) -> Any:
     """TrainArguments that all contestants share."""
-    from train.arguments import TrainArguments
+    from train.flags.arguments import TrainArguments
 
     gpu = torch.cuda.is_available()
     return TrainArguments(
@@ -156,7 +156,7 @@ def arguments(sizes: Sizes, out: str, steps: int, **more: Any) -> Any:
 
 def padded(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Padding to the longest of the batch."""
-    from train.batches import PaddedCollator
+    from train.batching.batches import PaddedCollator
 
     batch = PaddedCollator(PAD_ID)(items)
     del batch["answer_rows"]  # our loss alone knows it
@@ -207,11 +207,11 @@ def llava(sizes: Sizes, data: Figures, model: Any, out: str, steps: int) -> Any:
 
 def ours(sizes: Sizes, data: Figures, model: Any, out: str, steps: int, *, packing: bool) -> Any:
     """Our trainer: length grouping with padding, or packed rows; answers' logits only, layers compiled where that pays."""
-    from train.attention import choose_attention, keep_activations_half, set_attention
-    from train.batches import PackedCollator, PaddedCollator
-    from train.compiling import compile_layers
-    from train.order import Order
-    from train.trainer import FigureTrainer
+    from train.batching.batches import PackedCollator, PaddedCollator
+    from train.batching.order import Order
+    from train.learning.attention import choose_attention, keep_activations_half, set_attention
+    from train.learning.compiling import compile_layers
+    from train.running.trainer import FigureTrainer
 
     set_attention(model, choose_attention("auto", packing=packing, half_precision=sizes.dtype == "bfloat16").name)
     if sizes.dtype == "bfloat16":

@@ -55,7 +55,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import deepspeed  # noqa: F401  (what every process needs, once)
 
-    import train.trainer  # noqa: F401
+    import train.running.trainer  # noqa: F401
 
     # Before the first fork no thread may run, and no process group be open.
     ended_well = True

@@ -379,7 +379,7 @@ def test_tower_that_may_have_learnt_goes_along(whole, tmp_path, trained):
 def test_training_keeps_what_a_checkpoint_says_of_its_origin(whole, tmp_path):
     from transformers import AutoConfig
 
-    from train.finish import origin_of
+    from train.running.finish import origin_of
 
     convert(whole.folder, tmp_path / "hf", Conversion())
     config = AutoConfig.from_pretrained(tmp_path / "hf")

@@ -17,8 +17,8 @@ from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
-from train.finish import restore_weights
-from train.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
+from train.learning.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
+from train.running.finish import restore_weights
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from llava_graph.record import Dropped
-from train.audit import audit_lines, padding_shares
-from train.checking import Checked
-from train.order import Order
+from train.batching.checking import Checked
+from train.batching.order import Order
+from train.planning.audit import audit_lines, padding_shares
 
 
 def checked(lengths, dropped=()):

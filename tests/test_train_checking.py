@@ -19,16 +19,16 @@ from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Dropped
-from train.arguments import DataArguments
-from train.batches import TrainingSet
-from train.checking import Checked, check_samples, refuse_too_many
-from train.encoding import build_encoder
-from train.order import Order
+from train.batching.batches import TrainingSet
+from train.batching.checking import Checked, check_samples, refuse_too_many
+from train.batching.encoding import build_encoder
+from train.batching.order import Order
+from train.batching.template_fit import check_template
+from train.batching.verdicts import MAX_REPAIRS, OTHER_REPAIR, Verdict, Verdicts, read_verdicts, save_verdicts
+from train.flags.arguments import DataArguments
 from train.sources import open_samples
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
-from train.template_fit import check_template
-from train.verdicts import MAX_REPAIRS, OTHER_REPAIR, Verdict, Verdicts, read_verdicts, save_verdicts
 
 DROP, BLANK, TEXT = (Pictures(policy=policy) for policy in ("drop", "blank", "text"))
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

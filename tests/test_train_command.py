@@ -10,9 +10,9 @@ from parsing import clean_process
 
 from llava_graph.chat import template_names
 from llava_graph.errors import InputError
-from train.aliases import DEFAULTS, RENAMED, STAGE_FLAGS, VERSIONS, WITHOUT_EFFECT
-from train.command import accumulation, parse_command, split_flags
-from train.translate import merge, translate
+from train.flags.aliases import DEFAULTS, RENAMED, STAGE_FLAGS, VERSIONS, WITHOUT_EFFECT
+from train.flags.command import accumulation, parse_command, split_flags
+from train.flags.translate import merge, translate
 
 PUBLISHED = {
     line.partition(": ")[0]: shlex.split(line.partition(": ")[2])

@@ -15,8 +15,8 @@ from llava_graph.errors import SampleRefused
 from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.model.load import LoadedModel
-from train.batches import PaddedCollator
-from train.encoding import FigureEncoder, ProcessorEncoder, build_encoder
+from train.batching.batches import PaddedCollator
+from train.batching.encoding import FigureEncoder, ProcessorEncoder, build_encoder
 from train.sources import Sample
 from train.train_mem import train
 

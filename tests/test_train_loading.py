@@ -13,9 +13,9 @@ from llava_graph.chat import load_template
 from llava_graph.errors import InputError
 from llava_graph.model import load
 from llava_graph.model.build import save_checkpoint
-from train.command import parse_command
-from train.loading import load_to_train, loading_notes, read_pinpoints
-from train.stages import prepare
+from train.flags.command import parse_command
+from train.learning.loading import load_to_train, loading_notes, read_pinpoints
+from train.learning.stages import prepare
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from train.log_lines import LogLines, line_of
+from train.running.log_lines import LogLines, line_of
 
 ENTRY = {
     "loss": 1.23456,

@@ -15,11 +15,11 @@ from training import run_all
 from transformers import AutoModelForImageTextToText
 
 from llava_graph.model import load
-from train.command import parse_command
-from train.finish import restore_weights
-from train.loading import load_to_train, quantization
-from train.parts import CONNECTOR, LANGUAGE, part_of
-from train.stages import prepare
+from train.flags.command import parse_command
+from train.learning.loading import load_to_train, quantization
+from train.learning.parts import CONNECTOR, LANGUAGE, part_of
+from train.learning.stages import prepare
+from train.running.finish import restore_weights
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.

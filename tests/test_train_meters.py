@@ -23,16 +23,16 @@ from transformers import (
 from llava_graph.chat import IGNORE_INDEX
 from llava_graph.errors import DatasetError
 from llava_graph.images import encode_png
-from train.batches import PackedCollator, PaddedCollator, TrainingSet
-from train.command import parse_command
-from train.flops import Counts, count_costs, peak_tflops
-from train.loading import load_to_train
-from train.loss import install_answer_loss
-from train.measured import FEW
-from train.meters import Meter, Waiting, add_up, count_batch, count_tiles, rates
-from train.parts import CONNECTOR, LANGUAGE, idle_names, part_of, tower_layers
-from train.shown import open_shown
-from train.stages import TRAINED
+from train.batching.batches import PackedCollator, PaddedCollator, TrainingSet
+from train.flags.command import parse_command
+from train.learning.loading import load_to_train
+from train.learning.loss import install_answer_loss
+from train.learning.parts import CONNECTOR, LANGUAGE, idle_names, part_of, tower_layers
+from train.learning.stages import TRAINED
+from train.planning.shown import open_shown
+from train.running.flops import Counts, count_costs, peak_tflops
+from train.running.measured import FEW
+from train.running.meters import Meter, Waiting, add_up, count_batch, count_tiles, rates
 from train.train_mem import build_trainer, choose_kernels, train
 
 PIXELS = 64

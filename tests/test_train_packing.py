@@ -24,7 +24,10 @@ from llava_graph.model.connectors import (
     LlavaScaleInvariantConfig,
     LlavaScaleInvariantForConditionalGeneration,
 )
-from train.attention import (
+from train.batching.batches import PackedCollator, PaddedCollator, join_vision
+from train.batching.order import EpochBatches, Order
+from train.batching.packing import lay_out, pack, split_fullest
+from train.learning.attention import (
     check_packable,
     choose_attention,
     keep_activations_half,
@@ -32,10 +35,7 @@ from train.attention import (
     prove_packing,
     set_attention,
 )
-from train.batches import PackedCollator, PaddedCollator, join_vision
-from train.loss import chunked_cross_entropy, install_answer_loss
-from train.order import EpochBatches, Order
-from train.packing import lay_out, pack, split_fullest
+from train.learning.loss import chunked_cross_entropy, install_answer_loss
 
 IMAGE = 99
 SIZES = {
@@ -248,7 +248,7 @@ def test_loss_in_pieces_is_the_loss_at_once(monkeypatch):
     targets = torch.randint(0, 50, (1000,))
     at_once = chunked_cross_entropy(hidden, targets, head)
     wanted = torch.autograd.grad(at_once, [hidden, head.weight])
-    monkeypatch.setattr("train.loss.PIECE_BYTES", {"cpu": 4 * 50 * 300})
+    monkeypatch.setattr("train.learning.loss.PIECE_BYTES", {"cpu": 4 * 50 * 300})
     pieces = chunked_cross_entropy(hidden, targets, head)
     assert pieces.item() == pytest.approx(at_once.item(), rel=1e-6)
     for one, two in zip(torch.autograd.grad(pieces, [hidden, head.weight]), wanted, strict=True):

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from llava_graph.errors import InputError
-from train.batches import PaddedCollator
-from train.command import parse_command, split_flags
+from train.batching.batches import PaddedCollator
+from train.flags.command import parse_command, split_flags
 from train.train_mem import main
 
 TRAIN = Path(__file__).resolve().parent.parent / "train"
@@ -109,7 +109,7 @@ def test_no_module_of_the_script_folder_hides_another():
     """torchrun puts train/ first on sys.path: train/random.py would hide the standard library's."""
     elsewhere = [path for path in sys.path if path and Path(path).resolve() != TRAIN]
     elsewhere = [path for path in elsewhere if Path(path).resolve() != TRAIN.parent]
-    for module in TRAIN.glob("*.py"):
+    for module in (*TRAIN.glob("*.py"), *(door.parent for door in TRAIN.glob("*/__init__.py"))):
         assert module.stem not in sys.stdlib_module_names
         if module.stem != "__init__":
             assert importlib.machinery.PathFinder.find_spec(module.stem, elsewhere) is None

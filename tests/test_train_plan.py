@@ -25,11 +25,11 @@ from transformers import (
 )
 
 from llava_graph.images import encode_png
-from train.aliases import ENVIRONMENT, RENAMED, STAGE_FLAGS, WITHOUT_EFFECT
-from train.arguments import DataArguments, ModelArguments, TrainArguments
-from train.doubts import doubts
-from train.manual import OFTEN, OUR_WORDS, manual
-from train.memory import (
+from train.flags.aliases import ENVIRONMENT, RENAMED, STAGE_FLAGS, WITHOUT_EFFECT
+from train.flags.arguments import DataArguments, ModelArguments, TrainArguments
+from train.flags.manual import OFTEN, OUR_WORDS, manual
+from train.planning.doubts import doubts
+from train.planning.memory import (
     GB,
     NF4_BYTES,
     Layers,
@@ -42,8 +42,8 @@ from train.memory import (
     state_bytes,
     tower_layer_bytes,
 )
-from train.plan_text import plan_page, plan_rows
-from train.sizing import _tiles_each
+from train.planning.plan_text import plan_page, plan_rows
+from train.planning.sizing import _tiles_each
 from train.train_mem import main, train
 
 # --- memory -----------------------------------------------------------------------------------------------------------

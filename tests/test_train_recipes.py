@@ -9,8 +9,8 @@ import pytest
 import yaml
 from parsing import clean_process
 
-from train.arguments import DataArguments, ModelArguments, TrainArguments
-from train.command import RECIPES, accumulation, find_recipe, parse_command, recipe_names
+from train.flags.arguments import DataArguments, ModelArguments, TrainArguments
+from train.flags.command import RECIPES, accumulation, find_recipe, parse_command, recipe_names
 
 CLIP, QUILT, SIGLIP = "openai/clip-vit-large-patch14", "wisdomik/QuiltNet-B-32", "bczhou/TinyLLaVA-1.5B-SigLIP"
 PLIP, SIGLIP2 = "openai/clip-vit-base-patch16", "google/siglip2-so400m-patch14-384"

@@ -13,7 +13,7 @@ from training import ROOT, environment, flags, losses, run_all, write_squares
 from transformers import AutoModelForImageTextToText
 
 from llava_graph.errors import InputError, MissingExtra
-from train.distributed import SHIPPED
+from train.running.distributed import SHIPPED
 from train.train_mem import train
 
 ENGINES = {
@@ -121,6 +121,6 @@ def test_deepspeed_that_is_not_installed_names_its_extra(tmp_path, monkeypatch):
     def version(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr("train.distributed.version", version)
+    monkeypatch.setattr("train.running.distributed.version", version)
     with pytest.raises(MissingExtra, match=r"llava-graph\[deepspeed\]"):
         train(flags("model", "data", tmp_path, deepspeed="zero2"))

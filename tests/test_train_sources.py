@@ -16,7 +16,7 @@ from llava_graph.errors import DatasetError, InputError, SampleRefused
 from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
-from train.arguments import DataArguments
+from train.flags.arguments import DataArguments
 from train.sources import Noise, Sample, open_samples, sources_of
 from train.sources.conversations import read_conversation
 from train.sources.hub import data_folder

@@ -20,9 +20,9 @@ from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
-from train.command import parse_command
-from train.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
-from train.stages import TRAINED, count_parameters, parameter_groups, prepare, stage_notes
+from train.flags.command import parse_command
+from train.learning.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
+from train.learning.stages import TRAINED, count_parameters, parameter_groups, prepare, stage_notes
 from train.train_mem import train
 
 

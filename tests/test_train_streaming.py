@@ -15,8 +15,8 @@ from llava_graph.errors import CheckpointError, DatasetError, InputError
 from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure
-from train.arguments import DataArguments
-from train.checking import check_samples
+from train.batching.checking import check_samples
+from train.flags.arguments import DataArguments
 from train.sources import Noise, open_samples, open_windows
 from train.sources.batching import Batching
 from train.sources.blocks import ConversationBlocks, Windows

@@ -7,7 +7,7 @@ from tiny_model import build_tiny_model
 from tiny_run import arguments, losses, write_squares
 
 from llava_graph.errors import InputError
-from train import vision_cache
+from train.learning import vision_cache
 from train.train_mem import train
 
 

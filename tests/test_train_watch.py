@@ -18,8 +18,8 @@ from llava_graph.generate import GenerationOptions
 from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.record import Figure, OcrLine
+from train.running.watch import Question, answer, choose, evaluating, score, summarize
 from train.train_mem import train
-from train.watch import Question, answer, choose, evaluating, score, summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 SCORES = {"eval_rouge_l", "eval_number_fidelity", "eval_answer_tokens", "eval_answer_numbers", "eval_generate_seconds"}
@@ -138,7 +138,7 @@ def test_explanations_under_packing_half_precision_and_lora(checkpoint, charts, 
 
 
 def test_attention_of_packed_rows_answers_as_the_usual_one(checkpoint):
-    from train.attention import SEGMENTS, set_attention
+    from train.learning.attention import SEGMENTS, set_attention
 
     loaded = load(checkpoint)
     question = Question(name="q", prompt="", target="", input_ids=list(range(5, 30)), inputs={}, ends=frozenset())

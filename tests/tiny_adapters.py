@@ -4,8 +4,8 @@ import torch
 from tiny_run import arguments
 
 from llava_graph.model import load
-from train.command import parse_command
-from train.stages import prepare
+from train.flags.command import parse_command
+from train.learning.stages import prepare
 
 LORA = {"lora_enable": True, "lora_r": 4, "lora_alpha": 8}
 

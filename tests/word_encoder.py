@@ -4,7 +4,7 @@ from pathlib import Path
 
 from llava_graph.chat import EncodedSample
 from llava_graph.errors import DatasetError, SampleRefused
-from train.checking import as_first_process
+from train.batching.checking import as_first_process
 
 
 class Words:

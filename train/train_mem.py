@@ -16,10 +16,10 @@ from llava_graph.errors import InputError
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
-    from train.arguments import Command
-    from train.attention import Attention
-    from train.shown import Shown
-    from train.trainer import PartsTrainer
+    from train.flags.arguments import Command
+    from train.learning.attention import Attention
+    from train.planning.shown import Shown
+    from train.running.trainer import PartsTrainer
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,18 +41,18 @@ def train(argv: Sequence[str]) -> None:
     """The whole run: parse, load, freeze, check the data, plan, train, save."""
     # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
     # of days must not cost its result.
-    from train.checking import as_first_process
-    from train.command import parse_command
-    from train.distributed import start
-    from train.finish import finish
-    from train.loading import load_to_train
-    from train.manual import HELP, manual
-    from train.resume import find_checkpoint, what_decides
-    from train.shown import open_shown
-    from train.stages import prepare
-    from train.stream_start import check_streaming
-    from train.trackers import check_trackers
-    from train.watch import check_watch
+    from train.batching.checking import as_first_process
+    from train.flags.command import parse_command
+    from train.flags.manual import HELP, manual
+    from train.learning.loading import load_to_train
+    from train.learning.stages import prepare
+    from train.planning.shown import open_shown
+    from train.running.distributed import start
+    from train.running.finish import finish
+    from train.running.resume import find_checkpoint, what_decides
+    from train.running.stream_start import check_streaming
+    from train.running.trackers import check_trackers
+    from train.running.watch import check_watch
 
     if not argv:
         raise InputError("nothing to train", next_step="See --help")
@@ -92,8 +92,8 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     """The attention for this run's batches, set in the model. Raises InputError when it, or packing, cannot be had."""
     import torch
 
-    from train.attention import check_packable, choose_attention, keep_activations_half, set_attention
-    from train.compiling import compile_layers
+    from train.learning.attention import check_packable, choose_attention, keep_activations_half, set_attention
+    from train.learning.compiling import compile_layers
 
     training = command.training
     if training.packing:
@@ -111,8 +111,8 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
 
 def keep_features(command: Command, loaded: LoadedModel, shown: Shown) -> None:
     """With --vision_cache: what the frozen vision tower sees is computed once and read in every epoch."""
-    from train.batches import TrainingSet
-    from train.vision_cache import fill_cache, take_features
+    from train.batching.batches import TrainingSet
+    from train.learning.vision_cache import fill_cache, take_features
 
     dataset = shown.samples
     if command.training.vision_cache and isinstance(dataset, TrainingSet):
@@ -123,7 +123,7 @@ def keep_features(command: Command, loaded: LoadedModel, shown: Shown) -> None:
 
 def tell_audit(command: Command, shown: Shown) -> None:
     """How long the samples are, what was refused, and what padding costs."""
-    from train.audit import audit_lines
+    from train.planning.audit import audit_lines
 
     if command.training.process_index == 0:
         say("\n".join(audit_lines(shown.checked, shown.order, max_length=shown.longest)))
@@ -133,8 +133,8 @@ def write_plan(
     command: Command, loaded: LoadedModel, shown: Shown, resume: str | None, *, attention: Attention
 ) -> Mapping[str, Any]:
     """Say and save what will happen (--dry_run: say alone). Returns the plan."""
-    from train.plan import resolve_plan, save_plan
-    from train.plan_text import plan_page
+    from train.planning.plan import resolve_plan, save_plan
+    from train.planning.plan_text import plan_page
 
     plan = resolve_plan(
         command, loaded, shown.checked, resume, order=shown.order, attention=attention, streamed=shown.streamed
@@ -150,14 +150,14 @@ def build_trainer(
     command: Command, loaded: LoadedModel, shown: Shown, *, plan: Mapping[str, Any], decides: Mapping[str, Any]
 ) -> PartsTrainer:
     """transformers' Trainer with our batches and our learning rates."""
-    from train.finish import Keeper
-    from train.log_lines import tell_in_lines
-    from train.shown import build_collators, open_data, prompt_options
+    from train.planning.shown import build_collators, open_data, prompt_options
+    from train.running.finish import Keeper
+    from train.running.log_lines import tell_in_lines
+    from train.running.streamed import StreamedTrainer
+    from train.running.trackers import PlanTold
+    from train.running.trainer import FigureTrainer
+    from train.running.watch import build_watch
     from train.sources.streaming import Stream
-    from train.streamed import StreamedTrainer
-    from train.trackers import PlanTold
-    from train.trainer import FigureTrainer
-    from train.watch import build_watch
 
     evaluated = command.data.eval_split or command.data.eval_data_path
     eval_dataset = open_data(command, loaded, tell=say, evaluated=True) if evaluated else None
@@ -193,7 +193,7 @@ def build_trainer(
 
 def tell_data(trainer: PartsTrainer) -> None:
     """One line on what a stream has counted: nobody has looked at its samples before."""
-    from train.streamed import StreamedTrainer, stream_line
+    from train.running.streamed import StreamedTrainer, stream_line
 
     if isinstance(trainer, StreamedTrainer) and trainer.args.process_index == 0:
         say(stream_line(trainer.told))
@@ -201,7 +201,7 @@ def tell_data(trainer: PartsTrainer) -> None:
 
 def tell_speed(trainer: PartsTrainer) -> None:
     """One line on what throughput.json holds; nothing after a run without a step."""
-    from train.meters import summary_line
+    from train.running.meters import summary_line
 
     if trainer.summary and trainer.args.process_index == 0:
         say(summary_line(trainer.summary))
@@ -209,7 +209,7 @@ def tell_speed(trainer: PartsTrainer) -> None:
 
 def leave_if_stopped(trainer: PartsTrainer) -> None:
     """A run that was told to stop has saved a checkpoint and ends here; raises SystemExit."""
-    from train.stop import exit_status, name_of
+    from train.running.stop import exit_status, name_of
 
     number = trainer.stop.stopped_by
     if number is None:

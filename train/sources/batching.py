@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.order import group_by_length
-from train.packing import pack
+from train.batching.order import group_by_length
+from train.batching.packing import pack
 
 
 @dataclass(frozen=True, kw_only=True)

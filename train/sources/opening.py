@@ -19,7 +19,7 @@ from train.sources.mixture import Mixture, Weights
 from train.sources.sample import NO_NOISE, Noise, Samples, TextSamples
 
 if TYPE_CHECKING:
-    from train.arguments import DataArguments
+    from train.flags.arguments import DataArguments
 
 MIXTURE_SUFFIXES = (".yaml", ".yml")
 CONVERSATION_SUFFIXES = (".json", ".jsonl")

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from llava_graph.chat import EncodedSample
 from llava_graph.errors import CheckpointError, DatasetError, InputError, SampleRefused
-from train.checking import reason_of
-from train.encoding import Encoder
+from train.batching.checking import reason_of
+from train.batching.encoding import Encoder
 from train.sources.batching import Batching
 from train.sources.blocks import Found, Windows
 from train.sources.cursor import Cursor, counts_of

@@ -1,0 +1,1 @@
+"""From samples to batches: encoding, the look at every sample, packing, the order of an epoch, collation."""

@@ -1,0 +1,1 @@
+"""What a run is asked for: the flags as dataclasses, recipes, other trainers' spellings, the help page."""
