@@ -42,10 +42,9 @@ ENGINES = {
 }
 
 BEST = {
-    "per_device_train_batch_size": 2, "max_steps": 4, "learning_rate": 1.0, "eval_strategy": "steps", "eval_steps": 2, "eval_split": "train",
+    "per_device_train_batch_size": 2, "max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "eval_split": "train",
     "save_strategy": "steps", "save_steps": 2, "save_total_limit": 1, "load_best_model_at_end": True,
 }  # fmt: skip
-"""So fast that it gets worse."""
 LONG = {"per_device_train_batch_size": 2, "max_steps": 60, "logging_steps": 5, **LORA}
 
 
@@ -112,6 +111,9 @@ def two_processes(checkpoint, squares, tmp_path_factory):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_two_processes_resume_as_one_does(two_processes, engine):
     """Draws of dropout differ between the processes, and go on in each."""
+    parts = {"zero2": "global_step2", "zero3": "global_step2", "fsdp2": "pytorch_model_fsdp.bin"}
+    written = {path.name for path in (two_processes / engine / "checkpoint-2").iterdir()}
+    assert written & set(parts.values()) == ({parts[engine]} if engine in parts else set())
     assert_same(two_processes / engine, two_processes / f"{engine}-resumed")
 
 

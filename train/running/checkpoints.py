@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import Trainer
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 
+from train.running.distributed import settle_fsdp
 from train.running.finish import restore_weights
 from train.running.resume import UNFINISHED, write_run
 from train.running.stop import StopOnSignal
@@ -37,6 +38,13 @@ class CheckpointTrainer(Trainer):
             # Loaded under ZeRO-3 a model remembers every renaming that exists instead of those that its files needed, and
             # would be saved under names that nothing opens.
             whole._weight_conversions = [one for one in whole._weight_conversions if one.was_used()]
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As ever, with FSDP where it was asked for."""
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp:
+            settle_fsdp(self.args, self.accelerator, self.model)
+            self.is_fsdp_enabled = True
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As ever; what a run left that was killed while it saved goes first."""

@@ -109,6 +109,8 @@ def _prepare_fsdp(training: TrainArguments) -> None:
     settings = _read_settings("fsdp", training.fsdp_config or name)
     if "shard_grad_op" in words:
         settings["reshard_after_forward"] = False
+    if training.use_cpu:
+        settings.pop("cpu_offload", None)  # nothing is moved off a device here
     training.fsdp, training.fsdp_config = True, settings
 
 
@@ -147,6 +149,24 @@ def start(training: TrainArguments) -> None:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         # transformers opens torch's group alone on a CPU; zero.Init asks DeepSpeed's for the number of processes.
         deepspeed.init_distributed(dist_backend="gloo", auto_mpi_discovery=False, verbose=False)
+
+
+def settle_fsdp(training: TrainArguments, accelerator: Any, model: Any) -> None:
+    """FSDP for this model: each of its layers apart, and on a CPU too, where accelerate 1.15 leaves it out without a word."""
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    state = accelerator.state
+    if getattr(state, "fsdp_plugin", None) is None:
+        plugin = FullyShardedDataParallelPlugin(**training.fsdp_plugin_args)
+        if state.mixed_precision != "no":
+            plugin.set_mixed_precision(state.mixed_precision)
+        AcceleratorState._shared_state |= {"fsdp_plugin": plugin, "distributed_type": DistributedType.FSDP}
+        PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    if state.fsdp_plugin.transformer_cls_names_to_wrap is None:
+        # A vision tower also names the layers of the text tower that it came with, and accelerate insists on finding each.
+        here = {type(module).__name__ for module in model.modules()}
+        state.fsdp_plugin.transformer_cls_names_to_wrap = sorted(here & set(model._no_split_modules or ()))
 
 
 def is_sharded(training: TrainArguments) -> bool:

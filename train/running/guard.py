@@ -99,7 +99,8 @@ def _not_finite(steps: Sequence[_Step]) -> list[bool]:
     if not steps:
         return []
     sums = torch.stack([torch.stack(step.losses).float().sum() for step in steps])
-    norms = [step.norm for step in steps]
+    # FSDP's is spread over the processes.
+    norms = [getattr(step.norm, "full_tensor", lambda whole=step.norm: whole)() for step in steps]
     on_device = [norm.detach().float().reshape(()).to(sums.device) for norm in norms if isinstance(norm, torch.Tensor)]
     if on_device:
         sums = torch.cat([sums, torch.stack(on_device)])
