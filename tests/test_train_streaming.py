@@ -142,13 +142,14 @@ def test_nobody_waits_where_a_window_ends(chats, monkeypatch):
     """A window of 64 samples is looked at step by step while the batches of the one before are taken."""
     real, looked = Words.encode, []
     monkeypatch.setattr(Words, "encode", lambda self, sample: looked.append(sample) or real(self, sample))
-    stream = iter(Stream(batches_of(windows_of(chats)), collate))
+    blocks = ConversationBlocks(ConversationSamples(chats, chats.parent))
+    stream = iter(Stream(batches_of(Windows([blocks], Weights(seed=3), limit=256, window=64)), collate))
     steps = []
     for _ in range(60):
         before = len(looked)
         next(stream)
         steps.append(len(looked) - before)
-    assert steps[0] > 40
+    assert steps[0] > 60
     assert max(steps[1:]) <= 8
 
 
