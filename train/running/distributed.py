@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -153,6 +154,7 @@ def start(training: TrainArguments) -> None:
 
 def settle_fsdp(training: TrainArguments, accelerator: Any, model: Any) -> None:
     """FSDP for this model: each of its layers apart, and on a CPU too, where accelerate 1.15 leaves it out without a word."""
+    import torch
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
@@ -163,6 +165,10 @@ def settle_fsdp(training: TrainArguments, accelerator: Any, model: Any) -> None:
             plugin.set_mixed_precision(state.mixed_precision)
         AcceleratorState._shared_state |= {"fsdp_plugin": plugin, "distributed_type": DistributedType.FSDP}
         PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+    policy = state.fsdp_plugin.mixed_precision_policy
+    if policy is not None:
+        # accelerate also sums gradients in half precision, and rounds the loss to it.
+        state.fsdp_plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=None)
     if state.fsdp_plugin.transformer_cls_names_to_wrap is None:
         # A vision tower also names the layers of the text tower that it came with, and accelerate insists on finding each.
         here = {type(module).__name__ for module in model.modules()}

@@ -46,32 +46,28 @@ def install_blank_image(model: Any, vision: Mapping[str, torch.Tensor]) -> None:
     """Let a batch without any of the inputs `vision` run the vision tower on zeros of the same shapes, times zero.
 
     Otherwise ZeRO-3 and FSDP gather another weight on this process than on the others and never come together again, and
-    DDP waits for gradients that do not come. The tower runs where transformers' models run it, right before the language
-    model: forward and backward then ask for weights in the same order as for a real image.
+    DDP waits for gradients that do not come. As with a real image the features come right before the language model and
+    go into its input: forward and backward then ask for weights, and give gradients, in the same order everywhere.
     """
     blank = {name: torch.zeros_like(one) if one.is_floating_point() else one for name, one in vision.items()}
     original = model.forward
-    features: list[torch.Tensor] = []
     wanted = [False]
 
-    def look(module: nn.Module, args: Any, inputs: dict[str, Any]) -> None:  # noqa: ARG001
-        if wanted[0]:
-            wanted[0] = False
-            device = next(one.device for one in (*args, *inputs.values()) if isinstance(one, torch.Tensor))
-            features.extend(_tensors(model.get_image_features(**{name: one.to(device) for name, one in blank.items()})))
+    def look(module: nn.Module, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:  # noqa: ARG001
+        embeds = inputs.get("inputs_embeds")
+        if not wanted[0] or embeds is None:
+            return None
+        wanted[0] = False
+        found = model.get_image_features(**{name: one.to(embeds.device) for name, one in blank.items()})
+        nothing = sum(one.float().mean() for one in _tensors(found)) * 0.0
+        return args, {**inputs, "inputs_embeds": embeds + torch.as_tensor(nothing).to(embeds.dtype)}
 
     def forward(*args: Any, **inputs: Any) -> Any:
-        if inputs.get("labels") is None or any(name in inputs for name in blank):
-            return original(*args, **inputs)
-        wanted[0] = True
+        wanted[0] = inputs.get("labels") is not None and not any(name in inputs for name in blank)
         try:
-            result = original(*args, **inputs)
-            nothing = sum(one.float().mean() for one in features) * 0.0
-            result["loss"] = result["loss"] + nothing
+            return original(*args, **inputs)
         finally:
             wanted[0] = False
-            features.clear()
-        return result
 
     forward.__signature__ = getattr(original, "__signature__", None)  # type: ignore[attr-defined]
     model.get_decoder().register_forward_pre_hook(look, with_kwargs=True)
