@@ -143,7 +143,7 @@ class DataArguments:
     max_samples: int | None = field(default=None, metadata={"help": "Take only the first N samples of each data path."})
     streaming: bool = field(
         default=False,
-        metadata={"help": "Read, check and pack while training instead of looking at every sample first."},
+        metadata={"help": "Read, check and pack while training, not before; needs --max_steps."},
     )
     bad_image: str = field(
         default="drop",

@@ -88,11 +88,10 @@ def _model(command: Command, loaded: LoadedModel) -> dict[str, Any]:
 
 def _data(command: Command, checked: Checked, streamed: int | None) -> dict[str, Any]:
     lengths = checked.lengths
-    in_files = {} if streamed is None else {"streamed": streamed}
+    looked = {"seen": checked.seen} if streamed is None else {"streamed": streamed, "of_the_first": checked.seen}
     return {
         "path": command.data.data_path,
-        **in_files,
-        "seen": checked.seen,
+        **looked,
         "kept": len(checked.kept),
         "dropped": checked.reasons,
         "repaired": checked.repaired,

@@ -75,7 +75,7 @@ def _model_rows(model: Mapping[str, Any]) -> Rows:
 def _data_rows(data: Mapping[str, Any]) -> Rows:
     looked = (
         f"streaming {data['streamed']:,} samples, which are checked while training; "
-        f"{data['kept']} of the first {data['seen']} are good"
+        f"{data['kept']} of the first {data['of_the_first']} are good"
         if "streamed" in data
         else f"{data['kept']} of {data['seen']} samples"
     )
