@@ -166,7 +166,7 @@ def settle_fsdp(training: TrainArguments, accelerator: Any, model: Any) -> None:
         AcceleratorState._shared_state |= {"fsdp_plugin": plugin, "distributed_type": DistributedType.FSDP}
         PartialState._shared_state["distributed_type"] = DistributedType.FSDP
     policy = state.fsdp_plugin.mixed_precision_policy
-    if policy is not None:
+    if policy is not None and state.fsdp_plugin.fsdp_version == 2:
         # accelerate also sums gradients in half precision, and rounds the loss to it.
         state.fsdp_plugin.mixed_precision_policy = replace(policy, reduce_dtype=torch.float32, output_dtype=None)
     if state.fsdp_plugin.transformer_cls_names_to_wrap is None:
