@@ -1,6 +1,7 @@
 """A run that was stopped or killed goes on as if nothing had happened: the same losses, to the last bit."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -329,9 +330,10 @@ class Spoilt:
 
 def test_step_without_a_finite_loss_is_named_and_left_out(checkpoint, squares, tmp_path, monkeypatch, caplog):
     Spoilt(monkeypatch, {2, 5})
-    train(flags(checkpoint, squares, tmp_path, logging_steps=3))
+    train(flags(checkpoint, squares, tmp_path, logging_steps=3, max_steps=9))
     assert "step 2: the loss or the gradient is not finite; its samples: squares:" in caplog.text
     assert "step 5:" in caplog.text
+    assert [math.isfinite(loss) for loss in losses(tmp_path)] == [False, False, True]
     assert all(weight.isfinite().all() for weight in weights(tmp_path).values())
 
 

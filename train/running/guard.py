@@ -36,6 +36,8 @@ class _Step:
     """One for each batch of this process."""
     norm: torch.Tensor | float | None = None
     """Of the gradient of all processes."""
+    left_out: bool = False
+    """The engine has seen for itself that it must change nothing."""
 
 
 class Guard:
@@ -54,10 +56,10 @@ class Guard:
             self._open.append(_Step(step))
         self._open[-1].losses.append(loss.detach())
 
-    def saw_norm(self, norm: torch.Tensor | float | None) -> None:
+    def saw_norm(self, norm: torch.Tensor | float | None, *, left_out: bool = False) -> None:
         """The gradient's norm of the step whose losses were seen last; it is not read yet."""
         if self._open:
-            self._open[-1].norm = norm
+            self._open[-1].norm, self._open[-1].left_out = norm, left_out
 
     def check(self, *, harmless: bool) -> None:
         """Look at the steps since the last look. All processes call it; `harmless`: bad steps have changed no weight.
@@ -69,7 +71,7 @@ class Guard:
         for step, is_bad in zip(steps, bad, strict=True):
             self._in_a_row = self._in_a_row + 1 if is_bad else 0
             if is_bad:
-                self._tell(step, harmless=harmless)
+                self._tell(step, harmless=harmless or step.left_out)
 
     def _tell(self, step: _Step, *, harmless: bool) -> None:
         self.bad_steps += 1
@@ -157,6 +159,7 @@ class GuardedTrainer(CheckpointTrainer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._finite_total = 0.0
         self.guard = Guard(self.samples_of, most_in_a_row=self.args.max_bad_steps)
 
     def samples_of(self, step: int) -> list[list[str]]:
@@ -172,7 +175,7 @@ class GuardedTrainer(CheckpointTrainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
         if not self.args.fp16:  # whose scale is found by steps that overflow, and are left out
-            self.guard.saw_norm(norm)
+            self.guard.saw_norm(norm, left_out=self.is_deepspeed_enabled and not self.model_wrapped.was_step_applied())
             if self._leaves_out:
                 leave_out_if_bad(self.optimizer, norm)
         return norm
@@ -182,9 +185,13 @@ class GuardedTrainer(CheckpointTrainer):
         return not self._is_cut_up() and can_leave_out(self.optimizer)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """The steps of a line of losses are looked at before it is written."""
+        """The steps of a line of losses are looked at before it is written; its NaN does not go on into the next one."""
         if "loss" in logs:
             self._look()
+            self._tr_loss.nan_to_num_(0.0, 0.0, 0.0)
+            if not math.isfinite(self._total_loss_scalar):  # type: ignore[has-type]
+                self._total_loss_scalar = self._finite_total
+            self._finite_total = self._total_loss_scalar
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
