@@ -222,6 +222,38 @@ def test_a_broken_line_is_one_refused_record(tmp_path):
     assert gone.value.reason == "file-changed"
 
 
+@pytest.mark.parametrize("rest", ["\n[{}, {}]", "garbage}", ","])
+def test_nothing_may_stand_behind_the_list(tmp_path, rest):
+    (tmp_path / "a.json").write_text("[{}, {}]" + rest)
+    with pytest.raises(DatasetError, match="Text after the end of the list: .*char"):
+        JsonRecords(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("[{}, {}] \r\n\t")
+    assert len(JsonRecords(tmp_path / "a.json")) == 2
+
+
+DEEP = '{"x": ["]]\\"}", ' + "[" * 100_000 + "]" * 100_000 + "]}"
+
+
+@pytest.mark.parametrize("bad", [DEEP, '{"x": ' + "1" * 5000 + "}"], ids=["deep", "digits"])
+def test_a_record_that_python_cannot_take_is_one_bad_record(tmp_path, bad):
+    good = json.dumps(said(("human", "Q"), ("gpt", "A.")))
+    (tmp_path / "a.json").write_text(f"[{good}, {bad}, {good}]")
+    (tmp_path / "a.jsonl").write_text(f"{good}\n{bad}\n{good}")
+    for name in ("a.json", "a.jsonl"):
+        found = JsonRecords(tmp_path / name)
+        assert len(found) == 3
+        assert found[0] == found[2] == json.loads(good)
+        with pytest.raises(SampleRefused) as caught:
+            found[1]
+        assert caught.value.reason == "bad-record"
+
+
+def test_a_list_that_never_ends_is_told(tmp_path):
+    (tmp_path / "a.json").write_text("[{}, " + "[" * 100_000)
+    with pytest.raises(DatasetError, match="no valid JSON"):
+        JsonRecords(tmp_path / "a.json")
+
+
 # --- several paths
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from llava_graph.errors import DatasetError, SampleRefused
 
 BOM = b"\xef\xbb\xbf"
 BLANKS = " \t\r\n"
+SIGNS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Of JSON text: strings, whole, and brackets."""
+DECODER = json.JSONDecoder()
 
 
 class JsonRecords:
@@ -49,7 +53,7 @@ class JsonRecords:
             ) from error
         try:
             return json.loads(text)
-        except ValueError as error:  # bad JSON and bad UTF-8
+        except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, nested too deep
             raise SampleRefused(
                 f"record {index + 1} is no JSON ({error})", reason="bad-record", where=str(self.path)
             ) from error
@@ -86,13 +90,12 @@ def _list_places(data: mmap.mmap, begin: int, path: Path) -> tuple[np.ndarray, n
     Read as Latin-1 a place in the text is a place in the file, and the signs of JSON itself are the same as in UTF-8.
     """
     text = data[:].decode("latin-1")
-    decode = json.JSONDecoder().raw_decode
     starts: list[int] = []
     ends: list[int] = []
     place = _after_blanks(text, text.index("[", begin) + 1)
     try:
         while text[place] != "]" or starts:
-            _, end = decode(text, place)
+            end = _end_of(text, place)
             starts.append(place)
             ends.append(end)
             place = _after_blanks(text, end)
@@ -101,9 +104,30 @@ def _list_places(data: mmap.mmap, begin: int, path: Path) -> tuple[np.ndarray, n
             if text[place] != ",":
                 raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
             place = _after_blanks(text, place + 1)
+        if (rest := _after_blanks(text, place + 1)) < len(text):
+            raise json.JSONDecodeError("Text after the end of the list", text, rest)
     except (ValueError, IndexError) as error:
         raise DatasetError(f"is no valid JSON ({error})", where=str(path)) from error
     return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+
+
+def _end_of(text: str, place: int) -> int:
+    """Where the value that begins at `place` ends. Raises ValueError where the text is no JSON.
+
+    A value that Python cannot take (nested too deep, a number of thousands of digits) is one bad record, not a bad file:
+    its end is found by its brackets.
+    """
+    try:
+        return DECODER.raw_decode(text, place)[1]
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        depth = 0
+        for sign in SIGNS.finditer(text, place) if text[place] in "[{" else ():
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(sign[0], 0)
+            if depth == 0:
+                return sign.end()
+        raise ValueError(f"{error}: char {place}") from error
 
 
 def _after_blanks(text: str, place: int) -> int:
