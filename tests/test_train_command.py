@@ -1,5 +1,6 @@
 """The trainer's command line: other trainers' flags, as published and in any mixture, become ours or are refused."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from parsing import clean_process
 from llava_graph.chat import template_names
 from llava_graph.errors import InputError
 from train.flags.aliases import DEFAULTS, RENAMED, STAGE_FLAGS, VERSIONS, WITHOUT_EFFECT
+from train.flags.arguments import DataArguments, ModelArguments, TrainArguments
 from train.flags.command import accumulation, parse_command, split_flags
+from train.flags.ranges import RANGES
 from train.flags.translate import merge, translate
 
 PUBLISHED = {
@@ -185,11 +188,72 @@ def test_what_we_do_not_do_is_refused_with_the_reason(words, says):
         ("--max_refused 2", "0..1"),
         ("--config quilt_llava/finetun", "Did you mean 'quilt_llava/finetune'"),
         ("--config a b", "takes one value"),
+        ("--output_dir=", "--output_dir is empty"),
     ],
 )
 def test_wrong_values_name_the_right_ones(words, says):
     with pytest.raises(InputError, match=says):
         parse(*words.split())
+
+
+NUMBERS_REFUSED = {
+    "per_device_train_batch_size": ("0", "-3"),
+    "gradient_accumulation_steps": ("0",),
+    "max_samples": ("0", "-1"),
+    "dataloader_num_workers": ("-1",),
+    "seed": ("-1", "99999999999"),
+    "learning_rate": ("nan", "-1", "inf"),
+    "mm_projector_lr": ("inf",),
+    "weight_decay": ("nan",),
+    "model_max_length": ("0", "-5"),
+    "packing_length": ("0",),
+    "num_train_epochs": ("-1", "0"),
+    "max_steps": ("0", "-2"),
+    "warmup_ratio": ("2", "-0.1"),
+    "label_smoothing_factor": ("1",),
+    "context_dropout": ("1",),
+    "max_refused": ("2",),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in NUMBERS_REFUSED.items() for value in values]
+)
+def test_numbers_out_of_range_are_refused_with_the_range(name, value):
+    with pytest.raises(InputError, match=f"--{name} must be .*(0|1).*, got {value}"):
+        parse(f"--{name}={value}")
+
+
+def test_ranges_hold_under_other_trainers_names():
+    with pytest.raises(InputError, match="--num_train_epochs must be more than 0, got -2"):
+        parse("--max_epochs", "-2")
+
+
+def test_each_range_belongs_to_a_flag_and_holds_its_default():
+    fields = {
+        field.name: field.default
+        for arguments in (ModelArguments, DataArguments, TrainArguments)
+        for field in dataclasses.fields(arguments)
+    }
+    for name, allowed in RANGES.items():
+        if name != "warmup_ratio":  # older transformers' name
+            assert name in fields
+            assert fields[name] is None or allowed.holds(float(fields[name]))
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        ("--use_liger_kernel True", "liger-kernel"),
+        ("--optim galore_adamw", "galore-torch"),
+        ("--optim lomo", "lomo-optim"),
+    ],
+)
+def test_packages_that_are_not_installed_are_named_before_any_work(words, package, monkeypatch):
+    monkeypatch.setattr("train.flags.packages.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=f"needs the package '{package}'"):
+        parse(*words.split())
+    assert parse("--optim", "adamw_torch_fused").training.optim == "adamw_torch_fused"
 
 
 def test_lora_in_the_projector_stage_is_what_their_trainer_makes_of_it():

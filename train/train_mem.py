@@ -74,6 +74,12 @@ def train(argv: Sequence[str]) -> None:
         return
     decides = what_decides(command, loaded, shown.decides)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
+    if (
+        resume is None
+        and str(command.training.resume_from_checkpoint).lower() == "true"
+        and command.training.process_index == 0
+    ):
+        say(f"starts anew: no whole checkpoint in {command.training.output_dir}")
     plan = write_plan(command, loaded, shown, resume, attention=attention)
     if command.training.dry_run:
         return

@@ -30,6 +30,8 @@ from train.flags.arguments import (
     ModelArguments,
     TrainArguments,
 )
+from train.flags.packages import check_packages
+from train.flags.ranges import check_ranges
 from train.flags.translate import Flags, merge, translate
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -53,8 +55,13 @@ def parse_command(argv: Sequence[str]) -> Command:
     if "config" in given:
         path = find_recipe(_single("config", given.pop("config")))
         recipe, start = read_recipe(path), [f"recipe {recipe_name(path)}"]
-    flags, notes = translate(merge(recipe, given))
+    merged = merge(recipe, given)
+    if merged.get("output_dir") in ([], [""]):  # else transformers' default, a folder that nobody asked for
+        raise InputError("--output_dir is empty", next_step="Name a folder for the result")
+    check_ranges(_without_unset(merged))
+    flags, notes = translate(merged)
     flags = _without_unset(flags)
+    check_ranges(flags)  # under other trainers' names too
     notes = start + notes + _settle_batch(flags) + _settle_device(flags)
     _set_environment(flags)
     parser = _Parser(ARGUMENTS, prog="train_mem.py", allow_abbrev=False)
@@ -67,6 +74,7 @@ def parse_command(argv: Sequence[str]) -> Command:
     except (ValueError, ImportError, OSError) as error:  # TrainingArguments checks its values itself
         raise InputError(f"the arguments do not fit ({' '.join(str(error).split())})") from error
     _check(model, data, training)
+    check_packages(training)
     return Command(model, data, training, tuple(notes))
 
 
@@ -183,11 +191,6 @@ def _check(model: ModelArguments, data: DataArguments, training: TrainArguments)
             f"unknown --mm_projector_type {model.mm_projector_type!r}",
             next_step="Known: linear, mlp2x_gelu (or another number of layers), scale_invariant",
         )
-    for name in ("context_dropout", "ocr_corruption"):
-        if not 0 <= (rate := getattr(data, name)) < 1:
-            raise InputError(f"--{name} must be in 0..1, got {rate}")
-    if not 0 <= data.max_refused <= 1:
-        raise InputError(f"--max_refused must be in 0..1, got {data.max_refused}")
     if data.data_weights and len(data.data_weights) != len(data.data_path):
         raise InputError(f"--data_weights: {len(data.data_weights)} weights for {len(data.data_path)} data paths")
     if training.eval_strategy != "no" and not (data.eval_split or data.eval_data_path):

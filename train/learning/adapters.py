@@ -36,8 +36,6 @@ def needs_lora(command: Command) -> bool:
 def check_lora(command: Command) -> None:
     """Raises InputError where the flags of LoRA and quantization contradict each other or the stage."""
     asked = command.model
-    if asked.lora_r < 1 or not 0 <= asked.lora_dropout < 1:
-        raise InputError("--lora_r must be at least 1, and --lora_dropout in 0..1")
     if not needs_lora(command):
         if asked.bits != 16:
             raise InputError(
