@@ -1,6 +1,7 @@
 """Opening and encoding images under limits. In: bytes, a path or a PIL image from anybody. Out: an RGB image, or ImageError."""
 
 import io
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,8 +89,11 @@ def upright_size(source: bytes | Path | Image.Image, *, where: str = "") -> tupl
     """(width, height) in px of what `open_image` gives, from the header alone. Raises ImageError, but not for broken pixels."""
     if isinstance(source, Image.Image):
         return source.size
-    if isinstance(source, Path) and not source.is_file():
-        raise ImageError("no such file", where=where or str(source))
+    if isinstance(source, Path):
+        where = where or str(source)
+        with _reading(where):
+            if not stat.S_ISREG(source.stat().st_mode):
+                raise ImageError("no such file", where=where)
     opened = source if isinstance(source, Path) else io.BytesIO(source)
     with _decoding(where), Image.open(opened, formats=FORMATS) as image:
         check_size(image.size, where)
@@ -99,15 +103,32 @@ def upright_size(source: bytes | Path | Image.Image, *, where: str = "") -> tupl
         return image.size[::-1] if turned else image.size
 
 
-def _read(path: Path, where: str) -> bytes:
+def is_there(path: Path) -> bool:
+    """Whether it is a file that we may see; False too for a name that no file can have."""
     try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: Path, where: str) -> bytes:
+    with _reading(where):
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"the file has more than {MAX_BYTES // 2**20} MB", where=where)
         return path.read_bytes()
+
+
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """What the system says of a file -> ImageError."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise ImageError("no such file", where=where) from error
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})", where=where) from error
+    except ValueError as error:  # a zero byte, half a character: no file is called so
+        raise ImageError("no such file, nor can there be one of that name", where=where) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from llava_graph.errors import ImageError
-from llava_graph.images import encode_png, open_image, upright_size
+from llava_graph.images import encode_png, is_there, open_image, upright_size
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -44,6 +44,15 @@ def test_a_missing_file_is_named(tmp_path):
     for look in (open_image, upright_size):
         with pytest.raises(ImageError, match="nowhere.png: no such file"):
             look(tmp_path / "nowhere.png")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 5000, "a\ud800.png", "file/b.png", "."], ids=ascii)
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    assert not is_there(tmp_path / name)
+    for look in (open_image, upright_size):
+        with pytest.raises(ImageError, match="no such file|cannot be read"):
+            look(tmp_path / name)
 
 
 @settings(max_examples=60)

@@ -60,6 +60,33 @@ def paint(folder, *names, side=20):
         (folder / name).write_bytes(encode_png(Image.new("RGB", (side, side), "red")))
 
 
+def test_an_image_that_cannot_be_opened_is_told_by_its_path_and_the_sample_once(tmp_path):
+    checked = check_samples(opened(write(tmp_path, "one", images=("gone.png",))), Words())
+    [dropped] = checked.dropped
+    assert (dropped.item, dropped.detail) == ("r0", f"{tmp_path / 'gone.png'}: no such file")
+
+
+@pytest.mark.parametrize("decode", [True, False])
+def test_a_path_that_no_file_can_have_is_a_missing_image(tmp_path, decode):
+    samples = opened(write(tmp_path, "one", "two", images=("a\0b.png", "x" * 5000)))
+    for sample in (samples.get(0, None), samples.get(1, None)):
+        with pytest.raises(SampleRefused) as caught:
+            DROP.settle(sample, decode=decode)
+        assert caught.value.reason == "image-missing"
+        assert len(str(caught.value)) < 1000
+        assert "\0" not in str(caught.value)
+        for policy in (BLANK, TEXT):
+            assert policy.settle(sample, decode=decode).repairs[-1].startswith("image-missing")
+
+
+def test_half_a_character_is_a_bad_record(tmp_path):
+    checked = check_samples(opened(write(tmp_path, "one", "two \ud800", "yes", images=("\udfff.png",))), Words())
+    assert checked.kept.tolist() == [2]
+    assert checked.reasons == {"bad-record": 2}
+    (tmp_path / "named.json").write_text(json.dumps([{"id": "\ud800", "conversations": []}]))
+    assert opened(tmp_path / "named.json").name(0) == "\\ud800"
+
+
 def test_every_sample_is_counted_once(tmp_path):
     paint(tmp_path, "a.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])

@@ -13,7 +13,7 @@ from typing import Any
 from llava_graph.errors import SampleRefused
 from llava_graph.prompt import Message, text_message
 from train.sources.records import JsonRecords
-from train.sources.sample import Sample, file_identity
+from train.sources.sample import Sample, file_identity, printable
 
 SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
@@ -54,13 +54,13 @@ class ConversationSamples:
             record = self._records[index]
         except SampleRefused:
             return str(index)
-        return str(record.get("id", index)) if isinstance(record, Mapping) else str(index)
+        return _name_of(record, index) if isinstance(record, Mapping) else str(index)
 
     def get(self, index: int, epoch: int | None) -> Sample:  # noqa: ARG002  (a record is the same in every epoch)
         """The record's conversation. Raises SampleRefused."""
         record = self._records[index]
         read = read_conversation(record)
-        name = str(record.get("id", index))
+        name = _name_of(record, index)
         return Sample(read.messages, tuple(self._folder / image for image in read.images), name, read.repairs)
 
     @property
@@ -83,8 +83,24 @@ def read_conversation(record: Any) -> Conversation:
     images = _images_of(record, repairs) or shown
     if not images:
         _doubt(record, repairs)
+    _check_characters([*(text for _, text in spoken), *images])
     messages = _with_images(spoken, len(images), repairs)
     return Conversation(messages, tuple(images), tuple(repairs))
+
+
+def _name_of(record: Mapping[str, Any], index: int) -> str:
+    return printable(str(record.get("id", index)))
+
+
+def _check_characters(texts: Sequence[str]) -> None:
+    """JSON can hold half of a surrogate pair, which no tokenizer and no file system takes. Raises SampleRefused."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise SampleRefused(
+                f"half a character (\\u{ord(text[error.start]):04x}) in a text or a path", reason="bad-record"
+            ) from error
 
 
 def _images_of(record: Mapping[str, Any], repairs: list[str]) -> list[str]:

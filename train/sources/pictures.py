@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llava_graph.errors import ImageError, SampleRefused
-from llava_graph.images import open_image, upright_size
+from llava_graph.images import is_there, open_image, upright_size
 from train.sources.sample import Sample
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BLANK_SIDE_PX = 336
 """Of an image of which nothing is known."""
+LONGEST_TOLD = 400
+"""Characters of a path in an error."""
 MISSING, BROKEN = "image-missing", "image-broken"
 REPAIRS = {
     policy: {reason: f"{reason}, {what}" for reason in (MISSING, BROKEN)}
@@ -40,17 +42,20 @@ class Pictures:
         """
         opened: list[bytes | Path | Image | None] = []
         repairs: list[str] = []
-        for image in sample.images:
+        for number, image in enumerate(sample.images, 1):
+            where = _told(image, number if len(sample.images) > 1 else None)
             try:
                 if decode:
-                    opened.append(open_image(image, where=sample.name))
+                    opened.append(open_image(image, where=where))
                 else:
-                    upright_size(image, where=sample.name)
+                    upright_size(image, where=where)
                     opened.append(image)
             except ImageError as error:
-                reason = MISSING if isinstance(image, Path) and not image.is_file() else BROKEN
+                reason = MISSING if isinstance(image, Path) and not is_there(image) else BROKEN
                 if self.policy == "drop":
-                    raise SampleRefused(str(error), reason=reason, where=sample.name) from error
+                    raise SampleRefused(
+                        error.what, reason=reason, where=error.where, next_step=error.next_step
+                    ) from error
                 opened.append(_blank(image) if self.policy == "blank" else None)
                 repairs.append(REPAIRS[self.policy][reason])
         kept = tuple(image for image in opened if image is not None)
@@ -63,6 +68,14 @@ class Pictures:
 def is_image_trouble(name: str) -> bool:
     """Whether a reason or a repair is about an image that could not be opened: what may be mended behind our back."""
     return name.startswith((MISSING, BROKEN))
+
+
+def _told(image: bytes | Path | Image, number: int | None) -> str:
+    """Where an error is: the file, else which image of several. The sample's name is told by whoever counts it."""
+    if isinstance(image, Path):
+        path = str(image).replace("\0", "\\0")
+        return path if len(path) <= LONGEST_TOLD else f"{path[:LONGEST_TOLD]}…"
+    return "" if number is None else f"image {number}"
 
 
 def _blank(image: bytes | Path | Image) -> Image:

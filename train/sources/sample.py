@@ -88,6 +88,11 @@ class TextSamples:
         return {**self._samples.identity, "text_only": True}
 
 
+def printable(text: str) -> str:
+    """Text as it can be written down: half a character (a lone surrogate, as JSON can hold it) as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def file_identity(file: Path) -> list[Any]:
     """[path, bytes, time of change in ns]"""
     state = file.stat()
