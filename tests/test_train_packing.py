@@ -16,6 +16,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
 )
+from transformers.trainer_pt_utils import LabelSmoother
 
 from llava_graph.errors import InputError
 from llava_graph.model.connectors import (
@@ -214,6 +215,32 @@ def test_loss_and_gradient_are_the_models_own_padded_or_packed(text):
     loss, found = gradients(model, PackedCollator(pad_id=0, longest=30, length=100)(ITEMS))
     assert loss == pytest.approx(own.item(), abs=1e-5)
     assert (found - wanted).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("own_head", [True, False])
+def test_label_smoothing_is_that_of_transformers(own_head):
+    model = tiny(TEXTS["llama"])
+    if not own_head:
+        model.config.text_config.logit_scale = 1.0001  # its logits are then left to the model
+    padded = PaddedCollator(0)(ITEMS)
+    inputs = {name: value for name, value in padded.items() if name not in ("labels", "answer_rows", "logits_to_keep")}
+    outputs = model(**inputs)
+    wanted = LabelSmoother(epsilon=0.2)(outputs, padded["labels"], shift_labels=True)
+    install_answer_loss(model, 0.2)
+    assert model(**padded)["loss"].item() == pytest.approx(wanted.item(), abs=1e-5)
+
+
+def test_a_batch_without_images_takes_a_step_that_moves_no_connector():
+    model = tiny(TEXTS["llama"])
+    model.requires_grad_(False)
+    connector = model.model.multi_modal_projector.requires_grad_(True)
+    install_answer_loss(model)
+    loss = model(**PaddedCollator(0)([ITEMS[1], ITEMS[3]]))["loss"]
+    loss.backward()
+    assert loss > 1
+    assert all(weight.grad.eq(0).all() for weight in connector.parameters())
+    with torch.no_grad():
+        assert model(**PaddedCollator(0)([ITEMS[1], ITEMS[3]]))["loss"] == loss
 
 
 def test_a_batch_without_an_answer_gives_zero_and_no_nan():

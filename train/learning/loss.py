@@ -24,12 +24,13 @@ CHANGED_LOGITS = ("final_logit_softcapping", "logits_scaling", "logit_scale", "o
 """Settings of language models that change logits after the head; such models compute their own."""
 
 
-def install_answer_loss(model: PreTrainedModel) -> None:
+def install_answer_loss(model: PreTrainedModel, label_smoothing: float = 0.0) -> None:
     """Let `model(..., labels=…, num_items_in_batch=…)` return `{"loss": …}` alone, computed here.
 
     `num_items_in_batch` are the learnt tokens of all accumulated batches of all processes; None: those of this batch.
     Without labels (generation) the model is as before. The sum equals the model's own loss; a batch without a learnt token
-    gives 0 with a gradient of 0, never NaN.
+    gives 0 with a gradient of 0, never NaN; so does one whose images alone would reach what learns, and that has none.
+    `label_smoothing` is the share of each target that is spread over the whole vocabulary.
     """
     original = model.forward
     own_head = _has_plain_head(model)
@@ -49,10 +50,13 @@ def install_answer_loss(model: PreTrainedModel) -> None:
         if own_head:
             inputs.pop("logits_to_keep", None)
             hidden = model.model(*args, **inputs)[0].flatten(0, 1)[rows]
-            total = chunked_cross_entropy(hidden, targets, model.get_output_embeddings())
+            total = chunked_cross_entropy(hidden, targets, model.get_output_embeddings(), label_smoothing)
         else:
             logits = original(*args, **inputs).logits.flatten(0, 1)[rows]
-            total = cross_entropy(logits.float(), targets, reduction="sum")
+            total = cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=label_smoothing)
+        if torch.is_grad_enabled() and not total.requires_grad:
+            learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+            total = total + sum(0 * parameter.sum() for parameter in learning)
         count = len(targets) if num_items_in_batch is None else num_items_in_batch
         return {"loss": total / (count.clamp(min=1) if isinstance(count, torch.Tensor) else max(count, 1))}
 
@@ -71,7 +75,9 @@ def find_answers(labels: torch.Tensor) -> torch.Tensor:
     return learnt.flatten().nonzero()[:, 0]
 
 
-def chunked_cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Linear) -> torch.Tensor:
+def chunked_cross_entropy(
+    hidden: torch.Tensor, targets: torch.Tensor, head: nn.Linear, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Sum of the cross entropies of `head(hidden)` (n, vocabulary) against `targets` (n,), in float32.
 
     Only one piece of logits exists at a time, in the backward pass too, where it is computed again.
@@ -80,16 +86,23 @@ def chunked_cross_entropy(hidden: torch.Tensor, targets: torch.Tensor, head: nn.
         256, PIECE_BYTES.get(hidden.device.type, 2**30) // (4 * head.out_features)
     )  # ZeRO-3 leaves weights without a shape
     if len(targets) <= rows:
-        return _piece(hidden, targets, head)
+        return _piece(hidden, targets, head, label_smoothing)
     pieces = [
-        checkpoint(_piece, hidden[start : start + rows], targets[start : start + rows], head, use_reentrant=False)
+        checkpoint(
+            _piece,
+            hidden[start : start + rows],
+            targets[start : start + rows],
+            head,
+            label_smoothing,
+            use_reentrant=False,
+        )
         for start in range(0, len(targets), rows)
     ]
     return torch.stack(pieces).sum()
 
 
-def _piece(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Module) -> torch.Tensor:
-    return cross_entropy(head(hidden).float(), targets, reduction="sum")
+def _piece(hidden: torch.Tensor, targets: torch.Tensor, head: nn.Module, label_smoothing: float) -> torch.Tensor:
+    return cross_entropy(head(hidden).float(), targets, reduction="sum", label_smoothing=label_smoothing)
 
 
 def _has_plain_head(model: PreTrainedModel) -> bool:

@@ -41,6 +41,7 @@ TRAINING_FLAGS = (
     "packing_max_images", "max_steps", "num_train_epochs", "learning_rate", "mm_projector_lr", "mm_vision_tower_lr",
     "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "optim", "optim_args", "adam_beta1",
     "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16", "neftune_noise_alpha",
+    "label_smoothing_factor",
 )  # fmt: skip
 """Flags that decide which samples a step learns from, or what the step does. Speed and logging may change at any time."""
 

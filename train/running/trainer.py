@@ -48,7 +48,8 @@ class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
         if packed and not (self.is_deepspeed_enabled or self.is_fsdp_enabled):
             with self.compute_loss_context_manager():
                 prove_packing(whole)
-        install_answer_loss(whole)
+        install_answer_loss(whole, self.args.label_smoothing_factor)
+        self.label_smoother = None  # transformers' own takes the labels away from our loss, and does not shift them
         if self.args.parallel_mode == ParallelMode.DISTRIBUTED and (vision := an_image()):
             install_blank_image(whole, vision)
             if self.args.ddp_find_unused_parameters is None and whole.config.model_type in COUNTABLE:
