@@ -1,5 +1,7 @@
 """Stages: each moves its parts and no other, bit by bit; layers that no image reaches stay out; rates by part."""
 
+import json
+
 import pytest
 import torch
 from other_models import FAMILIES
@@ -7,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_model import build_tiny_model
 from tiny_parts import save_language_model, save_tower
-from tiny_run import arguments, write_squares
+from tiny_run import arguments, losses, write_squares
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -253,3 +255,19 @@ def test_a_frozen_tower_is_not_computed_backwards(assembled):
     model(input_ids=ids, pixel_values=torch.randn(1, 3, 32, 32), labels=ids).loss.backward()
     assert not states[0].last_hidden_state.requires_grad
     assert model.model.multi_modal_projector.linear_1.weight.grad is not None
+
+
+def test_a_connector_that_no_image_reaches_is_told_before_the_first_step(checkpoint, tmp_path):
+    text = {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So it is."}]}
+    data = tmp_path / "texts.json"
+    data.write_text(json.dumps([{"id": str(number), **text} for number in range(4)]))
+    with pytest.raises(InputError, match="no sample has an image, and only the connector would learn"):
+        train(arguments(checkpoint, data, tmp_path / "out", stage="projector", max_steps=1))
+    assert not (tmp_path / "out" / "plan.json").exists()
+
+
+def test_a_connector_learns_on_one_process_from_batches_with_and_without_images(checkpoint, charts, tmp_path):
+    """One of the squares has no image; with one sample a batch some batch has none."""
+    out = tmp_path / "out"
+    train(arguments(checkpoint, charts, out, stage="projector", num_train_epochs=1, per_device_train_batch_size=1))
+    assert len(losses(out)) == 11

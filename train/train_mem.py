@@ -45,7 +45,7 @@ def train(argv: Sequence[str]) -> None:
     from train.flags.command import parse_command
     from train.flags.manual import HELP, manual
     from train.learning.loading import load_to_train
-    from train.learning.stages import prepare
+    from train.learning.stages import check_reached, prepare
     from train.planning.shown import open_shown
     from train.running.distributed import start
     from train.running.finish import finish
@@ -72,6 +72,8 @@ def train(argv: Sequence[str]) -> None:
     if command.training.audit:
         tell_audit(command, shown)
         return
+    if shown.streamed is None:
+        check_reached(loaded.model, images=int(shown.checked.images.sum()))
     decides = what_decides(command, loaded, shown.decides)
     resume = as_first_process(lambda: find_checkpoint(command.training, decides))
     if (

@@ -70,6 +70,16 @@ def learning_parts(command: Command) -> frozenset[str]:
     return parts
 
 
+def check_reached(model: nn.Module, *, images: int) -> None:
+    """Raises InputError when only images would reach what learns, and the data has none (`images`: how many)."""
+    learning = {part_of(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not images and learning <= {CONNECTOR, TOWER}:
+        raise InputError(
+            f"no sample has an image, and only the {' and the '.join(sorted(learning))} would learn",
+            next_step="Give data with images, or take --stage full",
+        )
+
+
 def _check_parts(model: nn.Module, command: Command) -> None:
     """Raises CheckpointError when the command speaks of a part that the model has not."""
     asked, training = command.model, command.training
