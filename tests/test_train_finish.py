@@ -133,3 +133,32 @@ def test_licence_of_the_base_model_is_handed_on(charts, tmp_path):
     (base / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\n# Base\n")
     train(arguments(base, charts, tmp_path / "out", max_steps=1))
     assert read_card(tmp_path / "out")[0]["license"] == "apache-2.0"
+
+
+@pytest.mark.parametrize("more", [{}, {"lora_enable": True, "lora_r": 2}, {"streaming": True}])
+def test_finished_run_that_is_started_again_learns_nothing_more(checkpoint, charts, tmp_path, more, caplog):
+    """Its last step lies in the middle of an epoch."""
+    more = {**more, "max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(arguments(checkpoint, charts, tmp_path, **more))
+    saved = [*tmp_path.glob("*model.safetensors")]
+    first, history = [load_file(file) for file in saved], (tmp_path / "trainer_state.json").read_text()
+    for file in saved:
+        file.unlink()
+    train(arguments(checkpoint, charts, tmp_path, **more))
+    assert "step 2 of 2 is done" in caplog.text
+    again = [load_file(file) for file in saved]
+    assert all(torch.equal(one[name], two[name]) for one, two in zip(first, again, strict=True) for name in one)
+    *steps, _ = json.loads(history)["log_history"]  # the last line tells the speed of a start
+    assert json.loads((tmp_path / "trainer_state.json").read_text())["log_history"] == steps
+    assert {folder.name for folder in tmp_path.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+
+
+def test_finished_adapter_is_merged_by_another_start(checkpoint, charts, tmp_path):
+    more = {"lora_enable": True, "lora_r": 2, "max_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    train(arguments(checkpoint, charts, tmp_path, **more))
+    train(arguments(checkpoint, charts, tmp_path, **more, merge_lora=True))
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    assert state["global_step"] == 2
+    assert not (tmp_path / "adapter_config.json").exists()
+    base, merged = (load_file(folder / "model.safetensors") for folder in (checkpoint, tmp_path))
+    assert any(not torch.equal(base[name], merged[name]) for name in base if "q_proj" in name and "vision" not in name)

@@ -6,6 +6,7 @@ In: transformers' Trainer and what decides the run. Out: the same, with whole fo
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from functools import partial
@@ -51,6 +52,22 @@ class CheckpointTrainer(Trainer):
         if self.args.should_save:
             shutil.rmtree(Path(self.args.output_dir) / UNFINISHED, ignore_errors=True)
         return super().train(*args, **kwargs)
+
+    def _init_training_state(self, max_steps: int, *given: Any) -> tuple[int, int]:
+        """As ever; a checkpoint of the last step is the end. transformers looks at --max_steps only after another step."""
+        epochs, steps = super()._init_training_state(max_steps, *given)
+        done = self.state.global_step
+        if not 0 < max_steps <= done:
+            return epochs, steps
+        if self.args.should_save:
+            logging.getLogger(__name__).warning("step %d of %d is done: only the result is written", done, max_steps)
+        return max(epochs, self.state.num_train_epochs), 0  # no epoch is left
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """A start that had no step to do has no speed and no loss to tell."""
+        if "train_runtime" in logs and self.state.global_step == self._initial_global_step:
+            return
+        super().log(logs, start_time)
 
     # ---- writing ----
 
