@@ -212,6 +212,16 @@ def test_a_linear_one_stays_linear(parts, fresh, tmp_path):
     assert torch.equal(connector.linear_2.weight, torch.eye(64))
 
 
+@pytest.mark.parametrize(("theirs", "ours"), [("linear", "mlp2x_gelu"), ("mlp2x_gelu", "linear")])
+def test_a_connector_of_the_same_shapes_and_another_type_is_refused(parts, tmp_path, theirs, ours):
+    trained = assemble_checkpoint(tmp_path / "trained", Assembly(connector=theirs, seed=5, **parts))
+    with pytest.raises(CheckpointError, match=f"{theirs} there and {ours} here.*Add --mm_projector_type {theirs}"):
+        assemble_checkpoint(tmp_path / "m", Assembly(connector=ours, adapter=str(trained), **parts))
+    same = load(assemble_checkpoint(tmp_path / "m", Assembly(connector=theirs, adapter=str(trained), **parts)))
+    connector = load(trained).model.model.multi_modal_projector
+    assert torch.equal(same.model.model.multi_modal_projector.linear_1.weight, connector.linear_1.weight)
+
+
 def test_rows_of_the_image_marks_come_with_it(parts, fresh, tmp_path):
     rows = torch.randn(2, 64)
     weights = {**llava_bin(fresh.model.model.multi_modal_projector), "model.embed_tokens.weight": rows}

@@ -41,7 +41,16 @@ def load_connector(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
     own = dict(model.model.multi_modal_projector.named_parameters())
     if "linear_1.weight" in own:
         found = {LLAVA_NAMES.get(name, name): weight for name, weight in found.items()}
-    if model.config.projector_hidden_act == "linear" and "linear_2.weight" not in found:
+    kind = getattr(model.config, "projector_hidden_act", None)
+    both = "linear_1.weight" in own and "linear_2.weight" in found
+    if both and _is_identity(found) != (kind == "linear"):  # of the same shapes
+        here, there = ("linear", "mlp2x_gelu") if kind == "linear" else ("mlp2x_gelu", "linear")
+        raise CheckpointError(
+            f"holds another connector than the model's: {there} there and {here} here",
+            where=str(path),
+            next_step=f"Add --mm_projector_type {there}, or take a connector of the model's type",
+        )
+    if kind == "linear" and "linear_2.weight" not in found:
         own = {name: weight for name, weight in own.items() if name.startswith("linear_1")}
     shapes = {name: tuple(getattr(weight, "ds_shape", weight.shape)) for name, weight in own.items()}
     if wrong := sorted(name for name in shapes | found if shapes.get(name) != _shape(found.get(name))):
@@ -60,6 +69,16 @@ def load_connector(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, p
         table = model.get_input_embeddings().weight
         with whole([table]), torch.no_grad():
             table[marks] = rows[-2:].to(table)
+
+
+def _is_identity(weights: dict[str, torch.Tensor]) -> bool:
+    """Whether the second matrix does nothing: so transformers' LLaVA holds a linear connector."""
+    import torch
+
+    second, bias = weights["linear_2.weight"], weights.get("linear_2.bias")
+    square = second.ndim == 2 and second.shape[0] == second.shape[1]
+    plain = square and torch.equal(second, torch.eye(len(second), dtype=second.dtype))
+    return plain and (bias is None or not bias.any())
 
 
 def _shape(weight: torch.Tensor | None) -> tuple[int, ...] | None:
