@@ -26,6 +26,8 @@ from train.batching.order import Order
 from train.batching.template_fit import check_template
 from train.batching.verdicts import MAX_REPAIRS, OTHER_REPAIR, Verdict, Verdicts, read_verdicts, save_verdicts
 from train.flags.arguments import DataArguments
+from train.flags.command import parse_command
+from train.planning.shown import open_data
 from train.sources import open_samples
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
@@ -77,6 +79,23 @@ def test_a_path_that_no_file_can_have_is_a_missing_image(tmp_path, decode):
         assert "\0" not in str(caught.value)
         for policy in (BLANK, TEXT):
             assert policy.settle(sample, decode=decode).repairs[-1].startswith("image-missing")
+
+
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_too_many_bad_samples_are_told_of_the_file_that_holds_them(tmp_path, nano, evaluated):
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(write(tmp_path, "one").read_text())
+    bad.write_text("[{}]")
+    learnt, other = (good, bad) if evaluated else (bad, good)
+    command = parse_command(
+        [
+            *("--model_name_or_path", "m", "--use_cpu", "True", "--output_dir", str(tmp_path / "out")),
+            *("--data_path", str(learnt), "--eval_data_path", str(other)),
+        ]
+    )
+    with pytest.raises(DatasetError) as caught:
+        open_data(command, nano, tell=print, evaluated=evaluated)
+    assert caught.value.where == str(bad)
 
 
 def test_half_a_character_is_a_bad_record(tmp_path):

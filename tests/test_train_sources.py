@@ -17,6 +17,7 @@ from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
 from train.flags.arguments import DataArguments
+from train.flags.command import parse_command
 from train.sources import Noise, Sample, open_samples, sources_of
 from train.sources.conversations import read_conversation
 from train.sources.hub import data_folder
@@ -347,8 +348,15 @@ def test_evaluation_never_shows_what_is_trained_on(dataset, tmp_path):
     assert held_out.weights.plain
     with pytest.raises(DatasetError, match="--eval_data_path"):
         open_samples(flags(chats), PromptOptions(), evaluated="validation")
-    other = open_samples(flags(dataset, eval_data_path=str(chats)), PromptOptions(), evaluated="validation")
-    assert len(other) == 3
+    for others, count in (([chats], 3), ([chats, dataset], 5)):
+        asked = flags(dataset, eval_data_path=[str(path) for path in others], data_weights=[2.0])
+        assert len(open_samples(asked, PromptOptions(), evaluated="validation")) == count
+
+
+def test_an_evaluation_takes_several_paths_as_training_does():
+    words = "--model_name_or_path m --data_path a.json --output_dir out --use_cpu True"
+    for more, paths in (("--eval_data_path b.json c.json", ["b.json", "c.json"]), ("--eval_data_path none", None)):
+        assert parse_command([*words.split(), *more.split()]).data.eval_data_path == paths
 
 
 @given(

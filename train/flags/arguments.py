@@ -107,8 +107,8 @@ class DataArguments:
     )
     train_split: str = field(default="train", metadata={"help": "Split of our data set that is trained on."})
     eval_split: str | None = field(default=None, metadata={"help": "Split that is evaluated (--eval_strategy)."})
-    eval_data_path: str | None = field(
-        default=None, metadata={"help": "Other data to evaluate on. Default: --eval_split of the data path."}
+    eval_data_path: list[str] | None = field(
+        default=None, metadata={"help": "Other data paths to evaluate on. Default: --eval_split of the data path."}
     )
     eval_generate: int = field(
         default=0, metadata={"help": "Records for which an evaluation also writes explanations and scores them."}

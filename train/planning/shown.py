@@ -108,7 +108,8 @@ def open_data(
             samples, encoder, pictures=pictures, workers=data.check_workers, cached=True, progress=True
         )
         if not training.audit:
-            refuse_too_many(checked, data.max_refused, where=", ".join(data.data_path))
+            paths = (evaluated and data.eval_data_path) or data.data_path
+            refuse_too_many(checked, data.max_refused, where=", ".join(paths))
         return checked
 
     return TrainingSet(samples, as_first_process(look), encoder, pictures)

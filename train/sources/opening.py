@@ -172,7 +172,7 @@ def _open(source: Source, noise: Noise) -> Samples:
 def _evaluated(data: DataArguments, sources: list[Source], options: PromptOptions, split: str) -> list[Source]:
     """What an evaluation reads: --eval_data_path, else the split `split` of the sources that have splits."""
     if data.eval_data_path:
-        own = replace(data, data_path=[data.eval_data_path], data_weights=[])
+        own = replace(data, data_path=data.eval_data_path, data_weights=[])
         return [replace(source, split=split, weight=1.0) for source in sources_of(own, options)]
     known = [replace(source, split=split, weight=1.0) for source in sources if source.has_splits]
     if not known:
