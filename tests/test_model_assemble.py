@@ -307,6 +307,20 @@ def test_choices_that_do_not_go_together_are_refused_before_anything_is_read(cho
         Assembly(language_model="nothing", vision_tower="nothing", **choice)
 
 
+@pytest.mark.parametrize("layer", [-30, 0, 4])
+def test_layers_that_the_tower_has_not_are_refused(parts, tmp_path, layer):
+    with pytest.raises(InputError, match=f"layer {layer} of the vision tower cannot be read: it has 3"):
+        assemble_checkpoint(tmp_path / "m", assembly(parts, select_layer=layer))
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("layer", [-3, 1, 3])
+def test_every_layer_of_the_tower_can_be_read(parts, tmp_path, layer):
+    loaded = load(assemble_checkpoint(tmp_path / "m", assembly(parts, select_layer=layer)))
+    image = torch.zeros(1, 3, SIDE, SIDE)
+    assert torch.isfinite(loaded.model.get_image_features(pixel_values=image).pooler_output[0]).all()
+
+
 def test_missing_parts_are_named(parts, tmp_path):
     with pytest.raises(CheckpointError, match="no language model"):
         assemble_checkpoint(tmp_path / "m", Assembly(language_model=str(tmp_path), vision_tower=str(parts["clip"])))

@@ -142,6 +142,7 @@ def join(
     """One model that shares the weights of its parts; only the connector is new. Raises CheckpointError."""
     import torch
 
+    assembly.check_layer(tower.model.config.num_hidden_layers)
     kind, config_kind = _classes(assembly)
     text.config.pad_token_id = tokenizer.pad_token_id
     config = config_kind(

@@ -65,6 +65,15 @@ class Assembly:
         if self.grid_pinpoints and not self.tiles:
             raise InputError("grids are given, but the images are not tiled", next_step="Take anyres")
 
+    def check_layer(self, layers: int) -> None:
+        """Raises InputError when a tower of `layers` layers has no `select_layer`; state 0 is before the first layer."""
+        if not (1 <= self.select_layer <= layers or -layers <= self.select_layer <= -1):
+            raise InputError(
+                f"layer {self.select_layer} of the vision tower cannot be read: it has {layers}",
+                where=self.vision_tower,
+                next_step=f"Give -{layers} to -1, or 1 to {layers} (-2: the last but one)",
+            )
+
     @property
     def stock(self) -> bool:
         """Whether transformers' own classes have such a connector."""
