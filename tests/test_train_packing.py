@@ -424,6 +424,9 @@ def test_choice_of_attention_on_this_machine():
         assert choose_attention("auto", packing=True, half_precision=False).name == "segments"
         with pytest.raises(InputError, match="needs a CUDA GPU"):
             choose_attention("flash_attention_2", packing=True, half_precision=True)
+    with pytest.raises(InputError, match="flex_attention cannot learn on a CPU"):
+        choose_attention("flex_attention", packing=True, half_precision=False, on_cpu=True)
+    assert choose_attention("flex_attention", packing=True, half_precision=True).name == "flex_attention"
 
 
 def test_half_activations_run_along_the_layers_under_autocast_alone():

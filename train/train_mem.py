@@ -107,7 +107,10 @@ def choose_kernels(command: Command, loaded: LoadedModel) -> Attention:
     if training.packing:
         check_packable(loaded.model)
     attention = choose_attention(
-        command.model.attn_implementation, packing=training.packing, half_precision=training.bf16 or training.fp16
+        command.model.attn_implementation,
+        packing=training.packing,
+        half_precision=training.bf16 or training.fp16,
+        on_cpu=training.device.type == "cpu",
     )
     set_attention(loaded.model, attention.name)
     if training.bf16:
@@ -169,7 +172,7 @@ def build_trainer(
 
     evaluated = command.data.eval_split or command.data.eval_data_path
     eval_dataset = open_data(command, loaded, tell=say, evaluated=True) if evaluated else None
-    collators = build_collators(command, loaded, shown.longest)
+    collators = build_collators(command, loaded, shown.longest, row=shown.order.packing_length)
     settings: dict[str, Any] = {
         "model": loaded.model,
         "args": command.training,

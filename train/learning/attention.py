@@ -32,10 +32,10 @@ class Attention:
     reason: str
 
 
-def choose_attention(asked: str, *, packing: bool, half_precision: bool) -> Attention:
+def choose_attention(asked: str, *, packing: bool, half_precision: bool, on_cpu: bool = False) -> Attention:
     """The fastest implementation that is here and exact for the batches. Raises InputError for one that cannot be had."""
     if asked != "auto":
-        return _checked(asked, half_precision=half_precision)
+        return _checked(asked, half_precision=half_precision, on_cpu=on_cpu)
     gpu = torch.cuda.is_available()
     if gpu and half_precision and torch.cuda.get_device_capability() >= FLASH_CAPABILITY:
         for name, package in (("flash_attention_3", "flash_attn_interface"), ("flash_attention_2", "flash_attn")):
@@ -48,7 +48,7 @@ def choose_attention(asked: str, *, packing: bool, half_precision: bool) -> Atte
     return Attention("sdpa", "torch's own choice of kernel")
 
 
-def _checked(name: str, *, half_precision: bool) -> Attention:
+def _checked(name: str, *, half_precision: bool, on_cpu: bool) -> Attention:
     if name.startswith("flash_attention"):
         if not torch.cuda.is_available():
             raise InputError(f"--attn_implementation {name} needs a CUDA GPU", next_step="Leave it out: auto chooses")
@@ -57,6 +57,11 @@ def _checked(name: str, *, half_precision: bool) -> Attention:
         package = "flash_attn" if name.endswith("2") else "flash_attn_interface"
         if not find_spec(package):
             raise InputError(f"{package} is not installed", next_step="Install it, or leave the flag out: auto chooses")
+    if name == "flex_attention" and on_cpu:
+        raise InputError(
+            "--attn_implementation flex_attention cannot learn on a CPU: torch has no backward pass for it there",
+            next_step="Leave it out: auto chooses",
+        )
     return Attention(name, "asked for")
 
 
