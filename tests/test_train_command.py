@@ -16,6 +16,7 @@ from train.flags.arguments import DataArguments, ModelArguments, TrainArguments
 from train.flags.command import accumulation, parse_command, split_flags
 from train.flags.ranges import RANGES
 from train.flags.translate import merge, translate
+from train.running.distributed import start
 
 PUBLISHED = {
     line.partition(": ")[0]: shlex.split(line.partition(": ")[2])
@@ -194,6 +195,13 @@ def test_what_we_do_not_do_is_refused_with_the_reason(words, says):
 def test_wrong_values_name_the_right_ones(words, says):
     with pytest.raises(InputError, match=says):
         parse(*words.split())
+
+
+def test_fsdp_on_one_process_names_the_way_out():
+    with clean_process():
+        training = parse_command(["--model_name_or_path", "m", "--data_path", "d", "--fsdp", "full_shard auto_wrap"])
+        with pytest.raises(InputError, match="Add --fsdp none"):
+            start(training.training)
 
 
 NUMBERS_REFUSED = {

@@ -139,8 +139,18 @@ def _free_port() -> str:
 
 
 def start(training: TrainArguments) -> None:
-    """Open the process group and tell DeepSpeed, before the model is built: under ZeRO-3 it is split while it is loaded."""
+    """Open the process group and tell DeepSpeed, before the model is built: under ZeRO-3 it is split while it is loaded.
+
+    Raises InputError for FSDP without processes.
+    """
+    from transformers.training_args import ParallelMode
+
     on_cpu = training.device.type == "cpu"
+    if training.fsdp and training.parallel_mode != ParallelMode.DISTRIBUTED:
+        raise InputError(
+            "--fsdp cuts the weights over processes, and this is one without torchrun",
+            next_step="Add --fsdp none, or start with torchrun --nproc_per_node N",
+        )
     if not training.deepspeed:
         return
     import deepspeed
