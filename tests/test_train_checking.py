@@ -27,7 +27,7 @@ from train.batching.template_fit import check_template
 from train.batching.verdicts import MAX_REPAIRS, OTHER_REPAIR, Verdict, Verdicts, read_verdicts, save_verdicts
 from train.flags.arguments import DataArguments
 from train.flags.command import parse_command
-from train.planning.shown import open_data
+from train.planning.shown import build_collators, open_data, open_shown
 from train.sources import open_samples
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
@@ -96,6 +96,28 @@ def test_too_many_bad_samples_are_told_of_the_file_that_holds_them(tmp_path, nan
     with pytest.raises(DatasetError) as caught:
         open_data(command, nano, tell=print, evaluated=evaluated)
     assert caught.value.where == str(bad)
+
+
+@pytest.mark.parametrize("weight", ["1", "2.5"])
+@pytest.mark.parametrize("asked", ["1000000", "none", "40"])
+def test_a_packed_row_is_no_longer_than_all_samples_together(tmp_path, nano, asked, weight):
+    command = parse_command(
+        [
+            *("--model_name_or_path", "m", "--use_cpu", "True", "--output_dir", str(tmp_path / "out")),
+            *("--data_path", str(write(tmp_path, "one", "two", "three")), "--data_weights", weight),
+            *("--packing", "True", "--packing_length", asked),
+        ]
+    )
+    told = []
+    shown = open_shown(command, nano, told.append)
+    most = int(shown.checked.lengths.sum()) * (1 if weight == "1" else 3)
+    row = shown.order.packing_length
+    assert row == (40 if asked == "40" else -(-most // 64) * 64)
+    assert any(str(row) in note and asked in note for note in told) == (asked == "1000000")
+    for epoch in range(3):
+        assert shown.order.batches(epoch)
+    collate = build_collators(command, nano, shown.longest, row=row)["train_collator"]
+    assert collate([shown.samples[0]])["input_ids"].shape == (1, row * command.training.train_batch_size)
 
 
 def test_half_a_character_is_a_bad_record(tmp_path):

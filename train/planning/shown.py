@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import InputError
@@ -23,6 +24,9 @@ from train.sources.streaming import Stream
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
     from train.flags.arguments import Command
+
+ROW_STEP = 64
+"""Tokens to a multiple of which a row that holds everything is rounded up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +60,14 @@ def open_shown(command: Command, loaded: LoadedModel, tell: Callable[[str], None
         return Shown(
             samples=stream,
             checked=first,
-            order=build_order(command, first, stream.batches.encoder.max_length),
+            order=build_order(command, first, row=command.training.packing_length or stream.batches.encoder.max_length),
             decides=stream_decides(stream.batches, training),
         )
     samples = open_data(command, loaded, tell=tell)
-    order = build_order(command, samples.checked, samples.max_length)
+    row = row_length(samples.checked, training.packing_length or samples.max_length)
+    if row < (training.packing_length or 0) and training.process_index == 0:
+        tell(f"note    a row of {row} tokens holds all samples: not {training.packing_length}, which would be padding")
+    order = build_order(command, samples.checked, row=row)
     decides = {} if training.audit else order_decides(samples.checked, order, training.gradient_accumulation_steps)
     return Shown(samples=samples, checked=samples.checked, order=order, decides=decides)
 
@@ -139,8 +146,14 @@ def build_encoder(command: Command, loaded: LoadedModel) -> Encoder:
     return encoding.build_encoder(loaded, limit)
 
 
-def build_order(command: Command, checked: Checked, longest: int) -> Order:
-    """Which samples share a batch; `longest`: tokens of the longest sample allowed.
+def row_length(checked: Checked, asked: int) -> int:
+    """Tokens of a packed row: as many as `asked`, but no more than all samples of any epoch together have."""
+    most = int(checked.lengths.sum()) * max(1, *map(ceil, checked.weights.parts))
+    return min(asked, max(1, ceil(most / ROW_STEP)) * ROW_STEP)
+
+
+def build_order(command: Command, checked: Checked, *, row: int) -> Order:
+    """Which samples share a batch; `row`: tokens of a row, if they are packed.
 
     Raises InputError when a row of --packing_length cannot hold the longest sample that there is.
     """
@@ -152,20 +165,23 @@ def build_order(command: Command, checked: Checked, longest: int) -> Order:
         processes=training.world_size,
         seed=training.data_seed if training.data_seed is not None else training.seed,
         grouped=training.group_by_modality_length,
-        packing_length=(training.packing_length or longest) if training.packing else None,
+        packing_length=row if training.packing else None,
         max_images=training.packing_max_images,
         shown=checked.shown,
     )
 
 
-def build_collators(command: Command, loaded: LoadedModel, longest: int) -> dict[str, Any]:
-    """Samples side by side with padding, or end to end: for training in full rows, for evaluation without any padding."""
+def build_collators(command: Command, loaded: LoadedModel, longest: int, *, row: int | None = None) -> dict[str, Any]:
+    """Samples side by side with padding, or end to end: for training in full rows, for evaluation without any padding.
+
+    `longest`: tokens of the longest sample allowed; `row`: those of a packed row (default: as the flags say).
+    """
     training, pad = command.training, loaded.tokenizer.pad_token_id
     if not training.packing:
         padded = PaddedCollator(pad)
         return {"train_collator": padded, "data_collator": padded}
-    row = (training.packing_length or longest) * training.train_batch_size
+    length = (row or training.packing_length or longest) * training.train_batch_size
     return {
-        "train_collator": PackedCollator(pad_id=pad, longest=longest, length=row),
+        "train_collator": PackedCollator(pad_id=pad, longest=longest, length=length),
         "data_collator": PackedCollator(pad_id=pad, longest=longest),
     }
