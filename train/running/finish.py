@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.durable import write_json, write_text
+from llava_graph.errors import CheckpointError
 from llava_graph.model.adapters import ADAPTER, MODEL_CONFIG, is_adapter
 from llava_graph.model.build import save_checkpoint
 from llava_graph.model.hub import checkpoint_folder
@@ -62,12 +63,14 @@ class Keeper:
             return
         out.mkdir(parents=True, exist_ok=True)
         model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
+        if self.command.model.stage != "projector":
+            (out / PROJECTOR).unlink(missing_ok=True)  # of an earlier run: the next stage would take it for this one's
         if needs_lora(self.command) and not (final and self.command.model.merge_lora):
             self._save_adapter(model, state, trainer, out)
         else:
             if needs_lora(self.command):
                 state = without_lora(model, state, merged=True)
-                remove_adapter(out)
+            remove_adapter(out)
             if final and self.command.model.save_dtype:
                 state = cast(state, self.command.model.save_dtype)
             save_checkpoint(self._empty(model, state, trainer), self.loaded.processor, out, state)
@@ -79,6 +82,8 @@ class Keeper:
         base = self._base(model)
         if base is None:
             base = str(self._write_base(model, state, trainer))
+        if not (Path(base).is_dir() and out.samefile(base)):
+            remove_model(out)
         save_adapter(model, state, base, out)
         write_json(out / MODEL_CONFIG, self._config(model, trainer).to_dict())
         self.loaded.processor.save_pretrained(out)
@@ -193,6 +198,12 @@ def remove_adapter(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
+def remove_model(out: Path) -> None:
+    """The other way round: with a config.json a folder is a model, and its adapter would be laid over old weights."""
+    for file in (out / "config.json", out / "generation_config.json", *out.glob("model*.safetensors*")):
+        file.unlink(missing_ok=True)
+
+
 def restore_weights(model: Any, folder: Path) -> None:
     """The weights of a checkpoint of this run into the model in training: an adapter's, or all. Raises CheckpointError.
 
@@ -202,8 +213,21 @@ def restore_weights(model: Any, folder: Path) -> None:
     if is_adapter(folder):
         restore_adapter(model, folder)
         return
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise CheckpointError(
+            "it holds a whole model, and this run trains an adapter",
+            where=str(folder),
+            next_step="Begin a new run from its weights (--model_name_or_path), or leave out --lora_enable",
+        )
     saved = type(model).from_pretrained(folder, dtype="float32", local_files_only=True)
-    model.load_state_dict(saved.state_dict())
+    try:
+        model.load_state_dict(saved.state_dict())
+    except RuntimeError as error:  # torch's word for other names or shapes
+        raise CheckpointError(
+            f"its weights do not fit this model ({' '.join(str(error).split())[:200]})",
+            where=str(folder),
+            next_step="Take the model that this checkpoint was trained from",
+        ) from error
 
 
 def finish(trainer: PartsTrainer) -> None:
