@@ -18,7 +18,7 @@ from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 
 from train.running.distributed import settle_fsdp
 from train.running.finish import restore_weights
-from train.running.resume import UNFINISHED, write_run
+from train.running.resume import UNFINISHED, set_aside, write_run
 from train.running.stop import StopOnSignal
 
 if TYPE_CHECKING:
@@ -47,11 +47,12 @@ class CheckpointTrainer(Trainer):
             settle_fsdp(self.args, self.accelerator, self.model)
             self.is_fsdp_enabled = True
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As ever; what a run left that was killed while it saved goes first."""
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As ever; what a run left that was killed while it saved goes first, and another run's checkpoints make way."""
         if self.args.should_save:
             shutil.rmtree(Path(self.args.output_dir) / UNFINISHED, ignore_errors=True)
-        return super().train(*args, **kwargs)
+            set_aside(self.args, resume_from_checkpoint or None)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _init_training_state(self, max_steps: int, *given: Any) -> tuple[int, int]:
         """As ever; a checkpoint of the last step is the end. transformers looks at --max_steps only after another step."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llava_graph.errors import CheckpointError, InputError
+from train.batching.checking import as_first_process
+from train.learning.adapters import needs_lora
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
@@ -45,8 +47,8 @@ TRAINING_FLAGS = (
 )  # fmt: skip
 """Flags that decide which samples a step learns from, or what the step does. Speed and logging may change at any time."""
 
-
-NO_FLAGS = ("data", "processes")
+DATA, BASE_MODEL = "the digest of the data", "the digest of the base model"
+NO_FLAGS = ("data", "processes", DATA, BASE_MODEL)
 
 
 def what_decides(command: Command, loaded: LoadedModel, shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +56,11 @@ def what_decides(command: Command, loaded: LoadedModel, shown: Mapping[str, Any]
 
     `shown` tells it of the samples: "data" and "order of the samples".
     """
+    from train.running.identity import base_digest, data_digest
+
     training = command.training
+    # A whole model brings all its weights along; an adapter goes on over what the first start had.
+    base = {BASE_MODEL: as_first_process(lambda: base_digest(command, loaded))} if needs_lora(command) else {}
     chosen = {
         **{name: getattr(command.model, name) for name in MODEL_FLAGS},
         **{name: getattr(command.data, name) for name in DATA_FLAGS},
@@ -64,6 +70,8 @@ def what_decides(command: Command, loaded: LoadedModel, shown: Mapping[str, Any]
         "engine": engine_of(training),
         "chat_template": hashlib.sha256(loaded.template.encode()).hexdigest()[:16],
         **shown,
+        DATA: as_first_process(lambda: data_digest(command.data)),
+        **base,
     }
     return dict(json.loads(json.dumps(chosen, default=str)))
 
@@ -123,13 +131,43 @@ def find_checkpoint(training: TrainArguments, decides: Mapping[str, Any]) -> str
     return str(folder)
 
 
-def last_whole(out: Path) -> Path | None:
-    """The checkpoint of the most steps in `out` to which nothing is missing."""
-    numbered = {
+def set_aside(training: TrainArguments, resume: str | None) -> Path | None:
+    """Move what a run that does not go on from them finds as checkpoints to a folder of their own, and say where it is.
+
+    The next start would take them for those of this run.
+    """
+    out = Path(training.output_dir)
+    asked = str(training.resume_from_checkpoint)
+    if asked in ("None", "True", "true"):
+        return None
+    start = Path(resume).resolve() if resume else None
+    here = start is not None and start.parent == out.resolve()
+    first = int(start.name.partition("-")[2]) + 1 if start is not None and here else 0
+    later = [folder for step, folder in _numbered(out).items() if step >= first]
+    if not later:
+        return None
+    number = 1
+    while (aside := out / f"earlier-{number}").exists():
+        number += 1
+    aside.mkdir()
+    for folder in later:
+        folder.rename(aside / folder.name)
+    logging.getLogger(__name__).warning("%d checkpoints of an earlier run are now in %s", len(later), aside)
+    return aside
+
+
+def _numbered(out: Path) -> dict[int, Path]:
+    """Steps -> checkpoint"""
+    return {
         int(number): folder
         for folder in out.glob("checkpoint-*")
         if (number := folder.name.partition("-")[2]).isdigit() and folder.is_dir()
     }
+
+
+def last_whole(out: Path) -> Path | None:
+    """The checkpoint of the most steps in `out` to which nothing is missing."""
+    numbered = _numbered(out)
     for step in sorted(numbered, reverse=True):
         try:
             read_run(numbered[step])
