@@ -38,21 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def train(argv: Sequence[str]) -> None:
-    """The whole run: parse, load, freeze, check the data, plan, train, save."""
-    # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
-    # of days must not cost its result.
-    from train.batching.checking import as_first_process
+    """The whole run: parse, and carry it out. Raises our errors alone for what a person can mend."""
     from train.flags.command import parse_command
     from train.flags.manual import HELP, manual
-    from train.learning.loading import load_to_train
-    from train.learning.stages import check_reached, prepare
-    from train.planning.shown import open_shown
-    from train.running.distributed import start
-    from train.running.finish import finish
-    from train.running.resume import find_checkpoint, what_decides
-    from train.running.stream_start import check_streaming
-    from train.running.trackers import check_trackers
-    from train.running.watch import check_watch
+    from train.running.disk import disk_told
 
     if not argv:
         raise InputError("nothing to train", next_step="See --help")
@@ -60,11 +49,33 @@ def train(argv: Sequence[str]) -> None:
         say(manual(argv))
         return
     command = parse_command(argv)
+    with disk_told(str(command.training.output_dir)):
+        carry_out(command)
+
+
+def carry_out(command: Command) -> None:
+    """Load, freeze, check the data, plan, train, save."""
+    # Everything that saving needs is imported before the first step: an update of the code in the middle of a run
+    # of days must not cost its result.
+    from train.batching.checking import as_first_process
+    from train.learning.loading import load_to_train
+    from train.learning.stages import check_reached, prepare
+    from train.planning.shown import open_shown
+    from train.running.disk import check_writable
+    from train.running.distributed import start
+    from train.running.finish import finish
+    from train.running.resume import find_checkpoint, what_decides
+    from train.running.stream_start import check_streaming
+    from train.running.trackers import check_trackers
+    from train.running.watch import check_watch
+
     check_watch(command)
     check_streaming(command)
     check_trackers(command.training)
     quiet_libraries()
     start(command.training)
+    if command.training.should_save and not (command.training.dry_run or command.training.audit):
+        check_writable(Path(command.training.output_dir))
     loaded = load_to_train(command)
     attention = choose_kernels(command, loaded)
     loaded = prepare(loaded, command)
