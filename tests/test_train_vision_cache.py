@@ -1,12 +1,17 @@
 """Features of a frozen vision tower on disk: the same losses, computed once, resumed, and refused where they would be wrong."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_model import build_tiny_model
 from tiny_run import arguments, losses, write_squares
 
+from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError
+from llava_graph.record import Figure
 from train.learning import vision_cache
 from train.train_mem import train
 
@@ -73,6 +78,30 @@ def test_another_tower_or_other_data_has_another_cache(checkpoint, squares, tmp_
     train(arguments(other, squares, tmp_path / "two", **more))
     train(arguments(checkpoint, squares, tmp_path / "three", max_samples=6, **more))
     assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_an_image_that_has_changed_is_seen_anew(checkpoint, tmp_path, computed, ours):
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / name)
+    path = tmp_path / "chats.json"
+    turns = [{"from": "human", "value": "<image>\nWhich?"}, {"from": "gpt", "value": "A square."}]
+    path.write_text(json.dumps([{"id": name, "image": name, "conversations": turns} for name in ("a.png", "b.png")]))
+    if ours:
+        path = tmp_path / "figures"
+        figures = [
+            Figure(id=f"f:{name}", image=tmp_path / name, caption=name, mentions=("A square.",), split="train")
+            for name in ("a.png", "b.png")
+        ]
+        write_dataset(figures, path)
+    more = {"stage": "projector", "vision_cache": tmp_path / "cache", "max_steps": 2, "bad_image": "blank"}
+    for out, count in (("one", 1), ("two", 1)):
+        train(arguments(checkpoint, path, tmp_path / out, **more))
+        assert len(computed) == count
+    Image.new("RGB", (20, 20), "green").save(tmp_path / "b.png")
+    train(arguments(checkpoint, path, tmp_path / "three", **more))
+    assert len(computed) == 2
+    assert losses(tmp_path / "three") != losses(tmp_path / "two")
 
 
 def test_a_tower_that_learns_is_refused(checkpoint, squares, tmp_path):

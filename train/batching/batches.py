@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,9 +45,14 @@ class TrainingSet(Dataset):
         """What makes ids, labels and the images' inputs of a sample."""
         return self._encoder
 
+    def image_files(self) -> Iterator[Path]:
+        """The files of all good samples' images, in order; images that lie in the data's own files are not among them."""
+        for index in self.checked.kept.tolist():
+            yield from self._samples.image_files(index)
+
     @property
     def identity(self) -> dict[str, Any]:
-        """Plain values that change whenever a sample or its images could."""
+        """Plain values that change whenever a sample could, but for what lies in its `image_files`."""
         return {**self._samples.identity, "bad_image": self._pictures.policy}
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from llava_graph.errors import InputError, SampleRefused
+from train.batching.checking import as_first_process
 from train.learning.parts import TOWER, part_of
+from train.sources.sample import file_identity
 
 if TYPE_CHECKING:
     from llava_graph.model import LoadedModel
@@ -81,7 +83,7 @@ def fill_cache(folder: Path, dataset: TrainingSet, loaded: LoadedModel, training
     kind = torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
     tower = loaded.model.base_model.vision_tower
     cache = VisionCache(
-        folder / _identity(dataset, loaded, kind),
+        folder / as_first_process(lambda: _identity(dataset, loaded, kind)),
         np.concatenate([[0], np.cumsum(dataset.checked.images)]),
         (_tokens(loaded), loaded.model.config.vision_config.hidden_size),
         kind,
@@ -207,16 +209,29 @@ def _wait(training: TrainArguments) -> None:
 
 
 def _identity(dataset: TrainingSet, loaded: LoadedModel, kind: torch.dtype) -> str:
-    """What decides the features: the samples, how their images are prepared, the tower's weights, layer and format."""
+    """What decides the features: the samples and their images, how these are prepared, tower, layer and format."""
     told = {
         "samples": dataset.identity,
         "kept": hashlib.sha256(dataset.checked.kept.tobytes()).hexdigest(),
+        "files": _states(dataset.image_files()),
         "images": loaded.image_processor.to_json_string(),
         "layer": loaded.model.config.vision_feature_layer,
         "format": str(kind),
         "tower": _weights(loaded),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _states(files: Iterable[Path]) -> str:
+    """A digest of the files' names, sizes and times of change: an image that was replaced is seen anew."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            state = file_identity(file)
+        except (OSError, ValueError):  # missing, and shown blank
+            state = [ascii(file)]
+        digest.update(json.dumps(state).encode())
+    return digest.hexdigest()
 
 
 def _weights(loaded: LoadedModel) -> str:

@@ -60,8 +60,14 @@ class ConversationSamples:
         """The record's conversation. Raises SampleRefused."""
         record = self._records[index]
         read = read_conversation(record)
-        name = _name_of(record, index)
-        return Sample(read.messages, tuple(self._folder / image for image in read.images), name, read.repairs)
+        return Sample(read.messages, self._placed(read), _name_of(record, index), read.repairs)
+
+    def image_files(self, index: int) -> tuple[Path, ...]:
+        """Those that the record names. Raises SampleRefused."""
+        return self._placed(read_conversation(self._records[index]))
+
+    def _placed(self, read: Conversation) -> tuple[Path, ...]:
+        return tuple(self._folder / image for image in read.images)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -32,9 +32,7 @@ class FigureReading:
         if epoch is not None and self.noise.ocr_corruption:
             chance = random.Random(f"{self.noise.seed}/{epoch}/{figure.id}")  # noqa: S311  (no secret)
             figure = replace(figure, ocr=misread(figure.ocr, self.noise.ocr_corruption, chance))
-        image = figure.image
-        if isinstance(image, Path) and not image.is_absolute():
-            image = file.parent / image
+        image = file.parent / figure.image if isinstance(figure.image, Path) else figure.image
         return Sample(build_sample(figure, options), () if image is None else (image,), figure.id)
 
     def _thinned(self, figure_id: str, epoch: int) -> PromptOptions:
@@ -80,6 +78,13 @@ class FigureSamples:
         """The figure's conversation, with the slots of the context that this epoch shows."""
         shard, row = self._place(index)
         return self._reading.sample(self._shards[shard][row], self._files[shard], row + 1, epoch)
+
+    def image_files(self, index: int) -> tuple[Path, ...]:
+        """The figure's image where the shard holds only its path; no pixels are read."""
+        shard, row = self._place(index)
+        image = self._shards[shard].data.column("image")[row]
+        path = None if image["bytes"].is_valid else image["path"].as_py()
+        return (self._files[shard].parent / path,) if path else ()
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,11 @@ class Mixture:
         """As its part shows it."""
         part, number = self.place(index)
         return self.parts[part][1].get(number, epoch)
+
+    def image_files(self, index: int) -> tuple[Path, ...]:
+        """As its part says."""
+        part, number = self.place(index)
+        return self.parts[part][1].image_files(number)
 
     @property
     def identity(self) -> dict[str, Any]:

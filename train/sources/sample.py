@@ -37,9 +37,15 @@ class Samples(Protocol):
     def name(self, index: int) -> str:
         """What sample `index` is called, even when it is refused."""
 
+    def image_files(self, index: int) -> tuple[Path, ...]:
+        """The files in which the images of sample `index` lie; empty where `identity` speaks for them."""
+
     @property
     def identity(self) -> dict[str, Any]:
-        """Plain values that change whenever a sample could: files with their sizes and times, options."""
+        """Plain values that change whenever a sample could: files with their sizes and times, options.
+
+        Images in files of their own are not looked at: see `image_files`.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,10 @@ class TextSamples:
     def get(self, index: int, epoch: int | None) -> Sample:
         """The sample with every image part taken out."""
         return without_images(self._samples.get(index, epoch))
+
+    def image_files(self, index: int) -> tuple[Path, ...]:  # noqa: ARG002  (a text has none)
+        """None."""
+        return ()
 
     @property
     def identity(self) -> dict[str, Any]:
