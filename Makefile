@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 7860
+WORKERS ?= 2
 BIN := $(VENV)/bin
 # Where it is set, every process compiles torch and transformers anew (8 s); the bytecode stays inside $(VENV).
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,8 +24,8 @@ demo: $(VENV)/.ready-all ## explain one figure in the terminal, then open the we
 	@$(BIN)/llava-graph examples --explain 1
 	@$(BIN)/llava-graph-serve all --port $(PORT)
 
-test: setup ## run the tests
-	@$(BIN)/pytest
+test: setup ## run the tests (WORKERS=4 on more cores)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: setup ## style and types
 	@$(BIN)/ruff check .
