@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_adapters import LORA, close, logits, prepared
 from tiny_model import build_tiny_model
 from tiny_parts import save_language_model, save_tower
@@ -17,7 +17,9 @@ from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
+from train.flags.command import parse_command
 from train.learning.parts import CONNECTOR, LANGUAGE, TOWER, idle_names, part_of
+from train.learning.stages import prepare, stage_notes
 from train.running.finish import restore_weights
 from train.train_mem import train
 
@@ -205,6 +207,33 @@ def test_partly_tuned_tower_and_loose_parameters_come_with_the_adapter(parts, ch
 def test_flags_that_contradict_each_other_are_refused(checkpoint, flags, told):
     with pytest.raises(InputError, match=told):
         prepared(checkpoint, **flags)
+
+
+def test_an_adapter_of_another_base_is_noted(checkpoint, adapter, tmp_path):
+    def notes(base):
+        command = parse_command(arguments(base, "squares", "out", lora_weight_path=adapter))
+        return stage_notes(prepare(load(base, device="cpu"), command).model, command)
+
+    def made_for_another(found):
+        return [note for note in found if "was made for" in note]
+
+    assert not made_for_another(notes(checkpoint))
+    other = tmp_path / "other"
+    shutil.copytree(checkpoint, other)
+    assert not made_for_another(notes(other))  # the same weights in another place
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name in weights if "layers.0.mlp.down_proj" in name)
+    weights[name] += 0.1
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    assert "made for another base" in made_for_another(notes(other))[0]
+
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    moved = tmp_path / "moved"
+    shutil.copytree(adapter, moved)
+    (moved / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "some/llava"}))
+    command = parse_command(arguments(checkpoint, "squares", "out", lora_weight_path=moved))
+    model = prepare(load(checkpoint, device="cpu"), command).model
+    assert "made for some/llava, which is not here" in made_for_another(stage_notes(model, command))[0]
 
 
 def test_adapters_that_do_not_fit_are_refused(checkpoint, adapter, parts, tmp_path):

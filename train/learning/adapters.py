@@ -189,3 +189,63 @@ def _with_adapter_name(name: str) -> str:
 def _token_rows(folder: Path) -> dict[str, list[int]]:
     """Embedding -> the rows of its new tokens, of an adapter's configuration."""
     return read_adapter_config(folder).get("trainable_token_indices") or {}
+
+
+def base_notes(model: nn.Module, command: Command) -> list[str]:
+    """What to know when the adapter of --lora_weight_path was made for another base than this run's; [] when it fits.
+
+    Compared are rows of a few weights with those of its base. Of a base that is not on this machine only the name is known.
+    """
+    asked = command.model
+    if not asked.lora_weight_path:
+        return []
+    folder = adapter_folder(asked.lora_weight_path)
+    name = read_adapter_config(folder)["base_model_name_or_path"]
+    inside = folder / Path(name).name
+    base = next((place for place in (Path(name), inside) if place.is_dir()), None)
+    if base is None:
+        known = name == asked.model_name_or_path
+        return [] if known else [f"the adapter was made for {name}, which is not here to be compared with this base"]
+    if asked.bits != 16 or is_sharded(command.training):
+        return []  # weights here are packed or in pieces
+    if _has_rows_of(model, base):
+        return []
+    return [
+        f"the adapter was made for another base ({base}): on this one it starts from something that nobody has trained"
+    ]
+
+
+COMPARED = 8
+"""Weights of which a row is compared: those of a layer or so."""
+
+
+def _has_rows_of(model: nn.Module, base: Path) -> bool:
+    """Whether the first rows of some matrices of the language model are those in the files of `base`."""
+    import torch
+    from safetensors import safe_open
+
+    own = {
+        _layer_name(name): parameter
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == 2 and part_of(name) == LANGUAGE and ".layers." in name and ".lora_" not in name
+    }
+    compared = 0
+    for file in sorted(base.glob("*.safetensors")):
+        with safe_open(file, "pt") as opened:
+            names = [name for name in opened.keys() if part_of(name) == LANGUAGE and ".layers." in name]  # noqa: SIM118
+            for name in names:
+                mine = own.get(_layer_name(name))
+                if mine is None or compared == COMPARED:
+                    continue
+                compared += 1
+                row = opened.get_slice(name)[:1]
+                kinds = {row.dtype, mine.dtype}
+                coarse = next((kind for kind in (torch.bfloat16, torch.float16) if kind in kinds), torch.float32)
+                if not torch.equal(row.to(coarse), mine.detach()[:1].cpu().to(coarse)):
+                    return False
+    return True
+
+
+def _layer_name(name: str) -> str:
+    """A weight's name from its layer on: the same in a model, with LoRA or without, and in its files."""
+    return name.partition(".layers.")[2].replace(".base_layer.", ".")

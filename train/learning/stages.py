@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError, InputError
-from train.learning.adapters import add_lora, check_lora, needs_lora
+from train.learning.adapters import add_lora, base_notes, check_lora, needs_lora
 from train.learning.new_tokens import add_new_tokens, learning_share, let_rows_learn
 from train.learning.parts import CONNECTOR, LANGUAGE, PARTS, TOWER, idle_names, layer_number, part_of, tower_layers
 from train.running.distributed import number_of
@@ -166,7 +166,7 @@ def _nothing() -> None:
 
 def stage_notes(model: nn.Module, command: Command) -> list[str]:
     """What a person should know about what learns, for the plan."""
-    notes = []
+    notes = base_notes(model, command)
     idle = idle_names(model)
     if idle and TOWER in learning_parts(command):
         count = sum(number_of(parameter) for name, parameter in model.named_parameters() if name in idle)
