@@ -1,6 +1,8 @@
 """Features of a frozen vision tower on disk: the same losses, computed once, resumed, and refused where they would be wrong."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -102,6 +104,32 @@ def test_an_image_that_has_changed_is_seen_anew(checkpoint, tmp_path, computed, 
     train(arguments(checkpoint, path, tmp_path / "three", **more))
     assert len(computed) == 2
     assert losses(tmp_path / "three") != losses(tmp_path / "two")
+
+
+def no_space(*room):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_room_is_taken_before_the_first_feature(tmp_path, monkeypatch):
+    cache = vision_cache.VisionCache(tmp_path / "features", np.array([0, 500]), (40, 32), torch.float32)
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", no_space, raising=False)
+        with pytest.raises(InputError, match=r"cannot be kept here \(No space left on device\).* 0.00 GiB free"):
+            vision_cache._begin(cache, 3)
+    assert not (tmp_path / "features" / "features.partial").exists()
+    assert vision_cache._begin(cache, 3).tolist() == [False] * 3
+    state = (tmp_path / "features" / "features.bin").stat()
+    assert state.st_size == 500 * 40 * 32 * 4
+    assert state.st_blocks * 512 >= state.st_size  # no holes
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(checkpoint, squares, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", "/proc/nowhere"):
+        more = {"stage": "projector", "vision_cache": place, "max_steps": 1}
+        with pytest.raises(InputError, match="--vision_cache cannot be kept here") as caught:
+            train(arguments(checkpoint, squares, tmp_path / "out", **more))
+        assert str(place) in caught.value.where
 
 
 def test_a_tower_that_learns_is_refused(checkpoint, squares, tmp_path):

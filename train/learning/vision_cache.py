@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,16 +182,33 @@ def _progress(loader: DataLoader, training: TrainArguments, total: int) -> Itera
 
 
 def _begin(cache: VisionCache, blocks: int) -> np.ndarray:
-    """The folder with room for all features. (blocks,) bool: which are done."""
-    cache.folder.mkdir(parents=True, exist_ok=True)
-    file = cache.folder / "features.bin"
-    if not file.is_file():
-        (cache.folder / "done").write_bytes(bytes(blocks))
-        partial = cache.folder / "features.partial"
-        with partial.open("wb") as room:
-            room.truncate(int(cache.first[-1]) * int(np.prod(cache.shape)) * np.dtype(STORED[cache.kind]).itemsize or 1)
-        partial.rename(file)
-    return _done(cache, blocks)
+    """The folder with room for all features. (blocks,) bool: which are done. Raises InputError where it cannot be."""
+    size = int(cache.first[-1]) * int(np.prod(cache.shape)) * np.dtype(STORED[cache.kind]).itemsize or 1
+    file, partial = cache.folder / "features.bin", cache.folder / "features.partial"
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        if not file.is_file():
+            (cache.folder / "done").write_bytes(bytes(blocks))
+            with partial.open("wb") as room:
+                _take_room(room.fileno(), size)
+            partial.rename(file)
+        return _done(cache, blocks)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise InputError(
+            f"--vision_cache cannot be kept here ({error.strerror})",
+            where=str(cache.folder),
+            next_step=f"Name a folder that can be written, on a disk with {size / 2**30:,.2f} GiB free",
+        ) from error
+
+
+def _take_room(file: int, size: int) -> None:
+    """So many bytes on the disk now: on a full one, writing through memory would kill the process (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)
 
 
 def _done(cache: VisionCache, blocks: int) -> np.ndarray:
