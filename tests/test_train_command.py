@@ -233,7 +233,7 @@ def test_numbers_out_of_range_are_refused_with_the_range(name, value):
 
 
 def test_ranges_hold_under_other_trainers_names():
-    with pytest.raises(InputError, match="--num_train_epochs must be more than 0, got -2"):
+    with pytest.raises(InputError, match="--num_train_epochs must be finite and more than 0, got -2"):
         parse("--max_epochs", "-2")
 
 

@@ -34,8 +34,8 @@ class Range:
 
 
 COUNT = Range(1, math.inf, "at least 1")
-NUMBER = Range(0, math.inf, "0 or more")
-POSITIVE = Range(0, math.inf, "more than 0", without_low=True)
+NUMBER = Range(0, math.inf, "finite and 0 or more")
+POSITIVE = Range(0, math.inf, "finite and more than 0", without_low=True)
 SHARE = Range(0, 1, "in 0..1")
 PART = Range(0, 1, "in 0..1, 1 left out", without_high=True)
 SEED = Range(0, 2**32 - 1, "in 0..4294967295")
