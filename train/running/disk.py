@@ -13,6 +13,7 @@ from llava_graph.errors import CheckpointError, InputError
 NEXT = {
     errno.ENOSPC: "Free some space; the same command goes on from the last whole checkpoint",
     errno.EDQUOT: "Free some space; the same command goes on from the last whole checkpoint",
+    errno.ENOENT: "Is the path right, and can a folder be made there?",
     errno.EROFS: "Choose another folder: this disk is read-only",
     errno.EACCES: "Choose a folder that you may write to",
     errno.EPERM: "Choose a folder that you may write to",
