@@ -7,6 +7,8 @@ first process writes.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +27,7 @@ from train.learning.loading import joins_parts
 from train.learning.parts import CONNECTOR, part_of
 from train.running.card import model_card
 from train.running.distributed import unsplit_models, whole_weights
+from train.running.identity import base_digest
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +42,8 @@ PROJECTOR = "mm_projector.safetensors"
 """What --pretrain_mm_mlp_adapter takes."""
 BASE = "base"
 """Folder beside an adapter for a base model that lies nowhere else."""
+ORIGIN = "origin.txt"
+"""In it: a digest of the model that it was made from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +110,24 @@ class Keeper:
         return name if from_hub else str(named.resolve())
 
     def _write_base(self, model: Any, state: State, trainer: Trainer) -> Path:
-        """The model without its adapter, once: nothing of it changes but what the adapter brings itself."""
+        """The model without its adapter, once: nothing of it changes but what the adapter brings itself.
+
+        One that an earlier run has written from another model stays: adapters of that run name it.
+        """
+        asked = self.command.model
+        origin = [base_digest(self.command, self.loaded), asked.bits, asked.quant_type, asked.new_tokens]
+        origin += [model.config.get_text_config().vocab_size, self.loaded.template]
+        told = hashlib.sha256(json.dumps(origin).encode()).hexdigest()
         base = Path(self.command.training.output_dir) / BASE
-        if not (base / "config.json").is_file():
+        if base.is_dir() and _origin_told(base) != told:
+            base = base.with_name(f"{BASE}-{told[:8]}")
+        if _origin_told(base) != told:
             draft = base.with_name(f".{BASE}.part")
+            shutil.rmtree(base, ignore_errors=True)
             shutil.rmtree(draft, ignore_errors=True)
             plain = without_lora(model, state, merged=False)
             save_checkpoint(self._empty(model, plain, trainer), self.loaded.processor, draft, plain)
+            write_text(draft / ORIGIN, told)
             draft.rename(base)
         return base.resolve()
 
@@ -149,6 +165,11 @@ class Keeper:
         if hasattr(model, "_weight_conversions"):
             empty._weight_conversions = model._weight_conversions
         return empty
+
+
+def _origin_told(base: Path) -> str | None:
+    file = base / ORIGIN
+    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 def origin_of(config: Any) -> dict[str, Any]:
@@ -231,7 +252,8 @@ def restore_weights(model: Any, folder: Path) -> None:
 
 
 def finish(trainer: PartsTrainer) -> None:
-    """The end of a run: trainer_state.json with the losses, and the result in the output folder."""
+    """The end of a run: trainer_state.json with the losses, and the result in the output folder. Raises NotFinite."""
+    trainer.check_before_saving()
     trainer.save_state()
     trainer.accelerator.wait_for_everyone()
     if trainer.keeper is None:

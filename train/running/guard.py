@@ -116,6 +116,22 @@ def _not_finite(steps: Sequence[_Step]) -> list[bool]:
     return bad
 
 
+def _are_finite(weights: Sequence[torch.Tensor]) -> bool:
+    """Whether all numbers are that this process holds of these weights; the device is asked once."""
+    # ZeRO-3 and FSDP keep a part of each weight here.
+    own = [getattr(weight, "ds_tensor", weight).detach() for weight in weights]
+    flags = [getattr(part, "to_local", lambda whole=part: whole)().isfinite().all() for part in own]
+    return not flags or bool(torch.stack([flag.to(flags[0].device) for flag in flags]).all())
+
+
+def _on_any_process(own: bool, device: torch.device) -> bool:
+    if _alone():
+        return own
+    told = torch.tensor(int(own), dtype=torch.int32, device=device)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return bool(told)
+
+
 def _alone() -> bool:
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1
 
@@ -195,8 +211,22 @@ class GuardedTrainer(CheckpointTrainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self._look()
+        self.check_before_saving()
         super()._save_checkpoint(model, trial)
+
+    def check_before_saving(self) -> None:
+        """All processes call it. Raises NotFinite, on each, when the steps or the weights that they left are not finite.
+
+        A rate that is far too high spoils the weights in a step whose loss and gradient are still numbers.
+        """
+        self._look()
+        learns = [weight for weight in self.model_wrapped.parameters() if weight.requires_grad]
+        if _on_any_process(not _are_finite(learns), self.args.device):
+            raise NotFinite(
+                f"after step {self.state.global_step} the weights are not finite, and are not saved",
+                where=str(self.args.output_dir),
+                next_step="Lower --learning_rate. Checkpoints that are there are sound",
+            )
 
     def _look(self) -> None:
         self.guard.check(harmless=self._leaves_out or self.args.fp16)

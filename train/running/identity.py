@@ -76,7 +76,7 @@ def base_digest(command: Command, loaded: LoadedModel) -> str:
 
 def _weigh(place: Path, digest: Any) -> None:
     """A taste of each weight in a folder, or in a file."""
-    files = sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
+    files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
     for file in files:
         digest.update(f"{file.stat().st_size}".encode())
         for piece in _tastes(file):
