@@ -85,10 +85,10 @@ class FolderLock:
 
     NAME = ".lock"
 
-    def __init__(self, folder: Path) -> None:
-        """Raises DatasetError if another process has the folder."""
+    def __init__(self, folder: Path, *, work: str = "build", flag: str = "--out") -> None:
+        """Raises DatasetError if another process has the folder; it says what is done there and which flag names another."""
         self.path = folder / self.NAME
-        self._file: IO[str] | None = _locked(self.path)
+        self._file: IO[str] | None = _locked(self.path, work, flag)
         file = self._file
         file.seek(0)
         file.truncate()
@@ -104,8 +104,14 @@ class FolderLock:
         self._file.close()
         self._file = None
 
+    def forget(self) -> None:
+        """In a forked process: give up its share of the lock, which stays the parent's."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-def _locked(path: Path) -> IO[str]:
+
+def _locked(path: Path, work: str, flag: str) -> IO[str]:
     """The lock file, open and ours. Raises DatasetError."""
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -113,16 +119,18 @@ def _locked(path: Path) -> IO[str]:
             if not try_lock(file, wait=False):
                 file.seek(0)
                 raise DatasetError(
-                    f"another build is writing here ({file.read(200) or 'it does not say which'})",
+                    f"another {work} is writing here ({file.read(200) or 'it does not say which'})",
                     where=str(path.parent),
-                    next_step="Wait until it is done, or give another --out",
+                    next_step=f"Wait until it is done, or give another {flag}",
                 )
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 file.close()
                 raise
             warnings.warn(
-                f"{path.parent}: this file system has no locks; start only one build here", RuntimeWarning, stacklevel=3
+                f"{path.parent}: this file system has no locks; start only one {work} here",
+                RuntimeWarning,
+                stacklevel=3,
             )
         except DatasetError:
             file.close()

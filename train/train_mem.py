@@ -42,6 +42,7 @@ def train(argv: Sequence[str]) -> None:
     from train.flags.command import parse_command
     from train.flags.manual import HELP, manual
     from train.running.disk import disk_told
+    from train.running.folder import alone_in
 
     if not argv:
         raise InputError("nothing to train", next_step="See --help")
@@ -49,7 +50,7 @@ def train(argv: Sequence[str]) -> None:
         say(manual(argv))
         return
     command = parse_command(argv)
-    with disk_told(str(command.training.output_dir)):
+    with disk_told(str(command.training.output_dir)), alone_in(command.training):
         carry_out(command)
 
 
