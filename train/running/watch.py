@@ -44,8 +44,6 @@ SHOWN, SHOWN_LETTERS = 2, 300
 def check_watch(command: Command) -> None:
     """Before anything is loaded. Raises InputError where --eval_generate would do nothing."""
     data = command.data
-    if data.eval_generate < 0:
-        raise InputError(f"--eval_generate must be at least 0, got {data.eval_generate}")
     if not data.eval_generate:
         return
     if not (data.eval_split or data.eval_data_path):
