@@ -25,7 +25,8 @@ demo: $(VENV)/.ready-all ## explain one figure in the terminal, then open the we
 	@$(BIN)/llava-graph-serve all --port $(PORT)
 
 test: setup ## run the tests (WORKERS=4 on more cores)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser"
+	@$(BIN)/pytest -m browser # one after the other: a page waits for seconds, not for busy cores
 
 check: setup ## style and types
 	@$(BIN)/ruff check .

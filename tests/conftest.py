@@ -1,6 +1,11 @@
 """What several test files share: real papers beside the checkout, and pictures made on the spot."""
 
+import os
 from pathlib import Path
+
+# Before anything loads torch: runs are compared bit by bit, and the number of threads changes the order of sums; test processes
+# stand beside each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from PIL import Image, ImageDraw

@@ -77,7 +77,8 @@ def test_converted_checkpoint_computes_what_llava_computes(case):
     theirs = original.forward(published.text, vision, published.weights, ids, pixels, drop=0 if whole else 1)
     count = original.PATCHES + (published.config.get("mm_vision_select_feature") == "cls_patch")
     ours = logits_of(out, ids, pixels, count)
-    assert torch.equal(ours[:, : theirs.shape[1]], theirs)
+    # Not bit by bit: how many threads share a sum is the machine's affair.
+    assert torch.allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-5 if theirs.dtype == torch.float32 else 4e-3)
 
 
 def test_there_and_back_is_bit_for_bit_the_same(case, tmp_path):
@@ -267,7 +268,8 @@ def test_siglip_without_its_last_layer_is_read_at_its_end(tmp_path):
     pixels, ids = torch.randn(1, 3, original.SIDE, original.SIDE), [1, 40, -200, 42]
     theirs = original.forward(published.text, published.vision, published.weights, ids, pixels, drop=0)
     ours = logits_of(tmp_path / "out", ids, pixels, original.PATCHES)
-    assert torch.equal(ours[:, : theirs.shape[1]], theirs)
+    # Not bit by bit: how many threads share a sum is the machine's affair.
+    assert torch.allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-5 if theirs.dtype == torch.float32 else 4e-3)
 
 
 SENTENCEPIECE = Path(__file__).parent / "fixtures" / "sentencepiece"
