@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_run
 import torch
 from PIL import Image
 from tiny_model import build_tiny_model
@@ -50,24 +51,8 @@ def charts(tmp_path_factory):
 
 
 def arguments(checkpoint, data, out, **more):
-    settings = {
-        "model_name_or_path": checkpoint,
-        "data_path": data,
-        "output_dir": out,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 3e-3,
-        "lr_scheduler_type": "constant",
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "eval_strategy": "steps",
-        "eval_steps": 2,
-        "eval_split": "validation",
-        "eval_generate": 4,
-        "model_max_length": 160,
-        "disable_tqdm": True,
-        **more,
-    }
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+    watched = {"eval_strategy": "steps", "eval_steps": 2, "eval_split": "validation", "eval_generate": 4}
+    return tiny_run.arguments(checkpoint, data, out, **{**watched, "model_max_length": 160, **more})
 
 
 def history(out):

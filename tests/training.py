@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
+from tiny_run import arguments
 
 from llava_graph.dataset import write_dataset
 from llava_graph.images import encode_png
@@ -40,21 +41,7 @@ def write_squares(folder, count=11, with_image=lambda index: True):
 
 def flags(checkpoint, data, out, **more):
     """A run of six steps that logs each."""
-    settings = {
-        "model_name_or_path": checkpoint,
-        "data_path": data,
-        "output_dir": out,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 3e-3,
-        "lr_scheduler_type": "cosine",
-        "max_steps": 6,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        **more,
-    }
-    return [f"--{name}={value}" for name, value in settings.items()]
+    return arguments(checkpoint, data, out, **{"lr_scheduler_type": "cosine", "max_steps": 6, "use_cpu": True, **more})
 
 
 def environment(folder):

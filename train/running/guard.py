@@ -170,17 +170,15 @@ def leave_out_if_bad(optimizer: Any, norm: torch.Tensor | float | None) -> None:
 class GuardedTrainer(CheckpointTrainer):
     """A Trainer that stops at losses and gradients that are not finite, before it saves them.
 
-    A subclass knows `samples_of(step)`: for each batch of this process in step `step`, the names of its samples.
+    A subclass knows `samples_of(step)`: for each batch of this process in step `step` (from 1), the names of its samples.
     """
+
+    samples_of: Callable[[int], list[list[str]]]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._finite_total = 0.0
         self.guard = Guard(self.samples_of, most_in_a_row=self.args.max_bad_steps)
-
-    def samples_of(self, step: int) -> list[list[str]]:
-        """Names of the samples of each batch of this process in step `step` (from 1)."""
-        raise NotImplementedError
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """As ever; the loss is remembered."""
