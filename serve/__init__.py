@@ -1,19 +1,25 @@
-"""Serving: FastChat's controller and worker, and the web page. HTTP is the only way between them."""
+"""Serving: FastChat's controller and worker, the OpenAI-compatible API and the web page. HTTP is the only way between them."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serve.controller import create_controller
+    from serve.controller.app import create_controller
     from serve.web import create_web
-    from serve.worker import create_worker
+    from serve.worker.app import create_worker
 
 __all__ = ["create_controller", "create_web", "create_worker"]
 
+_DOORS = {
+    "create_controller": "serve.controller.app",
+    "create_web": "serve.web",
+    "create_worker": "serve.worker.app",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The three doors, opened when asked for: without the extra [serve] the command can still say what is missing."""
-    if name not in __all__:
+    """The doors, opened when asked for: without the extra [serve] the command can still say what is missing."""
+    if name not in _DOORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"serve.{name.removeprefix('create_')}"), name)
+    return getattr(import_module(_DOORS[name]), name)

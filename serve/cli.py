@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from llava_graph.command import run
-from serve.registry import HEART_BEAT_EXPIRATION_S
+from serve.controller.registry import HEART_BEAT_EXPIRATION_S
 
 CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
 """FastChat's and gradio's."""
@@ -59,10 +59,10 @@ def controller(
 
         LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0
     """
-    from serve.controller import create_controller
-    from serve.guard import require_token_off_loopback, worker_token
-    from serve.registry import Registry
-    from serve.servers import Server, bind, wait_for_signal
+    from serve.controller.app import create_controller
+    from serve.controller.registry import Registry
+    from serve.http.guard import require_token_off_loopback, worker_token
+    from serve.http.servers import Server, bind, wait_for_signal
 
     set_up_logging(log_level)
     require_token_off_loopback(host, worker_token())
@@ -112,11 +112,11 @@ def worker(
         llava-graph-serve worker --port 40001 --worker http://10.0.0.5:40001 --host 0.0.0.0 --model-names figures
     """
     from llava_graph.explain import Explainer
-    from serve.engine import ExplainerEngine
-    from serve.guard import worker_token
-    from serve.heartbeat import Heartbeat
-    from serve.servers import Server, address_of, bind, wait_for_signal
-    from serve.worker import WorkerOptions, create_worker
+    from serve.engines.in_process import ExplainerEngine
+    from serve.http.guard import worker_token
+    from serve.http.servers import Server, address_of, bind, wait_for_signal
+    from serve.worker.app import WorkerOptions, create_worker
+    from serve.worker.heartbeat import Heartbeat
 
     set_up_logging(log_level)
     sock = bind(host, port)
@@ -158,7 +158,7 @@ def web(
 
         llava-graph-serve web --controller http://localhost:21001 --port 7860
     """
-    from serve.servers import Server, bind, wait_for_signal
+    from serve.http.servers import Server, bind, wait_for_signal
     from serve.web import WebOptions, create_web
 
     set_up_logging(log_level)
@@ -193,9 +193,9 @@ def everything(
 
         llava-graph-serve all --model-path ./checkpoint --port 8000
     """
-    from serve.servers import wait_for_signal
+    from serve.http.servers import wait_for_signal
     from serve.together import start_all
-    from serve.worker import WorkerOptions
+    from serve.worker.app import WorkerOptions
 
     set_up_logging(log_level)
     options = WorkerOptions(

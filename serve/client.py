@@ -16,9 +16,9 @@ import httpx
 
 from llava_graph.errors import InputError, ServeError
 from llava_graph.prompt import PromptOptions
-from serve.codes import ErrorCode
-from serve.conversation import Conversation
-from serve.protocol import Unframer, data_uri
+from serve.protocol.codes import ErrorCode
+from serve.protocol.conversation import Conversation
+from serve.protocol.messages import Unframer, data_uri
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 100.0

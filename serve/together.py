@@ -6,13 +6,13 @@ from pathlib import Path
 
 from llava_graph.errors import ServeError
 from llava_graph.explain import Explainer
-from serve.controller import create_controller
-from serve.engine import ExplainerEngine
-from serve.heartbeat import Heartbeat
-from serve.registry import Registry
-from serve.servers import Server, address_of, bind
+from serve.controller.app import create_controller
+from serve.controller.registry import Registry
+from serve.engines.in_process import ExplainerEngine
+from serve.http.servers import Server, address_of, bind
 from serve.web import create_web
-from serve.worker import WorkerOptions, create_worker
+from serve.worker.app import WorkerOptions, create_worker
+from serve.worker.heartbeat import Heartbeat
 
 HEART_BEAT_INTERVAL_S = 5.0
 """Everything is one process: a dead worker is noticed soon."""

@@ -13,13 +13,13 @@ from PIL import Image
 
 from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
-from serve.controller import create_controller
-from serve.engine import Step
-from serve.heartbeat import Heartbeat
-from serve.protocol import GenerateRequest, Usage
-from serve.registry import Registry
-from serve.servers import Server, bind
-from serve.worker import WorkerOptions, create_worker
+from serve.controller.app import create_controller
+from serve.controller.registry import Registry
+from serve.engines.engine import Step
+from serve.http.servers import Server, bind
+from serve.protocol.messages import GenerateRequest, Usage
+from serve.worker.app import WorkerOptions, create_worker
+from serve.worker.heartbeat import Heartbeat
 
 HTTP = httpx.Client(timeout=10, trust_env=False)
 """One client for all tests: making one reads the certificates, which takes longer than most tests."""

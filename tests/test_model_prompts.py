@@ -17,7 +17,7 @@ from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
 from llava_graph.model.prompts import count_image_tokens, count_tokens, model_inputs, render_prompt
 from llava_graph.record import Figure
-from serve.engine import ExplainerEngine
+from serve.engines.in_process import ExplainerEngine
 
 GREEDY = GenerationOptions(max_new_tokens=5, temperature=0)
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from llava_graph.errors import InputError
-from serve.protocol import Registration, WorkerStatus
-from serve.registry import Registry
+from serve.controller.registry import Registry
+from serve.protocol.messages import Registration, WorkerStatus
 from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
 
 SENTENCE = "The curve rises and then it stays flat until the end ."

@@ -6,7 +6,7 @@ import pytest
 
 from llava_graph.chat import IMAGE_TOKEN
 from llava_graph.explain import Explainer
-from serve.engine import ExplainerEngine
+from serve.engines.in_process import ExplainerEngine
 from tests.serving import HTTP, b64, png, running_worker
 from tests.tiny_model import build_tiny_model
 

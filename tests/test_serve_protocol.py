@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from llava_graph.chat import load_template, render
 from llava_graph.errors import ContextOverflow, ImageError, ServeError
-from serve.codes import ErrorCode
-from serve.conversation import STYLES, Conversation, conversation_of
-from serve.protocol import (
+from serve.protocol.codes import ErrorCode
+from serve.protocol.conversation import STYLES, Conversation, conversation_of
+from serve.protocol.messages import (
     GenerateRequest,
     Registration,
     Unframer,

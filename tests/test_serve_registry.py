@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from llava_graph.errors import InputError
-from serve.protocol import Registration, WorkerStatus
-from serve.registry import Registry
+from serve.controller.registry import Registry
+from serve.protocol.messages import Registration, WorkerStatus
 
 
 class Clock:

@@ -7,7 +7,7 @@ import tempfile
 import pytest
 
 from llava_graph.examples import example_figures
-from serve.servers import Server, bind
+from serve.http.servers import Server, bind
 from serve.web import WebOptions, create_web
 from tests.browsing import (
     answer,

@@ -4,8 +4,8 @@ import pytest
 
 from llava_graph.record import OcrLine
 from ocr.draw import COLOURS
-from serve.protocol import data_uri
-from serve.servers import Server, bind
+from serve.http.servers import Server, bind
+from serve.protocol.messages import data_uri
 from serve.web import create_web
 from tests.browsing import choose, models, running_chromium, told, upload, visiting
 from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llava_graph.errors import InputError, ServeError
-from serve.codes import ErrorCode
+from serve.protocol.codes import ErrorCode
 
 TOKEN_VARIABLE = "LLAVA_GRAPH_WORKER_TOKEN"  # noqa: S105  (the name of the variable)
 MAX_BODY = 96 * 2**20

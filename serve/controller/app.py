@@ -15,12 +15,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from llava_graph.errors import ServeError
-from serve.codes import ErrorCode
-from serve.fields import mapping, text, whole
-from serve.guard import MAX_SMALL_BODY, NoBrowsers, check_worker, read_json, refusal
-from serve.protocol import END, Registration, Unframer, WorkerStatus, error_chunk, frame, worker_address
-from serve.registry import Registry
-from serve.stream import Stream
+from serve.controller.registry import Registry
+from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, check_worker, read_json, refusal
+from serve.http.stream import Stream
+from serve.protocol.codes import ErrorCode
+from serve.protocol.fields import mapping, text, whole
+from serve.protocol.messages import END, Registration, Unframer, WorkerStatus, error_chunk, frame, worker_address
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from llava_graph.errors import ServeError
-from serve.codes import ErrorCode
+from serve.protocol.codes import ErrorCode
 
 
 @dataclass(frozen=True)

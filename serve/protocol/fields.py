@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llava_graph.errors import ServeError
-from serve.codes import ErrorCode
+from serve.protocol.codes import ErrorCode
 
 MAX_STOPS = 16
 

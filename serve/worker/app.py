@@ -18,13 +18,13 @@ from fastapi.responses import JSONResponse
 
 from llava_graph.errors import LlavaGraphError, ServeError
 from llava_graph.images import open_image
-from serve.codes import ErrorCode
-from serve.conversation import Conversation, conversation_of
-from serve.engine import Engine, Step
-from serve.fields import mapping, text
-from serve.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
-from serve.heartbeat import Heartbeat
-from serve.protocol import (
+from serve.engines.engine import Engine, Step
+from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
+from serve.http.stream import Stream
+from serve.protocol.codes import ErrorCode
+from serve.protocol.conversation import Conversation, conversation_of
+from serve.protocol.fields import mapping, text
+from serve.protocol.messages import (
     GenerateRequest,
     WorkerStatus,
     chunk,
@@ -33,8 +33,8 @@ from serve.protocol import (
     frame,
     image_bytes,
 )
-from serve.slots import Slots, stream_from_thread
-from serve.stream import Stream
+from serve.worker.heartbeat import Heartbeat
+from serve.worker.slots import Slots, stream_from_thread
 
 log = logging.getLogger(__name__)
 

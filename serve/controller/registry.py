@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from llava_graph.errors import InputError, did_you_mean
-from serve.protocol import Registration, WorkerStatus
+from serve.protocol.messages import Registration, WorkerStatus
 
 Dispatch = Literal["lottery", "shortest_queue"]
 HEART_BEAT_EXPIRATION_S = 90.0

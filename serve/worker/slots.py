@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from llava_graph.errors import ServeError
-from serve.codes import ErrorCode
+from serve.protocol.codes import ErrorCode
 
 T = TypeVar("T")
 

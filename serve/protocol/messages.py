@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llava_graph.errors import ContextOverflow, LlavaGraphError, ServeError
-from serve.codes import ErrorCode
-from serve.fields import integers, invalid, mapping, number, ranged, stops, strings, text, whole
+from serve.protocol.codes import ErrorCode
+from serve.protocol.fields import integers, invalid, mapping, number, ranged, stops, strings, text, whole
 
 MAX_IMAGES = 8
 """Images in one request; each is decoded in full, so a request is bounded at 8 x 64 megapixels."""

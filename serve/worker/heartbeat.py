@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import httpx
 
-from serve.guard import bearer
-from serve.protocol import WorkerStatus
+from serve.http.guard import bearer
+from serve.protocol.messages import WorkerStatus
 
 log = logging.getLogger(__name__)
 
