@@ -60,6 +60,11 @@ def licence_names(licence: str) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def licence_name(licence: str) -> str:
+    """A licence as a page names it: its short names, or its own text where it names none that we know."""
+    return ", ".join(licence_names(licence)) or " ".join(licence.split())[:40] or "unknown"
+
+
 def _plain(licence: str) -> str:
     """Lower case, every run of other signs than letters, digits and inner dots one blank: "CC-BY_4.0." -> "cc by 4.0"."""
     return re.sub(r"\.(?![a-z\d])|[^a-z\d.]+", " ", licence.lower()).strip().replace("  ", " ")

@@ -21,12 +21,12 @@ from llava_graph.dataset import write_dataset
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.images import encode_png
 from llava_graph.record import Dropped, Figure, OcrLine, Panel, Paper
+from llava_graph.standalone import Budget
 from scicap_builder.cli import app
 from scicap_builder.paper_pdfs import PaperPdfs
 from scicap_builder.pdf import read_pdf
 from scicap_builder.report import ReportOptions, write_report
 from scicap_builder.report.plots import bars, bins, histogram, median, percent
-from scicap_builder.report.thumbnails import Budget
 from scicap_builder.report.totals import NO_PAPER, count, flags, paper_of
 from scicap_builder.report.views import marked, paper_view
 from scicap_builder.report.write import sample

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from llava_graph.licences import is_redistributable, licence_names
+from llava_graph.licences import is_redistributable, licence_name
 from llava_graph.prompt import about_tokens
 from llava_graph.record import Dropped, Figure
 from scicap_builder.mentions import parse_label
@@ -96,11 +96,6 @@ def flags(figure: Figure) -> tuple[str, ...]:
         "restricted": not is_redistributable(figure.licence or figure.paper.licence),
     }
     return tuple(name for name, holds in found.items() if holds)
-
-
-def licence_name(licence: str) -> str:
-    """A licence as a plot names it: its short names, or its own text where it names none that we know."""
-    return ", ".join(licence_names(licence)) or " ".join(licence.split())[:40] or "unknown"
 
 
 def paper_of(item: str, known: Iterable[str] | dict[str, int]) -> str:

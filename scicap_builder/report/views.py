@@ -1,6 +1,5 @@
 """What the page shows of one paper, as frozen values: its pages with boxes, its figures, its drops."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +8,21 @@ from markupsafe import Markup, escape
 
 from llava_graph.errors import ImageError, PaperError
 from llava_graph.images import open_image
-from llava_graph.record import Box, Dropped, Figure
+from llava_graph.licences import licence_name
+from llava_graph.record import Dropped, Figure
+from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark
 from scicap_builder.mentions import citations, parse_label
 from scicap_builder.pdf import open_pdf
-from scicap_builder.report.thumbnails import FIGURE_SIDES, OTHER_PAGE_SIDES, PAGE_SIDES, Budget, Picture
-from scicap_builder.report.totals import flags, licence_name
+from scicap_builder.report.totals import flags
 
 MAX_PAGES = 40
 """Pages drawn of one paper; those with figures come first. Theses have hundreds."""
+PAGE_SIDES = (720, 480, 320)
+OTHER_PAGE_SIDES = (400, 260)
+"""Pages without a figure are there to see that nothing was missed."""
 DRAWN_DPI = 72
 """Pages are scaled down to at most 720 px; a letter page has 792 at this."""
 MAX_OCR_LINES = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A box drawn on a picture: per cent of its sides from the top left, with a text and where it leads."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    text: str
-    link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +86,7 @@ def paper_view(
         anchor=anchor,
         id=paper_id,
         title=paper.title if paper else "",
-        link=f"https://arxiv.org/abs/{paper_id[6:]}" if re.fullmatch(r"arxiv:[\w./-]+", paper_id) else "",
+        link=arxiv_page(paper_id),
         licence=licence_name(paper.licence) if paper else "",
         figures=shown,
         pages=pages,
@@ -139,14 +130,6 @@ def marked(paragraph: str, label: str) -> Markup:
         parts += [Markup("<mark>{}</mark>").format(paragraph[citation.start : citation.end])]
         position = citation.end
     return Markup("").join([*parts, escape(paragraph[position:])])
-
-
-def mark(box: Box, text: str, link: str = "") -> Mark:
-    """A box of 0..1 as per cent."""
-    x0, y0, x1, y1 = box
-    sides = (round(100 * value, 2) for value in (x0, y0, x1 - x0, y1 - y0))
-    left, top, width, height = sides
-    return Mark(left=left, top=top, width=width, height=height, text=text, link=link)
 
 
 def _pages(figures: Sequence[FigureView], pdf: Path | None, budget: Budget) -> tuple[tuple[PageView, ...], int, str]:

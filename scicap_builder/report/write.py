@@ -1,26 +1,21 @@
 """The page itself: a data set in, one HTML file out that needs nothing else."""
 
-import base64
-import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from llava_graph.dataset import read_dataset, read_dropped, read_json
 from llava_graph.errors import InputError
 from llava_graph.licences import is_redistributable
 from llava_graph.record import Figure
+from llava_graph.standalone import Budget, standalone_page
 from scicap_builder.exports.writing import whole
 from scicap_builder.paper_pdfs import PaperPdfs
 from scicap_builder.report import plots
-from scicap_builder.report.thumbnails import Budget
 from scicap_builder.report.totals import LOW_CONFIDENCE, NO_PAPER, Totals, count
 from scicap_builder.report.views import MAX_OCR_LINES, PaperView, paper_view
 
@@ -120,8 +115,11 @@ def render(
     folder: Path, totals: Totals, papers: list[PaperView], report: Report, options: ReportOptions
 ) -> Iterator[str]:
     """The page in pieces of text."""
-    style, script = _file("page.css"), _file("page.js")
-    return _template().generate(
+    return standalone_page(
+        _file("page.html.jinja"),
+        style=_file("page.css"),
+        script=_file("page.js"),
+        generator=GENERATOR,
         name=folder.resolve().name,
         build=read_json(folder / "build.json").get("options", {}),
         totals=totals,
@@ -130,11 +128,6 @@ def render(
         options=options,
         plots=_plots(totals),
         percent=plots.percent,
-        style=style,
-        script=script,
-        # Only our own script may run, whatever a caption says.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        generator=GENERATOR,
         low_confidence=LOW_CONFIDENCE,
         max_ocr_lines=MAX_OCR_LINES,
         kinds=sorted({view.figure.kind or "unknown" for paper in papers for view in paper.figures}),
@@ -209,11 +202,3 @@ def _check_place(out: Path) -> None:
 
 def _file(name: str) -> str:
     return (files("scicap_builder.report") / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_file("page.html.jinja"))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from llava_graph.record import Box
+
 FIGURE_SIDES = (960, 640, 420, 280)
 """px of a figure's longer side, the first that fits the budget: about 500 are shown, and dense screens draw twice as many."""
-PAGE_SIDES = (720, 480, 320)
-OTHER_PAGE_SIDES = (400, 260)
-"""Pages without a figure are there to see that nothing was missed."""
 QUALITY = 72
 """Of WebP, 0..100; below about 60 thin axes and small letters of charts get rings."""
 
@@ -59,3 +58,23 @@ def webp(image: Image.Image, side: int) -> Picture:
     small.save(buffer, "WEBP", quality=QUALITY, method=METHOD)
     address = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
     return Picture(address=address, width=small.width, height=small.height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A box drawn on a picture: per cent of its sides from the top left, with a text and where it leads."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    text: str
+    link: str = ""
+
+
+def mark(box: Box, text: str, link: str = "") -> Mark:
+    """A box of 0..1 as per cent."""
+    x0, y0, x1, y1 = box
+    sides = (round(100 * value, 2) for value in (x0, y0, x1 - x0, y1 - y0))
+    left, top, width, height = sides
+    return Mark(left=left, top=top, width=width, height=height, text=text, link=link)
