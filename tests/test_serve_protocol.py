@@ -209,3 +209,10 @@ def test_every_style_keeps_the_texts_in_order(style):
 def test_the_images_helper_is_strict_about_padding():
     with pytest.raises(ServeError):
         image_bytes(base64.b64encode(b"abcd").decode().rstrip("="), 0)
+
+
+def test_a_seed_is_read_to_its_last_digit():
+    assert GenerateRequest.from_json({"prompt": "Q", "seed": 2**63 - 1}).seed == 2**63 - 1
+    assert GenerateRequest.from_json({"prompt": "Q"}).seed is None
+    with pytest.raises(ServeError, match="seed must be a number"):
+        GenerateRequest.from_json({"prompt": "Q", "seed": "x"})

@@ -63,4 +63,5 @@ def generation_options(request: GenerateRequest) -> GenerationOptions:
         repetition_penalty=None if request.repetition_penalty == 1 else request.repetition_penalty,
         stop=request.stop,
         stop_token_ids=request.stop_token_ids,
+        seed=request.seed,
     )

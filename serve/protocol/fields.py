@@ -45,8 +45,10 @@ def number(data: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def whole(data: Mapping[str, Any], name: str, default: int) -> int:
-    """A whole number."""
-    return int(number(data, name, default))
+    """A whole number; digits beyond a float's (a seed) are kept."""
+    parsed = number(data, name, default)
+    value = data.get(name, default)
+    return value if isinstance(value, int) else int(parsed)
 
 
 def ranged(value: float, name: str, low: float, high: float) -> float:

@@ -20,8 +20,9 @@ MAX_IMAGES = 8
 """Images in one request; each is decoded in full, so a request is bounded at 8 x 64 megapixels."""
 MAX_PROMPT_CHARS = 200_000
 """Far above every context window we serve; it bounds the work of refusing a prompt."""
-MAX_NEW_TOKENS = 4096
-"""Tokens of one answer; a larger number is refused, not cut (FastChat's worker cuts at 1024 without a word)."""
+MAX_NEW_TOKENS = 2**20
+"""Tokens of one answer; a larger number is refused, not cut (FastChat's worker cuts at 1024 without a word). FastChat's OpenAI
+server sends what is left of the context, at most 2**20, when its client names no number."""
 END = b"\0"
 """Ends every chunk of a stream."""
 
@@ -93,6 +94,8 @@ class GenerateRequest:
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    seed: int | None = None
+    """Our extension: the same seed and request give the same answer, where the engine can promise that."""
     echo: bool = True
     """The text begins with the prompt. Never with `messages`."""
 
@@ -124,6 +127,7 @@ class GenerateRequest:
             max_new_tokens=int(ranged(whole(data, "max_new_tokens", 256), "max_new_tokens", 1, MAX_NEW_TOKENS)),
             stop=stops(data),
             stop_token_ids=integers(data, "stop_token_ids"),
+            seed=whole(data, "seed", 0) if "seed" in data else None,
             echo=bool(data.get("echo", True)) and not messages,
         )
 
