@@ -4,7 +4,7 @@ import pytest
 
 from llava_graph.errors import InputError
 from llava_graph.record import OcrLine
-from serve.web.lines import MAX_ADDED, MAX_LINE_CHARS, WHOLE_FIGURE, corrected, line_rows
+from serve.web.figure.lines import MAX_ADDED, MAX_LINE_CHARS, WHOLE_FIGURE, corrected, line_rows
 
 LINES = (
     OcrLine(text="Loss", box=(0, 0, 0.1, 1), role="y-axis", panel="a", orientation=90, source="rapidocr"),

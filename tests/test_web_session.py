@@ -12,18 +12,15 @@ from llava_graph.images import open_image
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import OcrLine, Turn
 from serve.client import ModelDetails, flat_text
-from serve.web import actions
-from serve.web.session import (
-    MAX_SIDE_PX,
-    SHOWN_SIDE_PX,
-    Session,
-    banner,
-    figure_of,
-    messages_for,
-    on_the_page,
-    shown,
-    view_of,
-)
+from serve.web.banner import banner
+from serve.web.context.preview import Preview, preview
+from serve.web.conversation.text import shown
+from serve.web.figure.opening import MAX_SIDE_PX, SHOWN_SIDE_PX, figure_of, view_of
+from serve.web.session import OnPage, Session, messages_for
+
+
+def on_the_page(session: Session, caption: str, changes: object) -> Session:
+    return OnPage(session=session, caption=caption, changes=changes).now()
 
 
 def test_a_follow_up_builds_only_on_questions_that_were_answered():
@@ -63,12 +60,12 @@ def test_changes_of_the_figure_before_do_not_count():
         on_the_page(session, "", {"figure": session.figure.id, "edits": "?"})
 
 
-def previewed(session: Session, caption: str = "", changes: object = None, **options) -> actions.Preview:
+def previewed(session: Session, caption: str = "", changes: object = None, **options) -> Preview:
     class Client:
         async def details(self, model: str) -> ModelDetails:
             return ModelDetails(model, prompt=PromptOptions(**options))
 
-    return asyncio.run(actions.preview(Client(), session, caption, changes, "m"))
+    return asyncio.run(preview(Client(), OnPage(session=session, caption=caption, changes=changes, model="m")))
 
 
 def test_the_preview_is_what_explain_sends_word_for_word():
@@ -81,7 +78,7 @@ def test_the_preview_is_what_explain_sends_word_for_word():
         assert "Error" in shown.prompt
         assert "Epoch" not in shown.prompt
         assert not shown.note
-    assert previewed(Session()) == actions.Preview()
+    assert previewed(Session()) == Preview()
 
 
 def test_the_preview_says_when_not_everything_fits():

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llava_graph.errors import MissingExtra
 from ocr import read_text
 from serve.client import ModelClient
-from serve.web.actions import ReadText
+from serve.web.figure.opening import ReadText
 from serve.web.options import WebOptions
 from serve.web.uploads import UploadsOnly
 
@@ -67,7 +67,8 @@ def create_web(
     Raises MissingExtra without gradio.
     """
     gradio = _gradio()
-    from serve.web.page import build_page, theme
+    from serve.web.page import build_page
+    from serve.web.theme import theme
 
     page = build_page(ModelClient(controller_url, transport=transport), options, read)
     page.queue(max_size=options.max_queue, api_open=False)
@@ -79,7 +80,7 @@ def create_web(
         page,
         path="/",
         theme=theme(),
-        css_paths=[Path(__file__).with_name(name) for name in ("page.css", "viewer.css")],
+        css_paths=_styles(),
         footer_links=["settings"],
         max_file_size=options.max_file_size,
         show_error=False,
@@ -90,6 +91,12 @@ def create_web(
     # Only for a launched page does gradio check the files that events name; ours is launched, by us.
     page.has_launched = True
     return app
+
+
+def _styles() -> list[Path]:
+    """The page's own look, then each panel's."""
+    folder = Path(__file__).parent
+    return [folder / "page.css", *sorted(folder.glob("*/*.css"))]
 
 
 def _gradio() -> ModuleType:

@@ -1,6 +1,6 @@
 // The figure with the text in it as boxes, and the same lines as a list to correct. In: props.value = {figure, image, width,
 // height, reading, lines} and props.colours, props.max_chars, props.max_added. Out: an "edited" event to #edits with
-// {figure, edits} as serve/web/lines.py reads them. Text only ever becomes textContent or an input's value, never HTML.
+// {figure, edits} as serve/web/figure/lines.py reads them. Text only ever becomes textContent or an input's value, never HTML.
 // gradio runs this once, with viewer_bar.js behind it, and hands in `element`, `props` and `watch`.
 
 const find = (name) => element.querySelector("." + name);

@@ -1,0 +1,1 @@
+"""The conversation about the figure."""

@@ -1,0 +1,52 @@
+"""An answer as it grows: the page while a model writes."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from llava_graph.errors import ImageError, LlavaGraphError
+from serve.client import ModelClient, Sampling
+from serve.web.banner import error_banner
+from serve.web.conversation.text import answer_status
+from serve.web.look import Look
+from serve.web.models.finding import NO_MODEL
+from serve.web.session import Session, messages_for
+
+UPDATE_S = 0.06
+"""At most so often is a growing answer drawn: faster than reading, slower than a token."""
+
+
+async def answer(
+    client: ModelClient, session: Session, question: str | None, model: str, sampling: Sampling
+) -> AsyncGenerator[Look]:
+    """The page while an answer grows. `question` None asks for an explanation and begins the conversation anew.
+
+    An error becomes a banner with its real reason; what was answered until then stays.
+    """
+    begun = time.monotonic()
+    before = session
+    try:
+        image = session.figure.image if session.figure else None
+        if not isinstance(image, bytes):
+            raise ImageError("there is no figure yet", next_step="Upload one, or pick an example.")
+        model = model or next(iter(await client.models()), "")
+        if not model:
+            raise NO_MODEL
+        messages, asked = messages_for(session, question, (await client.details(model)).prompt)
+        session = (replace(session, turns=()) if question is None else session).asked(asked)
+        yield Look(session, status="Thinking …", busy=True, field=None if question is None else "")
+        drawn, tokens, reason = 0.0, None, None
+        async with aclosing(client.answer(model, messages, [image], sampling)) as replies:
+            async for reply in replies:
+                session, tokens, reason = session.answered(reply.text), reply.completion_tokens, reply.finish_reason
+                if time.monotonic() - drawn > UPDATE_S:
+                    drawn = time.monotonic()
+                    yield Look(session, status="Writing …", busy=True)
+        yield Look(session, status=answer_status(tokens, time.monotonic() - begun, reason))
+    except LlavaGraphError as error:
+        if session is not before and session.turns[-1].text:
+            yield Look(session, error_banner(error))
+        else:
+            # Nothing was answered: the question goes back to where it was typed.
+            yield Look(before, error_banner(error), field=question)

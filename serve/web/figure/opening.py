@@ -1,0 +1,99 @@
+"""From a file to a figure on the page: opened under limits, shown at once, then read. Values in, values for the page out."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from llava_graph.errors import ImageError, LlavaGraphError
+from llava_graph.images import encode_png, open_image
+from llava_graph.record import Figure, OcrLine
+from serve.web.banner import banner, error_banner
+from serve.web.figure.lines import line_rows
+from serve.web.session import Session
+
+MAX_SIDE_PX = 4096
+"""Larger figures are scaled down before they are sent: no model sees more, and small labels stay readable."""
+SHOWN_SIDE_PX, SHOWN_BYTES = 2048, 500_000
+"""A figure with a longer side or more bytes is shown (not sent) smaller, as WebP: the page stays quick over slow lines."""
+
+ReadText = Callable[[bytes], Sequence[OcrLine]]
+"""From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A figure that was opened and read."""
+
+    session: Session
+    view: dict[str, Any] | None = None
+    """What the viewer shows, see `view_of`; None: nothing."""
+    banner: str = ""
+
+
+def open_figure(path: str | None) -> Reading:
+    """An uploaded file (gradio's own copy of it) as a new session; a banner says why it cannot be opened."""
+    if not path:
+        return Reading(Session())
+    try:
+        image = open_image(Path(path).read_bytes())
+        figure = figure_of(image)
+        return Reading(Session(figure), view_of(figure, image))
+    except OSError:
+        return Reading(Session(), banner=banner("the upload did not arrive whole", "Choose the figure again"))
+    except ImageError as error:
+        return Reading(
+            Session(), banner=banner(error.what, error.next_step or "Choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.")
+        )
+
+
+def read_figure(opened: Reading, read: ReadText) -> Reading:
+    """An opened figure with the text in it. A reader that fails costs the text, not the figure."""
+    session = opened.session
+    if session.figure is None or not isinstance(session.figure.image, bytes) or opened.view is None:
+        return opened
+    failed, figure = "", session.figure
+    try:
+        figure = replace(figure, ocr=tuple(read(session.figure.image)))
+    except LlavaGraphError as error:
+        failed = error_banner(error)
+    view = {**opened.view, "lines": line_rows(figure.ocr), "reading": False}
+    return Reading(replace(session, figure=figure), view, failed)
+
+
+def figure_of(image: Image.Image) -> Figure:
+    """An uploaded image as a record."""
+    if max(image.size) > MAX_SIDE_PX:
+        image = image.copy()
+        image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    data = encode_png(image)
+    name = hashlib.sha256(data).hexdigest()[:12]
+    return Figure(id=f"upload:{name}", image=data, width=image.width, height=image.height, source="upload")
+
+
+def view_of(figure: Figure, image: Image.Image) -> dict[str, Any]:
+    """What the viewer on the page shows of a figure whose text is still to be read. `image`: its pixels, decoded."""
+    return {
+        "figure": figure.id,
+        "image": _shown_image(figure, image),
+        "width": figure.width,
+        "height": figure.height,
+        "reading": True,
+        "lines": line_rows(figure.ocr),
+    }
+
+
+def _shown_image(figure: Figure, image: Image.Image) -> str:
+    """A data URI: the PNG that is sent to the model where that is small enough."""
+    data, kind = figure.image, "png"
+    if not isinstance(data, bytes) or max(image.size) > SHOWN_SIDE_PX or len(data) > SHOWN_BYTES:
+        smaller, buffer, kind = image.copy(), io.BytesIO(), "webp"
+        smaller.thumbnail((SHOWN_SIDE_PX, SHOWN_SIDE_PX), Image.Resampling.LANCZOS, reducing_gap=2)
+        smaller.save(buffer, "WEBP", quality=88, method=0)
+        data = buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
