@@ -250,7 +250,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def convert(hint: Any, value: Any, where: str, path: str) -> Any:
     """One field's plain value -> the type its annotation asks for. Raises RecordError with the field's full path."""
     if isinstance(hint, types.UnionType):
-        if path == "image":
+        if path.rpartition(".")[2] == "image":
             return _image(value, where)
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
     if isinstance(hint, type) and is_dataclass(hint):
