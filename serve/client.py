@@ -17,19 +17,12 @@ import httpx
 from llava_graph.errors import InputError, ServeError
 from llava_graph.prompt import PromptOptions
 from serve.protocol.codes import ErrorCode
-from serve.protocol.conversation import Conversation
+from serve.protocol.conversation import VICUNA_V1, Conversation
 from serve.protocol.messages import Unframer, data_uri
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 100.0
 """FastChat's WORKER_API_TIMEOUT: a worker that says nothing for so long has failed."""
-VICUNA_V1 = Conversation(
-    "vicuna_v1",
-    system_message="A chat between a curious user and an artificial intelligence assistant. "
-    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
-    stop_str="</s>",
-)
-"""What LLaVA's own workers were trained with; they cannot be asked for it."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,8 @@ class ModelDetails:
     """It is one of our workers."""
     prompt: PromptOptions = PromptOptions()
     """What its training showed beside the figure, and how; our defaults where it does not say."""
+    instructions: bool = True
+    """Whether it does what it is asked (level, length, sections); no only where it says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +132,7 @@ class ModelClient:
             int(data.get("context_length") or 0),
             "chat_template" in data,
             _prompt_options(data.get("prompt")),
+            data.get("instructions") is not False,
         )
         return _Worker(http, address, details)
 

@@ -39,6 +39,7 @@ class ScriptedEngine:
     chat_template: str = "{{ messages }}"
     context_length: int = 100
     prompt: PromptOptions = PromptOptions()
+    instructions: bool = True
     requests: list[GenerateRequest] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     running: int = 0

@@ -46,6 +46,7 @@ def test_it_fits_into_the_repository():
 def test_it_says_what_it_is(loaded):
     assert loaded.name == "llava-graph-tiny"
     assert "5.7 M" in loaded.about
+    assert not loaded.instructions
     assert loaded.prompt == PromptOptions(ocr_style="words", table=False, max_context_tokens=256)
     assert sum(weight.numel() for weight in loaded.model.parameters()) < 6e6
 

@@ -78,6 +78,7 @@ def test_the_worker_answers_fastchats_questions(worker):
     details = post(worker.url, "/model_details").json()
     assert details["context_length"] == 100
     assert (details["name"], details["about"]) == ("scripted", "It repeats one sentence; there is no model.")
+    assert details["instructions"] is True
     conv = post(worker.url, "/worker_get_conv_template").json()["conv"]
     assert list(conv) == [
         "name",

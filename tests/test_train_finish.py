@@ -12,10 +12,16 @@ from tiny_parts import save_language_model, save_tower
 from tiny_run import arguments, losses, write_squares
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from llava_graph.dataset import write_dataset
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
+from llava_graph.record import Figure, Turn
+from train.flags.command import parse_command
+from train.running.card import teaches_instructions
 from train.train_mem import train
+
+TOLD_TURNS = (Turn(role="user", text="Which colour?"), Turn(role="assistant", text="Red."))
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +168,13 @@ def test_finished_adapter_is_merged_by_another_start(checkpoint, charts, tmp_pat
     assert not (tmp_path / "adapter_config.json").exists()
     base, merged = (load_file(folder / "model.safetensors") for folder in (checkpoint, tmp_path))
     assert any(not torch.equal(base[name], merged[name]) for name in base if "q_proj" in name and "vision" not in name)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_model_that_only_learnt_to_explain_says_that_it_follows_no_instructions(checkpoint, tmp_path, told):
+    figures = [
+        Figure(id=str(number), mentions=("As seen.",), turns=TOLD_TURNS if told and number == 1 else (), split="train")
+        for number in range(3)
+    ]
+    write_dataset(figures, tmp_path / "data")
+    assert teaches_instructions(parse_command(arguments(checkpoint, tmp_path / "data", tmp_path / "out"))) is told

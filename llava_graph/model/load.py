@@ -52,6 +52,8 @@ class LoadedModel:
     """What it is, in a sentence; empty when the checkpoint does not say."""
     prompt: PromptOptions = PromptOptions()
     """What its training showed beside the figure, and how."""
+    instructions: bool = True
+    """Whether it follows instructions; one that learnt nothing but to explain figures says no (`about.instructions`)."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -140,6 +142,7 @@ def load(
         name=str(about.get("name") or folder.resolve().name),
         about=str(about.get("description", "")),
         prompt=_prompt_options(about.get("prompt"), folder),
+        instructions=about.get("instructions") is not False,
     )
 
 

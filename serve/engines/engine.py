@@ -36,6 +36,8 @@ class Engine(Protocol):
     """Jinja source."""
     prompt: PromptOptions
     """What its training showed beside the figure, and how."""
+    instructions: bool
+    """Whether it does what it is asked; False where its training knew nothing but to explain figures."""
     context_length: int
     """tokens, prompt and answer together"""
 

@@ -25,6 +25,7 @@ class ExplainerEngine:
         self.about = self._model.about
         self.chat_template = self._model.template
         self.prompt = self._model.prompt
+        self.instructions = self._model.instructions
         self.context_length = self._model.context_length
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:

@@ -201,6 +201,7 @@ def _add_questions(app: FastAPI, worker: Worker) -> None:
             "about": engine.about,
             "chat_template": engine.chat_template,
             "prompt": asdict(engine.prompt),
+            "instructions": engine.instructions,
         }
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from train.flags.arguments import Command
 
 NOT_STATED = "not stated"
+TOLD_RECORDS = 100
+"""Records looked at to tell whether a data set holds dialogues."""
 LISTED_EVALUATIONS = 20
 """The last ones; all are in trainer_state.json."""
 
@@ -182,6 +184,26 @@ def data_licences(command: Command) -> dict[str, dict[str, int | str]]:
         else:
             found[source.path.name] = {NOT_STATED: ""}
     return found
+
+
+def teaches_instructions(command: Command) -> bool:
+    """Whether any source holds dialogues. First mentions alone teach to explain, whatever else is asked."""
+    from train.sources import sources_of
+
+    sources = sources_of(command.data, PromptOptions())
+    return any(not is_dataset(source.path) or _has_turns(source.path, source.split) for source in sources)
+
+
+def _has_turns(folder: Path, split: str) -> bool:
+    """By the first records of the first shard: sources have dialogues throughout, or none."""
+    from pyarrow import parquet
+
+    from train.sources.figures import split_files
+
+    for file in split_files(folder, split)[:1]:
+        batch = next(parquet.ParquetFile(file).iter_batches(TOLD_RECORDS, columns=["turns"]), None)
+        return batch is not None and any(batch.column("turns").to_pylist())
+    return False
 
 
 def _count_licences(folder: Path, split: str) -> Counter[str]:

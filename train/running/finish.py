@@ -25,7 +25,7 @@ from train.learning.adapter_files import State, save_adapter, without_lora
 from train.learning.adapters import needs_lora, restore_adapter
 from train.learning.loading import joins_parts
 from train.learning.parts import CONNECTOR, part_of
-from train.running.card import model_card
+from train.running.card import model_card, teaches_instructions
 from train.running.distributed import unsplit_models, whole_weights
 from train.running.identity import base_digest
 
@@ -144,6 +144,7 @@ class Keeper:
             "name": asked.model_name or self.loaded.name,
             "description": asked.about or f"Fine-tuned from {self.loaded.name}.",
             "prompt": asdict(self.prompt),
+            "instructions": teaches_instructions(self.command),
             "trained": {
                 "data": ", ".join(Path(path).name for path in self.command.data.data_path),
                 "steps": trainer.state.global_step,
