@@ -1,0 +1,220 @@
+"""OpenAI's chat completions on the wire, as a client speaks it: chat messages in, a request body out; server-sent events in,
+pieces of the answer out. Values only; who sends them is `llava_graph.openai_client` and the servers' upstream engine.
+
+Written after the API reference (platform.openai.com/docs/api-reference/chat) and what vLLM, SGLang, llama.cpp and Ollama do.
+"""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from llava_graph.errors import InputError, ServeError
+from llava_graph.generate import GenerationOptions
+from llava_graph.prompt import Message
+
+DONE = "[DONE]"
+MAX_EVENT_BYTES = 8 * 2**20
+"""An event holds a few letters; a line without an end would fill the memory."""
+MAX_TOLD_CHARS = 400
+"""Of an error's own words that are passed on."""
+INVALID_MODEL, OUT_OF_RANGE, CONTEXT_OVERFLOW, OVERLOADED, INTERNAL = 40301, 40302, 40303, 42903, 50001
+"""FastChat's error codes (constants.py `ErrorCode`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delta:
+    """What one event adds to the answer."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    """ "stop", "length", "content_filter", …; only in the last that has a choice."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+def endpoint(base: str, path: str) -> str:
+    """The address of `path` ("chat/completions", "models") for a base as people write it: with or without /v1.
+
+    Raises InputError for what is no http address.
+    """
+    parts = urlsplit(base.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError("no http address", where=base, next_step="Give it as http://HOST:PORT/v1")
+    root = parts.path.rstrip("/").removesuffix("/chat/completions")
+    return parts._replace(path=f"{root or '/v1'}/{path}", query="", fragment="").geturl()
+
+
+def chat_body(
+    model: str,
+    messages: Sequence[Message],
+    images: Sequence[bytes],
+    generation: GenerationOptions,
+    *,
+    stream: bool = True,
+) -> dict[str, Any]:
+    """The body of POST /v1/chat/completions. `messages` hold {"type": "image"} parts, `images` are PNG or JPEG in their order.
+
+    Options that are None are left to the server. Raises InputError where placeholders and images do not match.
+    """
+    waiting = iter([data_uri(image) for image in images])
+    body: dict[str, Any] = {"model": model, "messages": [_message(message, waiting) for message in messages]}
+    if next(waiting, None) is not None:
+        raise InputError("there are more images than places for them in the messages")
+    options = {
+        "max_tokens": generation.max_new_tokens,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "seed": generation.seed,
+        "stop": list(generation.stop) or None,
+        # Not OpenAI's; vLLM, SGLang and our own API know it.
+        "repetition_penalty": generation.repetition_penalty,
+    }
+    body |= {name: value for name, value in options.items() if value is not None}
+    return body | ({"stream": True, "stream_options": {"include_usage": True}} if stream else {})
+
+
+def adapted(body: Mapping[str, Any], told: str) -> dict[str, Any] | None:
+    """The body without what the server says it does not know; None if its words name nothing that can be left out."""
+    if "max_tokens" in body and "max_completion_tokens" in told:
+        rest = {name: value for name, value in body.items() if name != "max_tokens"}
+        return rest | {"max_completion_tokens": body["max_tokens"]}
+    for name in ("stream_options", "repetition_penalty", "seed", "temperature", "top_p"):
+        if name in body and name in told:
+            return {kept: value for kept, value in body.items() if kept != name}
+    return None
+
+
+def data_uri(image: bytes) -> str:
+    """An encoded picture as a data URI."""
+    kind = "jpeg" if image.startswith(b"\xff\xd8\xff") else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
+
+
+def _message(message: Message, images: Iterator[str]) -> dict[str, Any]:
+    content = message["content"]
+    if isinstance(content, str):
+        return {"role": message["role"], "content": content}
+    parts = [_part(part, images) for part in content]
+    if all(part["type"] == "text" for part in parts):
+        # Servers that know text only, and templates of some models, want a string.
+        return {"role": message["role"], "content": "\n".join(part["text"] for part in parts)}
+    return {"role": message["role"], "content": parts}
+
+
+def _part(part: Mapping[str, Any], images: Iterator[str]) -> dict[str, Any]:
+    if part["type"] != "image":
+        return {"type": "text", "text": part["text"]}
+    address = next(images, None)
+    if address is None:
+        raise InputError("the messages have more places for images than there are images")
+    return {"type": "image_url", "image_url": {"url": address}}
+
+
+class Events:
+    """The bytes of a text/event-stream -> the data of its events (WHATWG HTML, section 9.2.6), however they are cut."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._data: list[str] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The events that have become whole. Raises ServeError when one grows beyond MAX_EVENT_BYTES."""
+        lines = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n")
+        self._rest = lines.pop()
+        self._size += len(data)
+        if self._size > MAX_EVENT_BYTES:
+            raise ServeError("the server's stream has an event without an end", code=INTERNAL)
+        for line in lines:
+            if line:
+                self._field(line.decode("utf-8", "replace"))
+            elif self._data:
+                yield self._event()
+
+    def end(self) -> Iterator[str]:
+        """What stands at the end without a blank line after it: some servers forget it."""
+        if self._rest.strip():
+            self._field(self._rest.decode("utf-8", "replace").rstrip("\r"))
+            self._rest = b""
+        if self._data:
+            yield self._event()
+
+    def _field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        if name == "data":
+            self._data.append(value.removeprefix(" ").rstrip("\r"))
+
+    def _event(self) -> str:
+        event, self._data, self._size = "\n".join(self._data), [], len(self._rest)
+        return event
+
+
+def read_event(event: str) -> Delta | None:
+    """One event's part of the answer; None for the last one, [DONE]. Raises ServeError for an error sent as an event."""
+    if event.strip() == DONE:
+        return None
+    try:
+        data = json.loads(event)
+    except ValueError as error:
+        raise ServeError(f"the server's stream holds what is no JSON: {_short(event)}", code=INTERNAL) from error
+    return read_answer(data, "delta")
+
+
+def read_answer(data: Any, part: str = "message") -> Delta:
+    """A chunk (`part` "delta") or a whole completion ("message"). Raises ServeError: an error, or neither of them."""
+    if not isinstance(data, Mapping):
+        raise ServeError(f"the server's answer is no completion: {_short(str(data))}", code=INTERNAL)
+    if data.get("error") or data.get("object") == "error":
+        raise ServeError(told_by(data), code=INTERNAL)
+    choices = data.get("choices") or [{}]
+    choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], Mapping) else {}
+    said, usage = choice.get(part), data.get("usage")
+    said = said if isinstance(said, Mapping) else {}
+    text = said.get("content")
+    usage = usage if isinstance(usage, Mapping) else {}
+    return Delta(
+        text=text if isinstance(text, str) else "",
+        finish_reason=choice.get("finish_reason") or None,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+    )
+
+
+def refusal(status: int, body: bytes, where: str) -> ServeError:
+    """The error of an answer with an HTTP status of 300 or more, in plain words, with the server's own reason."""
+    try:
+        told = told_by(json.loads(body))
+    except ValueError:
+        told = _short(body.decode("utf-8", "replace")) or f"HTTP {status}"
+    if status in (401, 403):
+        return ServeError(f"the server refuses the API key ({told})", code=INTERNAL, where=where)
+    if status == 404:
+        return ServeError(f"the server does not know it ({told})", code=INVALID_MODEL, where=where)
+    if status in (429, 503):
+        return ServeError(f"the server is busy ({told})", code=OVERLOADED, where=where, next_step="Try again later")
+    if status == 400 and "context" in told.lower() and "length" in told.lower():
+        return ServeError(told, code=CONTEXT_OVERFLOW, where=where)
+    code = OUT_OF_RANGE if 400 <= status < 500 else INTERNAL
+    return ServeError(f"the server answered {status} ({told})", code=code, where=where)
+
+
+def told_by(data: Any) -> str:
+    """The words of an error: OpenAI's {"error": {"message"}}, FastChat's {"message"}, FastAPI's {"detail"}."""
+    if isinstance(data, Mapping):
+        error = data.get("error", data)
+        if isinstance(error, Mapping):
+            error = error.get("message") or error.get("detail") or error.get("code") or error
+        return _short(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
+    return _short(str(data))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_TOLD_CHARS else text[:MAX_TOLD_CHARS] + " …"
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
