@@ -32,7 +32,7 @@ def crop(figure: Figure, box: Box) -> Figure:
     check_box(box, "region")
     if figure.image is None:
         raise InputError("the figure has no image to cut a region out of", where=figure.id)
-    image = cut(open_image(figure.image, where=figure.id), box)
+    image = enlarged(pixels_in(open_image(figure.image, where=figure.id), box))
     paper = figure.paper
     return replace(
         figure,
@@ -47,15 +47,19 @@ def crop(figure: Figure, box: Box) -> Figure:
     )
 
 
-def cut(image: Image.Image, box: Box) -> Image.Image:
-    """The pixels in `box`: exactly those of `image`, unless they are few; then enlarged (Lanczos). Raises InputError."""
+def pixels_in(image: Image.Image, box: Box) -> Image.Image:
+    """The pixels of `image` in `box`, as they are. Raises InputError for fewer than MIN_SIDE_PX a side."""
     left, top, right, bottom = pixel_box(box, image.size)
     if min(right - left, bottom - top) < MIN_SIDE_PX:
         raise InputError(
             f"the region is {right - left} x {bottom - top} px of the figure, at least {MIN_SIDE_PX} a side are needed",
             next_step="Choose a larger region.",
         )
-    part = image.crop((left, top, right, bottom))
+    return image.crop((left, top, right, bottom))
+
+
+def enlarged(part: Image.Image) -> Image.Image:
+    """A crop as a model is shown it: larger (Lanczos) if it is small, else as it is."""
     scale = min(ENLARGED_SIDE_PX / max(part.size), MAX_ENLARGING)
     if scale <= 1:
         return part
