@@ -50,31 +50,41 @@ def tables(votes: Votes, *, rounds: int) -> RenderableType:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
 
 
 def _column(table: Table, name: str) -> None:
     # Numbers stay whole; a long name of a model is what gives way in a narrow terminal.
     numbers = name != "model"
-    table.add_column(name, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold")
+    table.add_column(
+        name, justify="right" if numbers else "left", no_wrap=numbers, overflow="fold", min_width=4 if numbers else 12
+    )
 
 
 def _battles(found: list[Standing]) -> Table:
     table = _table("Blind battles")
-    for name in ("model", "battles", "won", "lost", "tie", "both bad", "points %", "95 %", "rating", "95 %"):
+    for name in ("model", "battles", "won", "lost", "tie", "bad", "points (95 %)", "rating (95 %)"):
         _column(table, name)
     for one in found:
         numbers = (one.battles, one.wins, one.losses, one.ties, one.both_bad)
-        points = (f"{100 * one.share:.0f}", "–".join(f"{100 * bound:.0f}" for bound in one.share_interval))
-        rating = (f"{one.rating:.0f}", "–".join(f"{bound:.0f}" for bound in one.rating_interval))
-        table.add_row(Text(one.model), *map(str, numbers), *points, *rating)
+        points = f"{one.share:.0%} ({'–'.join(f'{100 * bound:.0f}' for bound in one.share_interval)})"
+        rating = f"{one.rating:.0f} ({'–'.join(f'{bound:.0f}' for bound in one.rating_interval)})"
+        table.add_row(Text(one.model), *map(str, numbers), points, rating)
     return table
 
 
 def _sides(votes: Votes) -> str:
     sides = [battle.winner for battle in votes.battles]
     left, right = sides.count("left"), sides.count("right")
-    return f"The left answer won {left} and the right one {right} times; sides are drawn at random."
+    return f"The left answer won {left} and the right one {right} times; sides are drawn at random. bad: both were."
 
 
 def _answers(votes: Votes) -> Table:
