@@ -59,14 +59,15 @@ def _region(item: Any) -> Region:
     if not isinstance(item, Mapping) or not isinstance(item.get("name"), str) or not isinstance(item.get("box"), list):
         raise _no_region(item)
     name, sides = item["name"], item["box"]
-    if len(name) != 1 or name not in NAMES or not all(type(side) in (int, float) for side in sides):
+    numbers = [float(side) for side in sides if type(side) in (int, float)]
+    if len(name) != 1 or name not in NAMES or len(sides) != 4 or len(numbers) != 4:
         raise _no_region(item)
-    box = tuple(float(side) for side in sides)
+    box = (numbers[0], numbers[1], numbers[2], numbers[3])
     try:
-        check_box(box, "region")  # type: ignore[arg-type]  (that there are four is what it checks)
+        check_box(box, "region")
     except RecordError as error:
         raise _no_region(item) from error
-    return Region(name, box)  # type: ignore[arg-type]
+    return Region(name, box)
 
 
 def _no_region(what: Any) -> InputError:
