@@ -31,6 +31,16 @@ PROCESSOR_ERRORS = (ValueError, TypeError, KeyError, IndexError, RuntimeError, T
 def model_inputs(loaded: LoadedModel, prompt: Sequence[Message] | str, images: Sequence[Image.Image]) -> dict[str, Any]:
     """What the model takes for an answer, on its device: `input_ids` and `attention_mask` (1, tokens), and its images.
 
+    See `prompt_inputs` for the errors.
+    """
+    return on_device(loaded, prompt_inputs(loaded, prompt, images))
+
+
+def prompt_inputs(
+    loaded: LoadedModel, prompt: Sequence[Message] | str, images: Sequence[Image.Image]
+) -> dict[str, Any]:
+    """The same in the machine's memory: the part that needs no model, and may be done in another thread.
+
     A prompt that is already rendered (as FastChat's protocol sends it) has `<image>` in the place of each image. Raises
     InputError when images and places do not match, or the processor cannot take them.
     """
@@ -41,10 +51,13 @@ def model_inputs(loaded: LoadedModel, prompt: Sequence[Message] | str, images: S
         raise InputError(f"the prompt has {places} image placeholder(s) for {len(images)} image(s)")
     if loaded.counts_image_tokens:
         ids = torch.tensor([_ids(loaded, prompt, images)])
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **loaded.prepare(images)}
-    else:
-        text = prompt if isinstance(prompt, str) else render_prompt(loaded, prompt)
-        inputs = _processed(loaded.processor, text, images)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **loaded.prepare(images)}
+    text = prompt if isinstance(prompt, str) else render_prompt(loaded, prompt)
+    return _processed(loaded.processor, text, images)
+
+
+def on_device(loaded: LoadedModel, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Tensors where the model is, floating ones in its type."""
     model = loaded.model
     return {
         name: value.to(model.device, model.dtype if value.is_floating_point() else None)

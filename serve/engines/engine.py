@@ -1,17 +1,19 @@
-"""What computes the answers of a worker. In: a checked request and decoded images. Out: the growing answer.
+"""What computes the answers of a worker. In: a checked request. Out: the growing answer.
 
-`Engine` is the seam: a checkpoint in this process (`serve.engines.in_process`) is one.
+Two kinds behind one worker. A `SchedulingEngine` takes every request and decides itself what is computed when: a checkpoint
+in this process (`serve.engines.in_process`). A `BlockingEngine` computes an answer in the thread that asks; the worker gives
+it threads, so many at once (`serve.worker.slots`).
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
 from llava_graph.prompt import PromptOptions
-from serve.protocol.messages import GenerateRequest, Usage
+from serve.protocol.messages import GenerateRequest, Timings, Usage
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,12 @@ class Step:
     usage: Usage | None = None
     finish_reason: str | None = None
     """None until the last step; then "stop" (the model ended, or a stop string came) or "length"."""
+    timings: Timings | None = None
+    """With the last step, from engines that measure."""
 
 
 class Engine(Protocol):
-    """A model that answers. Its methods are called from several threads at once."""
+    """What a worker tells of a model. Its methods are called from several threads at once."""
 
     name: str
     """What the model is called when nobody gives it another name."""
@@ -47,6 +51,10 @@ class Engine(Protocol):
     def count_tokens(self, prompt: str) -> int:
         """Tokens of a rendered prompt; an image placeholder counts as the image's tokens."""
 
+
+class BlockingEngine(Engine, Protocol):
+    """Computes where it is called."""
+
     def generate(
         self, request: GenerateRequest, images: Sequence[Image.Image], stopping: threading.Event
     ) -> Iterator[Step]:
@@ -54,3 +62,22 @@ class Engine(Protocol):
 
         Raises ServeError 40303 when the prompt leaves no room for an answer; nothing is ever cut off the prompt.
         """
+
+
+@runtime_checkable
+class SchedulingEngine(Engine, Protocol):
+    """Decides itself what is computed when."""
+
+    @property
+    def queue_length(self) -> int:
+        """Requests that are being answered or wait, as FastChat counts them."""
+
+    def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
+        """Answer `request`; closing the generator ends the computation soon. A slow reader gets the newest text, not all.
+
+        Raises ServeError 42903 (too many wait, or it waited too long), 40303 (no room for an answer), 50002 (out of
+        memory), ImageError and InputError for what cannot be used, and whatever the model raises.
+        """
+
+    def close(self) -> None:
+        """End what is being computed; every answer that is not complete ends with ServeError 50001."""

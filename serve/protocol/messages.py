@@ -9,10 +9,13 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from PIL import Image
+
 from llava_graph.errors import ContextOverflow, LlavaGraphError, ServeError
+from llava_graph.images import open_image
 from serve.protocol.codes import ErrorCode
 from serve.protocol.fields import integers, invalid, mapping, number, ranged, stops, strings, text, whole
 
@@ -149,12 +152,30 @@ class Usage:
         }
 
 
-def chunk(text: str, usage: Usage | None = None, finish_reason: str | None = None) -> dict[str, Any]:
-    """One step of an answer: the whole text so far."""
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of an answer went, in seconds."""
+
+    queue_s: float
+    """Until it was its turn; the images are opened and the prompt is counted meanwhile."""
+    prefill_s: float
+    """From then to the first token."""
+    decode_s: float
+    """From the first token to the last."""
+    tokens_per_s: float
+    """Tokens after the first, in `decode_s`; 0 for an answer of one token."""
+
+
+def chunk(
+    text: str, usage: Usage | None = None, finish_reason: str | None = None, timings: Timings | None = None
+) -> dict[str, Any]:
+    """One step of an answer: the whole text so far. `timings` is our extension, which FastChat's clients pass over."""
     data: dict[str, Any] = {"text": text, "error_code": int(ErrorCode.OK)}
     if usage is not None:
         data["usage"] = usage.to_json()
     data["finish_reason"] = finish_reason
+    if timings is not None:
+        data["timings"] = {name: round(value, 4) for name, value in asdict(timings).items()}
     return data
 
 
@@ -206,6 +227,13 @@ def image_bytes(image: str, position: int) -> bytes:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ServeError("is not base64", code=ErrorCode.VALIDATION_TYPE_ERROR, where=name) from error
+
+
+def open_images(request: GenerateRequest) -> list[Image.Image]:
+    """The images of a request, decoded. Raises ImageError that names the image."""
+    return [
+        open_image(image_bytes(image, index), where=f"images[{index}]") for index, image in enumerate(request.images)
+    ]
 
 
 def data_uri(png: bytes) -> str:

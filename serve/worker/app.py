@@ -17,8 +17,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from llava_graph.errors import LlavaGraphError, ServeError
-from llava_graph.images import open_image
-from serve.engines.engine import Engine, Step
+from serve.engines.engine import BlockingEngine, SchedulingEngine, Step
 from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.stream import Stream
 from serve.protocol.codes import ErrorCode
@@ -31,7 +30,7 @@ from serve.protocol.messages import (
     count_placeholders,
     error_chunk,
     frame,
-    image_bytes,
+    open_images,
 )
 from serve.worker.heartbeat import Heartbeat
 from serve.worker.slots import Slots, stream_from_thread
@@ -56,7 +55,7 @@ class WorkerOptions:
 class Worker:
     """The model, its slots and its names."""
 
-    def __init__(self, engine: Engine, options: WorkerOptions) -> None:
+    def __init__(self, engine: BlockingEngine | SchedulingEngine, options: WorkerOptions) -> None:
         self.engine = engine
         self.model_names = options.model_names or (engine.name,)
         self.slots = Slots(options.limit_worker_concurrency, options.max_waiting)
@@ -64,7 +63,8 @@ class Worker:
 
     def status(self) -> WorkerStatus:
         """For the controller."""
-        return WorkerStatus(self.model_names, 1, self.slots.queue_length)
+        waiting = self.engine.queue_length if isinstance(self.engine, SchedulingEngine) else self.slots.queue_length
+        return WorkerStatus(self.model_names, 1, waiting)
 
     def conversation(self) -> Conversation:
         """The model's chat template in FastChat's terms. Raises ServeError when it cannot be said in them."""
@@ -75,9 +75,9 @@ class Worker:
         try:
             request = self._checked(GenerateRequest.from_json(data))
             head = request.prompt if request.echo else ""
-            async with aclosing(stream_from_thread(lambda stop: self._generate(request, stop), self.slots)) as steps:
+            async with aclosing(self._steps(request)) as steps:
                 async for step in steps:
-                    yield chunk(head + step.text, step.usage, step.finish_reason)
+                    yield chunk(head + step.text, step.usage, step.finish_reason, step.timings)
         except LlavaGraphError as error:
             log.info("refused: %s", error)
             yield error_chunk(error)
@@ -97,13 +97,16 @@ class Worker:
             )
         return request
 
-    def _generate(self, request: GenerateRequest, stopping: threading.Event) -> Generator[Step]:
-        """In the thread: images are decoded under the slot too, so that memory is bounded."""
-        images = [
-            open_image(image_bytes(image, index), where=f"images[{index}]")
-            for index, image in enumerate(request.images)
-        ]
-        yield from self.engine.generate(request, images, stopping)
+    def _steps(self, request: GenerateRequest) -> AsyncGenerator[Step]:
+        engine = self.engine
+        if isinstance(engine, SchedulingEngine):
+            return engine.stream(request)
+        return stream_from_thread(lambda stop: _generate(engine, request, stop), self.slots)
+
+
+def _generate(engine: BlockingEngine, request: GenerateRequest, stopping: threading.Event) -> Generator[Step]:
+    """In the thread: images are decoded under the slot too, so that memory is bounded."""
+    yield from engine.generate(request, open_images(request), stopping)
 
 
 def _failure(error: Exception) -> ServeError:
@@ -125,7 +128,10 @@ def _failure(error: Exception) -> ServeError:
 
 
 def create_worker(
-    engine: Engine, options: WorkerOptions = WorkerOptions(), *, heartbeat: Heartbeat | None = None
+    engine: BlockingEngine | SchedulingEngine,
+    options: WorkerOptions = WorkerOptions(),
+    *,
+    heartbeat: Heartbeat | None = None,
 ) -> FastAPI:
     """The worker as an ASGI app; with `heartbeat` it registers at a controller as soon as it runs, and keeps at it."""
     worker = Worker(engine, options)
@@ -138,6 +144,8 @@ def create_worker(
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
+        if isinstance(engine, SchedulingEngine):
+            await asyncio.to_thread(engine.close)
 
     app = FastAPI(title="LLaVA-Graph worker", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(NoBrowsers)
