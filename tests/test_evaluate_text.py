@@ -60,7 +60,10 @@ def test_common_subsequence_is_symmetric_bounded_and_grows_by_at_most_one(first,
     ],
 )
 def test_numbers_of_a_text(text, values):
-    assert [number.value for number in find_numbers(text)] == pytest.approx(values)
+    found = find_numbers(text)
+    assert [number.value for number in found] == pytest.approx(values)
+    # Read by themselves where they stand, they are the same.
+    assert [find_numbers(text[number.start : number.end])[0].value for number in found] == pytest.approx(values)
 
 
 @given(st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: round(value, 3)))
@@ -73,6 +76,9 @@ def test_every_spelling_of_a_number_is_the_same_number(value):
 @given(st.text(max_size=60))
 def test_any_text_is_read(text):
     assert number_fidelity(text, [text]).unsupported == ()
+    places = [place for number in find_numbers(text) for place in (number.start, number.end)]
+    assert places == sorted(places)
+    assert all(0 <= place <= len(text) for place in places)
 
 
 def test_fidelity_names_what_nothing_bears_out():

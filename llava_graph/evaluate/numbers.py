@@ -5,13 +5,15 @@ Of a number the value counts, not the spelling: "1,200", "1.2 × 10³" and "1.2e
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 TOLERANCE = 0.05
 """Relative: a value read off an axis is good to some five per cent (ChartQA's relaxed accuracy)."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+RAISED_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 MINUS = str.maketrans("−﹣－‑", "----")
 THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:[,\u00a0\u2009\u202f]\d{3})+")
 POINTED = re.compile(
@@ -38,6 +40,9 @@ class Number:
     value: float
     percent: bool = False
     """Whether it is said in per cent: 45 % may be borne out by 0.45."""
+    start: int = field(default=0, compare=False)
+    """Where it stands in the text that was read, in characters."""
+    end: int = field(default=0, compare=False)
 
     def near(self, other: "Number", tolerance: float) -> bool:
         """Whether this value lies within `tolerance` (relative to the other's) of the other one."""
@@ -69,20 +74,42 @@ def number_fidelity(answer: str, sources: Iterable[str], tolerance: float = TOLE
 
 def find_numbers(text: str) -> tuple[Number, ...]:
     """The numbers of a text in its order. Of a range ("10–20") both ends; "0,5" is a half, "1,234" a thousand and more."""
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+", lambda raised: f"^{raised[0].translate(RAISED)}", text.translate(MINUS))
-    text = re.sub(r"\d+(?:,\d+){2,}", _listed, POINTED.sub(" ; ", text))
-    text = re.sub(r"(?<=[\d%])(?:[-–—]|\s[-–—]\s)(?=\d)", " … ", text)  # ranges
-    text = re.sub(r"(?<=[A-Za-z])(?<!\d[eE])-(?=\d)", "_", text)  # names: ResNet-50, top-5
+    plain, places = _spelt_out(text.translate(MINUS))
+    plain = re.sub(r"\d+(?:,\d+){2,}", _listed, POINTED.sub(lambda pointed: ";".center(len(pointed[0])), plain))
+    # Ranges, and names (ResNet-50, top-5). Every step keeps the length, so that a number's place is known.
+    plain = re.sub(r"(?<=[\d%])(?:[-–—]|\s[-–—]\s)(?=\d)", lambda dash: "…".center(len(dash[0])), plain)
+    plain = re.sub(r"(?<=[A-Za-z])(?<!\d[eE])-(?=\d)", "_", plain)
     return tuple(
-        Number(" ".join(match[0].split()), value, percent=match["unit"] is not None)
-        for match in NUMBER.finditer(text)
+        Number(
+            " ".join(match[0].split()),
+            value,
+            percent=match["unit"] is not None,
+            start=places(match.start()),
+            end=places(match.end() - 1) + 1,
+        )
+        for match in NUMBER.finditer(plain)
         if (value := _value(match)) is not None
     )
 
 
+def _spelt_out(text: str) -> tuple[str, Callable[[int], int]]:
+    """A text with 10⁻³ written as 10^-3, and from places in it back to places in `text`."""
+    runs = list(RAISED_RUN.finditer(text))
+    if not runs:
+        return text, lambda place: place
+    begins = [run.start() + number for number, run in enumerate(runs)]
+
+    def back(place: int) -> int:
+        # One sign "^" stands before each run, and counts as the run's first character.
+        before = bisect_left(begins, place)
+        return place - before
+
+    return RAISED_RUN.sub(lambda run: f"^{run[0].translate(RAISED)}", text), back
+
+
 def _listed(numbers: re.Match[str]) -> str:
     """1,2,3 are three numbers, 1,234,567 is one."""
-    return numbers[0] if THOUSANDS.fullmatch(numbers[0]) else numbers[0].replace(",", ", ")
+    return numbers[0] if THOUSANDS.fullmatch(numbers[0]) else numbers[0].replace(",", ";")
 
 
 def _value(match: re.Match[str]) -> float | None:
