@@ -1,11 +1,32 @@
 """What one visitor has in front of them, and how it becomes messages to a model. Pure values, no gradio."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, Turn
+from serve.client import Sampling
 from serve.web.figure.lines import corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerFacts:
+    """How one answer came about."""
+
+    id: str = ""
+    """The first answer's id is the conversation's."""
+    model: str = ""
+    about: str = ""
+    """What the model says it is."""
+    prompt: str = ""
+    """The text that stood beside the image in the first turn, word for word."""
+    sampling: Sampling = field(default_factory=Sampling)
+    started: float = 0.0
+    """Seconds since 1970."""
+    seconds: float | None = None
+    completion_tokens: int | None = None
+    finish_reason: str = ""
+    """ "stop", "length", or empty as long as the answer has not ended."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +36,8 @@ class Session:
     figure: Figure | None = None
     """As it was read; what the visitor changed of it is on the page (`OnPage`)."""
     turns: tuple[Turn, ...] = ()
+    facts: tuple[AnswerFacts, ...] = ()
+    """One for each answer of `turns`, in their order."""
 
     @property
     def history(self) -> tuple[Turn, ...]:
@@ -22,13 +45,17 @@ class Session:
         pairs = zip(self.turns[::2], self.turns[1::2], strict=False)
         return tuple(turn for question, answer in pairs if answer.text.strip() for turn in (question, answer))
 
-    def asked(self, question: str) -> "Session":
+    def asked(self, question: str, facts: AnswerFacts = AnswerFacts()) -> "Session":
         """With a new question and an answer that is still empty."""
-        return replace(self, turns=(*self.history, Turn(role="user", text=question), Turn(role="assistant", text="")))
+        answers = zip(self.turns[1::2], self.facts, strict=False)
+        kept = tuple(known for answer, known in answers if answer.text.strip())
+        turns = (*self.history, Turn(role="user", text=question), Turn(role="assistant", text=""))
+        return replace(self, turns=turns, facts=(*kept, facts))
 
-    def answered(self, text: str) -> "Session":
-        """With the last answer replaced by `text`."""
-        return replace(self, turns=(*self.turns[:-1], Turn(role="assistant", text=text)))
+    def answered(self, text: str, facts: AnswerFacts | None = None) -> "Session":
+        """With the last answer, and what is known of it, replaced."""
+        turns = (*self.turns[:-1], Turn(role="assistant", text=text))
+        return replace(self, turns=turns, facts=self.facts if facts is None else (*self.facts[:-1], facts))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,18 @@
 """An answer as it grows: the page while a model writes."""
 
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
 from llava_graph.errors import ImageError, LlavaGraphError
-from serve.client import ModelClient, Sampling
+from serve.client import ModelClient, Sampling, flat_text
 from serve.web.banner import error_banner
 from serve.web.conversation.text import answer_status
 from serve.web.look import Look
 from serve.web.models.finding import NO_MODEL
-from serve.web.session import Session, messages_for
+from serve.web.session import AnswerFacts, Session, messages_for
 
 UPDATE_S = 0.06
 """At most so often is a growing answer drawn: faster than reading, slower than a token."""
@@ -33,8 +34,17 @@ async def answer(
         model = model or next(iter(await client.models()), "")
         if not model:
             raise NO_MODEL
-        messages, asked = messages_for(session, question, (await client.details(model)).prompt)
-        session = (replace(session, turns=()) if question is None else session).asked(asked)
+        details = await client.details(model)
+        messages, asked = messages_for(session, question, details.prompt)
+        facts = AnswerFacts(
+            id=uuid.uuid4().hex,
+            model=model,
+            about=details.about,
+            prompt=flat_text(messages[0], "<image>\n"),
+            sampling=sampling,
+            started=time.time(),
+        )
+        session = (replace(session, turns=()) if question is None else session).asked(asked, facts)
         yield Look(session, status="Thinking …", busy=True, field=None if question is None else "")
         drawn, tokens, reason = 0.0, None, None
         async with aclosing(client.answer(model, messages, [image], sampling)) as replies:
@@ -43,7 +53,9 @@ async def answer(
                 if time.monotonic() - drawn > UPDATE_S:
                     drawn = time.monotonic()
                     yield Look(session, status="Writing …", busy=True)
-        yield Look(session, status=answer_status(tokens, time.monotonic() - begun, reason))
+        seconds = time.monotonic() - begun
+        facts = replace(facts, seconds=seconds, completion_tokens=tokens, finish_reason=reason or "")
+        yield Look(session.answered(session.turns[-1].text, facts), status=answer_status(tokens, seconds, reason))
     except LlavaGraphError as error:
         if session is not before and session.turns[-1].text:
             yield Look(session, error_banner(error))
