@@ -6,6 +6,7 @@ Written after the API reference (platform.openai.com/docs/api-reference/chat) an
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,10 +60,7 @@ def chat_body(
 
     Options that are None are left to the server. Raises InputError where placeholders and images do not match.
     """
-    waiting = iter([data_uri(image) for image in images])
-    body: dict[str, Any] = {"model": model, "messages": [_message(message, waiting) for message in messages]}
-    if next(waiting, None) is not None:
-        raise InputError("there are more images than places for them in the messages")
+    body: dict[str, Any] = {"model": model, "messages": chat_messages(messages, [data_uri(image) for image in images])}
     options = {
         "max_tokens": generation.max_new_tokens,
         "temperature": generation.temperature,
@@ -93,21 +91,30 @@ def data_uri(image: bytes) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
-def _message(message: Message, images: Iterator[str]) -> dict[str, Any]:
-    content = message["content"]
+def chat_messages(messages: Sequence[Message], addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """OpenAI's messages; each image part takes the next of `addresses` (data URIs). Raises InputError if they do not match.
+
+    Text alone stays a string: every server and every template takes that.
+    """
+    waiting = iter(addresses)
+    written = [{"role": message["role"], "content": _content(message["content"], waiting)} for message in messages]
+    if next(waiting, None) is not None:
+        raise InputError("there are more images than places for them in the messages")
+    return written
+
+
+def _content(content: str | Sequence[Mapping[str, Any]], addresses: Iterator[str]) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
-        return {"role": message["role"], "content": content}
-    parts = [_part(part, images) for part in content]
-    if all(part["type"] == "text" for part in parts):
-        # Servers that know text only, and templates of some models, want a string.
-        return {"role": message["role"], "content": "\n".join(part["text"] for part in parts)}
-    return {"role": message["role"], "content": parts}
+        return content
+    if all(part["type"] == "text" for part in content):
+        return "".join(part["text"] for part in content)
+    return [_part(part, addresses) for part in content]
 
 
-def _part(part: Mapping[str, Any], images: Iterator[str]) -> dict[str, Any]:
+def _part(part: Mapping[str, Any], addresses: Iterator[str]) -> dict[str, Any]:
     if part["type"] != "image":
         return {"type": "text", "text": part["text"]}
-    address = next(images, None)
+    address = next(addresses, None)
     if address is None:
         raise InputError("the messages have more places for images than there are images")
     return {"type": "image_url", "image_url": {"url": address}}
@@ -121,33 +128,26 @@ class Events:
         self._data: list[str] = []
         self._size = 0
 
-    def feed(self, data: bytes) -> Iterator[str]:
+    def feed(self, data: bytes) -> list[str]:
         """The events that have become whole. Raises ServeError when one grows beyond MAX_EVENT_BYTES."""
-        lines = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n")
-        self._rest = lines.pop()
+        *lines, self._rest = (self._rest + data).split(b"\n")
         self._size += len(data)
         if self._size > MAX_EVENT_BYTES:
             raise ServeError("the server's stream has an event without an end", code=INTERNAL)
-        for line in lines:
-            if line:
-                self._field(line.decode("utf-8", "replace"))
-            elif self._data:
-                yield self._event()
+        return [event for line in lines if (event := self._line(line)) is not None]
 
-    def end(self) -> Iterator[str]:
-        """What stands at the end without a blank line after it: some servers forget it."""
-        if self._rest.strip():
-            self._field(self._rest.decode("utf-8", "replace").rstrip("\r"))
-            self._rest = b""
-        if self._data:
-            yield self._event()
+    def end(self) -> list[str]:
+        """What stands unfinished when the connection closes: some servers leave out the last empty line."""
+        return [event for line in (self._rest, b"") if (event := self._line(line)) is not None]
 
-    def _field(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        if name == "data":
-            self._data.append(value.removeprefix(" ").rstrip("\r"))
-
-    def _event(self) -> str:
+    def _line(self, line: bytes) -> str | None:
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        name, _, value = text.partition(":")
+        # `error` instead of `data` is how older llama.cpp servers break off.
+        if name in ("data", "error"):
+            self._data.append(value.removeprefix(" "))
+        if text or not self._data:
+            return None
         event, self._data, self._size = "\n".join(self._data), [], len(self._rest)
         return event
 
@@ -168,7 +168,7 @@ def read_answer(data: Any, part: str = "message") -> Delta:
     if not isinstance(data, Mapping):
         raise ServeError(f"the server's answer is no completion: {_short(str(data))}", code=INTERNAL)
     if data.get("error") or data.get("object") == "error":
-        raise ServeError(told_by(data), code=INTERNAL)
+        raise ServeError(reason_of(data)[0], code=INTERNAL)
     choices = data.get("choices") or [{}]
     choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], Mapping) else {}
     said, usage = choice.get(part), data.get("usage")
@@ -177,7 +177,7 @@ def read_answer(data: Any, part: str = "message") -> Delta:
     usage = usage if isinstance(usage, Mapping) else {}
     return Delta(
         text=text if isinstance(text, str) else "",
-        finish_reason=choice.get("finish_reason") or None,
+        finish_reason=str(reason) if (reason := choice.get("finish_reason")) else None,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
     )
@@ -185,35 +185,65 @@ def read_answer(data: Any, part: str = "message") -> Delta:
 
 def refusal(status: int, body: bytes, where: str) -> ServeError:
     """The error of an answer with an HTTP status of 300 or more, in plain words, with the server's own reason."""
-    try:
-        told = told_by(json.loads(body))
-    except ValueError:
-        told = _short(body.decode("utf-8", "replace")) or f"HTTP {status}"
+    told = reason_in(body)[0]
+    told = f"{status}: {told}" if told else f"{status}"
     if status in (401, 403):
         return ServeError(f"the server refuses the API key ({told})", code=INTERNAL, where=where)
     if status == 404:
-        return ServeError(f"the server does not know it ({told})", code=INVALID_MODEL, where=where)
+        return ServeError(
+            f"the server does not know the model or the address ({told})", code=INVALID_MODEL, where=where
+        )
     if status in (429, 503):
         return ServeError(f"the server is busy ({told})", code=OVERLOADED, where=where, next_step="Try again later")
-    if status == 400 and "context" in told.lower() and "length" in told.lower():
-        return ServeError(told, code=CONTEXT_OVERFLOW, where=where)
+    if 400 <= status < 500 and OVERFLOW.search(told):
+        return ServeError(f"the prompt does not fit the model's context ({told})", code=CONTEXT_OVERFLOW, where=where)
     code = OUT_OF_RANGE if 400 <= status < 500 else INTERNAL
-    return ServeError(f"the server answered {status} ({told})", code=code, where=where)
+    return ServeError(f"the server refuses the request ({told})", code=code, where=where)
 
 
-def told_by(data: Any) -> str:
-    """The words of an error: OpenAI's {"error": {"message"}}, FastChat's {"message"}, FastAPI's {"detail"}."""
-    if isinstance(data, Mapping):
-        error = data.get("error", data)
-        if isinstance(error, Mapping):
-            error = error.get("message") or error.get("detail") or error.get("code") or error
-        return _short(error if isinstance(error, str) else json.dumps(error, ensure_ascii=False))
-    return _short(str(data))
+def reason_in(body: bytes) -> tuple[str, str]:
+    """(message, name of the field it is about) of an error's body; both may be empty."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        text = re.sub(rb"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>", b" ", body[:100_000]).decode("utf-8", "replace")
+        return _short(text), ""
+    return reason_of(data) if isinstance(data, Mapping) else (_short(str(data)), "")
+
+
+def reason_of(data: Mapping[str, Any]) -> tuple[str, str]:
+    """The same of parsed JSON: OpenAI's, vLLM's and llama.cpp's {"error": {message, param}}, SGLang's {"object": "error",
+    message}, Ollama's {"error": "…"}, FastAPI's {"detail": …}.
+    """
+    inner = data.get("error") or data.get("detail") or data
+    if isinstance(inner, list):
+        return _short("; ".join(_detail(item) for item in inner)), ""
+    if not isinstance(inner, Mapping):
+        return _short(str(inner)), ""
+    message = inner.get("message") or inner.get("msg") or inner.get("type") or (json.dumps(inner) if inner else "")
+    return _short(str(message)), str(inner.get("param") or "")
+
+
+def _detail(item: Any) -> str:
+    """One of FastAPI's complaints: {"loc": ["body", "top_k"], "msg": "…"}."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    place = item.get("loc")
+    steps = place if isinstance(place, list) else []
+    return f"{'.'.join(str(step) for step in steps)}: {item.get('msg', '')}"
+
+
+OVERFLOW = re.compile(
+    r"context[ _-](?:length|size|window)|longer than the model|exceed_context_size|too many tokens|"
+    r"context_length_exceeded|maximum (?:input|model) length|prompt (?:is )?too long",
+    re.IGNORECASE,
+)
+"""How servers say that the prompt does not fit."""
 
 
 def _short(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= MAX_TOLD_CHARS else text[:MAX_TOLD_CHARS] + " …"
+    return text if len(text) <= MAX_TOLD_CHARS else text[: MAX_TOLD_CHARS - 1] + "…"
 
 
 def _count(value: Any) -> int | None:

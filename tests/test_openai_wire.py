@@ -176,13 +176,13 @@ def test_a_whole_completion_is_read_too():
 @pytest.mark.parametrize(
     ("status", "body", "code", "words"),
     [
-        (401, b'{"error": {"message": "bad key"}}', 50001, "refuses the API key \\(bad key"),
+        (401, b'{"error": {"message": "bad key"}}', 50001, "refuses the API key \\(401: bad key"),
         (404, b'{"error": {"message": "no model x"}}', 40301, "no model x"),
         (429, b"{}", 42903, "busy"),
         (503, b"", 42903, "busy"),
         (400, b'{"message": "maximum context length is 9"}', 40303, "maximum context"),
         (422, b'{"detail": [{"msg": "field required"}]}', 40302, "field required"),
-        (500, b"<html>" + b"x" * 9000, 50001, "answered 500"),
+        (500, b"<html>" + b"x" * 9000, 50001, "500"),
     ],
 )
 def test_a_refusal_says_why(status, body, code, words):
