@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from PIL import Image
 
 from llava_graph.prompt import PromptOptions
+from serve.protocol.conversation import Conversation
 from serve.protocol.messages import GenerateRequest, Timings, Usage
 
 
@@ -27,6 +28,10 @@ class Step:
     """None until the last step; then "stop" (the model ended, or a stop string came) or "length"."""
     timings: Timings | None = None
     """With the last step, from engines that measure."""
+
+
+class Estimate(int):
+    """A number of tokens by rule of thumb: nobody was there who could count them."""
 
 
 class Engine(Protocol):
@@ -49,7 +54,7 @@ class Engine(Protocol):
         """The prompt of a conversation, open for the answer."""
 
     def count_tokens(self, prompt: str) -> int:
-        """Tokens of a rendered prompt; an image placeholder counts as the image's tokens."""
+        """Tokens of a rendered prompt; an image placeholder counts as the image's tokens. Perhaps an Estimate."""
 
 
 class BlockingEngine(Engine, Protocol):
@@ -81,3 +86,14 @@ class SchedulingEngine(Engine, Protocol):
 
     def close(self) -> None:
         """End what is being computed; every answer that is not complete ends with ServeError 50001."""
+
+
+@runtime_checkable
+class RemoteEngine(SchedulingEngine, Protocol):
+    """A model elsewhere: it may be away while the worker is there."""
+
+    conversation: Conversation
+    """How FastChat's clients write a prompt for it; the chat template itself is not known here."""
+
+    async def check(self) -> None:
+        """Raises ServeError 50006 when the model cannot be reached; then the worker is offered to nobody."""

@@ -95,6 +95,39 @@ class Conversation:
             written += role + style.joint + text + ends[index % 2]
         return written + self.roles[1] + style.opening
 
+    def read(self, prompt: str) -> tuple[str, list[tuple[int, str]]] | None:
+        """A prompt in the colon styles back to its system prompt and its turns (0 user, 1 assistant; text), or None.
+
+        None: it is not written this way. Exact as long as no text contains what stands between the turns. A turn without a
+        text (FastChat writes one for an empty message) is an empty text. The last turn, open for the answer, is left out.
+        """
+        style = STYLES[self.sep_style]
+        system, found, rest = prompt.partition(style.after_system.format(sep=self.sep) + self.roles[0] + style.opening)
+        opening = self.roles[1] + style.opening
+        if style.joint != f"{style.opening} " or not found or not rest.endswith(opening):
+            return None
+        names = "|".join(re.escape(role) for role in self.roles)
+        ends = "|".join(re.escape(end) for end in {self.sep, self.sep2 or self.sep})
+        turn = re.compile(rf"({names}):(?: (.*?)(?:{ends})(?=(?:{names}):))?", re.DOTALL)
+        written = f"{self.roles[0]}{style.opening}{rest}"
+        turns, at, end = [], 0, len(written) - len(opening)
+        while at < end:
+            match = turn.match(written, at)
+            if match is None:
+                return None
+            turns.append((self.roles.index(match[1]), match[2] or ""))
+            at = match.end()
+        return (system, turns) if at == end else None
+
+
+VICUNA_V1 = Conversation(
+    "vicuna_v1",
+    system_message="A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+    stop_str="</s>",
+)
+"""What LLaVA's own workers were trained with; they cannot be asked for it, and its page writes it for any model."""
+
 
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -10,14 +10,14 @@ import secrets
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from llava_graph.errors import LlavaGraphError, ServeError
-from serve.engines.engine import BlockingEngine, SchedulingEngine, Step
+from serve.engines.engine import BlockingEngine, Estimate, RemoteEngine, SchedulingEngine, Step
 from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.stream import Stream
 from serve.protocol.codes import ErrorCode
@@ -66,8 +66,15 @@ class Worker:
         waiting = self.engine.queue_length if isinstance(self.engine, SchedulingEngine) else self.slots.queue_length
         return WorkerStatus(self.model_names, 1, waiting)
 
+    async def check(self) -> None:
+        """Raises ServeError 50006 while a model that is elsewhere cannot be reached."""
+        if isinstance(self.engine, RemoteEngine):
+            await self.engine.check()
+
     def conversation(self) -> Conversation:
         """The model's chat template in FastChat's terms. Raises ServeError when it cannot be said in them."""
+        if isinstance(self.engine, RemoteEngine):
+            return replace(self.engine.conversation, name=self._conversation_name)
         return conversation_of(self.engine.render, self._conversation_name)
 
     async def answer(self, data: Any) -> AsyncGenerator[dict[str, Any]]:
@@ -189,12 +196,14 @@ def _add_generation(app: FastAPI, worker: Worker, heartbeat: Heartbeat | None) -
 def _add_questions(app: FastAPI, worker: Worker) -> None:
     @app.post("/worker_get_status")
     async def worker_get_status() -> dict[str, Any]:
+        await worker.check()
         return worker.status().to_json()
 
     @app.post("/count_token")
-    async def count_token(request: Request) -> dict[str, int]:
+    async def count_token(request: Request) -> dict[str, Any]:
         prompt = text(mapping(await read_json(request, MAX_SMALL_BODY), "the request"), "prompt")
-        return {"count": await asyncio.to_thread(worker.engine.count_tokens, prompt), "error_code": 0}
+        count = await asyncio.to_thread(worker.engine.count_tokens, prompt)
+        return {"count": count, "error_code": 0} | ({"estimated": True} if isinstance(count, Estimate) else {})
 
     @app.post("/worker_get_conv_template")
     async def worker_get_conv_template() -> dict[str, Any]:

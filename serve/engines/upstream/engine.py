@@ -1,0 +1,246 @@
+"""A model on an OpenAI-compatible server as a worker's engine: requests go on as chat completions, answers come back as steps.
+
+Everything waits asynchronously; closing an answer closes the connection, which ends the generation on such servers.
+"""
+
+import asyncio
+import io
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
+from PIL import ExifTags, Image
+
+from llava_graph.errors import ServeError
+from llava_graph.images import encode_png, open_image
+from llava_graph.prompt import PromptOptions
+from serve.engines.engine import Step
+from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
+from serve.engines.upstream.discovery import Upstream, UpstreamOptions, client_settings, count, unreachable
+from serve.engines.upstream.events import DONE, Answer, Events
+from serve.engines.upstream.refusals import reason_in, refusal_of
+from serve.engines.upstream.request import Habits, body_of
+from serve.protocol.codes import ErrorCode
+from serve.protocol.messages import GenerateRequest, Timings, data_uri, image_bytes
+from serve.worker.slots import Slots
+
+log = logging.getLogger(__name__)
+
+MAX_ERROR_BODY = 64 * 2**10
+"""Bytes of a refusal that are read."""
+FRESH_S = {"openai": 60.0}
+"""For so long the server's word that it is there is believed; a hosted one is not asked every few seconds."""
+MAX_ATTEMPTS = 4
+"""One for each habit that may have to change (`changed`, and the limit of the answer), and the one that is answered."""
+KINDS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "ollama": "Ollama", "openai": "OpenAI-compatible"}
+
+
+class UpstreamEngine:
+    """A `SchedulingEngine`. `slots`: how many requests are open at the server at once, and how many wait here."""
+
+    def __init__(
+        self,
+        options: UpstreamOptions,
+        upstream: Upstream,
+        *,
+        limit: int = 32,
+        max_waiting: int = 64,
+        prompt: PromptOptions = PromptOptions(),
+        instructions: bool = True,
+        about: str = "",
+    ) -> None:
+        self.options = options
+        self.upstream = upstream
+        self.name = upstream.model.rstrip("/").rpartition("/")[2]
+        self.about = about or f"{upstream.model} on a {KINDS[upstream.kind]} server."
+        self.chat_template = ""
+        self.prompt = prompt
+        self.instructions = instructions
+        self.context_length = upstream.context_length
+        self.conversation = MESSAGES_V1
+        self.habits = Habits(upstream.kind)
+        self._slots = Slots(limit, max_waiting)
+        self._http: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._questions = httpx.Client(**client_settings(options))
+        self._seen = time.monotonic()
+
+    @property
+    def queue_length(self) -> int:
+        """See SchedulingEngine."""
+        return self._slots.queue_length
+
+    def render(self, messages: Sequence[dict[str, Any]]) -> str:
+        """The prompt of messages in this worker's own conversation template; the model's is the server's business."""
+        return write_prompt(messages)
+
+    def count_tokens(self, prompt: str) -> int:
+        """See Engine. An Estimate where the server lends no tokenizer, and for images."""
+        messages = messages_of(prompt) or ({"role": "user", "content": [{"type": "text", "text": prompt}]},)
+        return count(self._questions, self.upstream, messages)
+
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
+        """See SchedulingEngine. Raises ServeError with the server's own reason."""
+        clock = Clock()
+        await self._slots.acquire()
+        try:
+            clock.began()
+            images = await asyncio.to_thread(data_uris, request)
+            async with aclosing(self._answer(request, images)) as steps:
+                async for step in steps:
+                    yield clock.timed(step)
+        finally:
+            self._slots.release()
+
+    async def check(self) -> None:
+        """Raises ServeError 50006 when the server does not answer."""
+        if time.monotonic() - self._seen < FRESH_S.get(self.upstream.kind, 2.0):
+            return
+        try:
+            response = await self._client().get("models", timeout=3.0)
+        except httpx.HTTPError as error:
+            raise unreachable("", error) from error
+        if response.status_code in (502, 503, 504):
+            raise refusal_of(response.status_code, response.content, (), self.upstream.model)
+        self._seen = time.monotonic()
+
+    def close(self) -> None:
+        """See SchedulingEngine: open answers end, since their connections do."""
+        self._questions.close()
+        if self._http and self._loop and self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(5)
+
+    def _client(self) -> httpx.AsyncClient:
+        # Made where it is used: its connections belong to that event loop.
+        if self._http is None:
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=self._slots.limit)
+            self._http = httpx.AsyncClient(limits=limits, **client_settings(self.options))
+            self._loop = asyncio.get_running_loop()
+        return self._http
+
+    async def _answer(self, request: GenerateRequest, images: Sequence[str]) -> AsyncGenerator[Step]:
+        answer = Answer(self.upstream.model)
+        try:
+            async with self._opened(request, images) as response:
+                async for events in _events(response):
+                    # Of what has arrived together only the newest text: a slow reader gets no backlog.
+                    if steps := [step for event in events if (step := answer.take(event))]:
+                        yield steps[-1]
+        except httpx.TimeoutException as error:
+            raise ServeError(
+                f"the upstream server has said nothing for {self._patience(error):g} s",
+                code=ErrorCode.CONTROLLER_WORKER_TIMEOUT,
+                next_step="Ask again, or look into its log",
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if answer.text:
+                log.warning("the upstream server broke off: %s", error or type(error).__name__)
+            else:
+                raise unreachable("", error) from error
+        except ServeError as error:
+            raise self._without_key(error) from error
+        yield answer.last()
+
+    def _patience(self, error: httpx.TimeoutException) -> float:
+        return self.options.connect_s if isinstance(error, httpx.ConnectTimeout) else self.options.silence_s
+
+    @asynccontextmanager
+    async def _opened(self, request: GenerateRequest, images: Sequence[str]) -> AsyncIterator[httpx.Response]:
+        """The server's 200. What it refuses for a habit that we can change is asked again once that is changed."""
+        limited = True
+        for _ in range(MAX_ATTEMPTS):
+            path, body = body_of(request, images, self.upstream.model, self.habits, limit=limited)
+            async with self._client().stream("POST", path.removeprefix("/"), json=body) as response:
+                if response.status_code == httpx.codes.OK:
+                    self._seen = time.monotonic()
+                    yield response
+                    return
+                told = await _bounded(response)
+            refusal = refusal_of(response.status_code, told, body.keys(), self.upstream.model)
+            if habits := changed(self.habits, *reason_in(told)):
+                self.habits = habits
+            elif refusal.code == ErrorCode.CONTEXT_OVERFLOW and limited:
+                # The prompt may fit though prompt and the longest answer do not: then all the room that is left is the limit.
+                limited = False
+            else:
+                raise refusal
+        raise refusal
+
+    def _without_key(self, error: ServeError) -> ServeError:
+        key = self.options.key
+        if not key or key not in str(error):
+            return error
+        return ServeError(str(error).replace(key, "***"), code=error.code)
+
+
+def changed(habits: Habits, reason: str, param: str) -> Habits | None:
+    """Habits for a server that gave this reason; None when the reason is another one."""
+    if habits.tokens_field == "max_tokens" and "max_completion_tokens" in reason:
+        return replace(habits, tokens_field="max_completion_tokens")
+    if habits.stream_options and "stream_options" in (param or reason):
+        return replace(habits, stream_options=False)
+    return None
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[list[str]]:
+    """The events of a stream as they arrive; one event for a server that answers with one JSON instead."""
+    if response.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+        yield [(await response.aread()).decode("utf-8", "replace"), DONE]
+        return
+    events = Events()
+    async for piece in response.aiter_bytes():
+        yield events.feed(piece)
+    yield events.end()
+
+
+class Clock:
+    """Where the time of one answer goes, as this worker sees it: the server's own queue is part of the prefill."""
+
+    def __init__(self) -> None:
+        self._asked = self._began = time.monotonic()
+        self._first: float | None = None
+
+    def began(self) -> None:
+        """It is our turn at the server."""
+        self._began = time.monotonic()
+
+    def timed(self, step: Step) -> Step:
+        """The last step with its timings; the others as they are."""
+        now = time.monotonic()
+        self._first = self._first or now
+        if step.finish_reason is None:
+            return step
+        decode = now - self._first
+        later = step.usage.completion_tokens - 1 if step.usage else 0
+        rate = later / decode if later > 0 and decode > 0 else 0.0
+        return replace(step, timings=Timings(self._began - self._asked, self._first - self._began, decode, rate))
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    body = b""
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_ERROR_BODY:
+            break
+    return body
+
+
+def data_uris(request: GenerateRequest) -> list[str]:
+    """The images, decoded under our limits before anybody else decodes them. Raises ImageError, ServeError 40001.
+
+    An upright JPEG goes on as it is, everything else as PNG: nothing is lost, and no format or tag reaches the server that we
+    have not understood.
+    """
+    return [_data_uri(image_bytes(image, index), f"images[{index}]") for index, image in enumerate(request.images)]
+
+
+def _data_uri(data: bytes, where: str) -> str:
+    pixels = open_image(data, where=where)
+    with Image.open(io.BytesIO(data)) as image:
+        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1 if image.format == "JPEG" else False
+        as_it_is = upright and image.mode in ("RGB", "L")
+    return data_uri(data, "jpeg") if as_it_is else data_uri(encode_png(pixels))
