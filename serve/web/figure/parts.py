@@ -10,6 +10,7 @@ from llava_graph.examples import ExampleFigure, example_figures
 from llava_graph.images import open_image
 from ocr.draw import COLOURS, UNSURE
 from serve.web.figure.lines import MAX_ADDED, MAX_LINE_CHARS
+from serve.web.figure.regions import MAX_REGIONS
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class FigureParts:
     """Shows `view_of` a figure."""
     changes: gr.HTML
     """What the visitor changed of its lines, see `OnPage.changes`; written by the viewer, in the browser."""
+    regions: gr.HTML
+    """The regions to ask about, see `OnPage.regions`; written by the viewer too."""
     gallery: gr.Gallery | None
     examples: Sequence[ExampleFigure]
 
@@ -38,19 +41,24 @@ def build_figure() -> FigureParts:
         buttons=[],
         elem_id="figure",
     )
-    viewer, changes = _viewer()
+    viewer = _viewer()
+    changes, regions = _told_by_the_viewer("edits", "edited"), _told_by_the_viewer("regions", "told")
     gallery, examples = _examples()
-    return FigureParts(upload, viewer, changes, gallery, examples)
+    return FigureParts(upload, viewer, changes, regions, gallery, examples)
 
 
-def _viewer() -> tuple[gr.HTML, gr.HTML]:
-    """The figure with the text in it, and what the visitor changes of that text."""
+VIEWER = ("viewer.js", "viewer_regions.js", "viewer_zoom.js", "viewer_bar.js")
+"""One script in the browser; the last file starts it."""
+
+
+def _viewer() -> gr.HTML:
+    """The figure with the text in it."""
     folder = Path(__file__).parent
-    viewer = gr.HTML(
+    return gr.HTML(
         None,
         # A template without places to fill: gradio would run what stands in them as JavaScript. viewer.js fills it.
         html_template=(folder / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load="".join((folder / name).read_text(encoding="utf-8") for name in ("viewer.js", "viewer_bar.js")),
+        js_on_load="".join((folder / name).read_text(encoding="utf-8") for name in VIEWER),
         apply_default_css=False,
         padding=False,
         elem_id="viewer",
@@ -58,14 +66,18 @@ def _viewer() -> tuple[gr.HTML, gr.HTML]:
         unsure=UNSURE,
         max_chars=MAX_LINE_CHARS,
         max_added=MAX_ADDED,
+        max_regions=MAX_REGIONS,
     )
-    changes = gr.HTML(
+
+
+def _told_by_the_viewer(name: str, event: str) -> gr.HTML:
+    """A component that shows nothing; its value is the detail of the last `event` that reached its store."""
+    return gr.HTML(
         None,
         html_template='<span class="store"></span>',
-        js_on_load="element.querySelector('.store').addEventListener('edited', (e) => { props.value = e.detail; });",
-        elem_id="edits",
+        js_on_load=f"element.querySelector('.store').addEventListener('{event}', (e) => {{ props.value = e.detail; }});",
+        elem_id=name,
     )
-    return viewer, changes
 
 
 def _examples() -> tuple[gr.Gallery | None, Sequence[ExampleFigure]]:

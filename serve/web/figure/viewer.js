@@ -1,7 +1,7 @@
 // The figure with the text in it as boxes, and the same lines as a list to correct. In: props.value = {figure, image, width,
 // height, reading, lines} and props.colours, props.max_chars, props.max_added. Out: an "edited" event to #edits with
 // {figure, edits} as serve/web/figure/lines.py reads them. Text only ever becomes textContent or an input's value, never HTML.
-// gradio runs this once, with viewer_bar.js behind it, and hands in `element`, `props` and `watch`.
+// gradio runs this once, with viewer_regions.js, viewer_zoom.js and viewer_bar.js behind it, and hands in `element`, `props` and `watch`.
 
 const find = (name) => element.querySelector("." + name);
 const [viewer, stage, paper, pixels, layer, tip] = ["viewer", "stage", "paper", "pixels", "layer", "tip"].map(find);
@@ -18,8 +18,13 @@ function make(tag, className, values = {}) {
 function show() {
   const view = props.value || {};
   viewer.hidden = !view.image;
-  if (view.figure !== figure) details.open = details.open && viewer.classList.contains("large");
-  figure = view.figure || "";
+  if (view.figure !== figure) {
+    details.open = details.open && viewer.classList.contains("large");
+    figure = view.figure || "";
+    selectRegions(false);
+    clearRegions();
+    zoomTo(1);
+  }
   reading = Boolean(view.reading);
   if (!view.image) {
     enlarge(false);

@@ -45,6 +45,7 @@ function switchAll(some, on) {
 /* Adding a line, and saying where it stands */
 
 function addLine() {
+  endSelecting();
   const line = { text: "", role: "other", box: null, confidence: 1, source: "visitor", panel: "", orientation: 0, on: true };
   lines.push(line);
   draw(line);
@@ -97,7 +98,7 @@ function enlarge(on) {
   find("large-toggle").setAttribute("aria-pressed", on);
   find("large-toggle").textContent = on ? "Smaller" : "Enlarge";
   if (on) details.open = true;
-  tip.hidden = true;
+  zoomTo(1);
 }
 
 find("boxes").addEventListener("change", (event) => viewer.classList.toggle("bare", !event.target.checked));
@@ -114,6 +115,7 @@ undo.addEventListener("click", () => {
 element.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   if (placing) endPlacing();
+  else if (selecting) leaveSelecting();
   else if (viewer.classList.contains("large")) enlarge(false);
 });
 
