@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from llava_graph.errors import InputError, ServeError
 from llava_graph.prompt import PromptOptions
 from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import VICUNA_V1, Conversation
-from serve.protocol.messages import Unframer, data_uri
+from serve.protocol.messages import MAX_IMAGES, Unframer, data_uri
 
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 100.0
@@ -38,6 +38,8 @@ class ModelDetails:
     """What its training showed beside the figure, and how; our defaults where it does not say."""
     instructions: bool = True
     """Whether it does what it is asked (level, length, sections); no only where it says so."""
+    max_images: int = 1
+    """Images that one conversation may show; one where it does not say, as LLaVA's own models learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,19 @@ class Sampling:
     temperature: float = 0.2
     top_p: float = 0.7
     max_new_tokens: int = 512
+    top_k: int = -1
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the wire carries: always the first three, the others where they say something."""
+        neutral = Sampling()
+        always = ("temperature", "top_p", "max_new_tokens")
+        said = asdict(self).items()
+        return {name: value for name, value in said if name in always or value != getattr(neutral, name)}
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class Reply:
     text: str
     finish_reason: str | None = None
     completion_tokens: int | None = None
+    prompt_tokens: int | None = None
 
 
 class ModelClient:
@@ -133,8 +149,13 @@ class ModelClient:
             "chat_template" in data,
             _prompt_options(data.get("prompt")),
             data.get("instructions") is not False,
+            _max_images(data.get("max_images")),
         )
         return _Worker(http, address, details)
+
+
+def _max_images(told: Any) -> int:
+    return told if isinstance(told, int) and told in range(1, MAX_IMAGES + 1) else 1
 
 
 def _prompt_options(told: Any) -> PromptOptions:
@@ -159,7 +180,7 @@ class _Worker:
     ) -> dict[str, Any]:
         """The request in the words that this worker understands."""
         uris = [data_uri(image) for image in images]
-        body: dict[str, Any] = {"model": self.details.name, **asdict(sampling), "echo": False}
+        body: dict[str, Any] = {"model": self.details.name, **sampling.to_json(), "echo": False}
         if self.details.takes_messages:
             return body | {"messages": list(messages), "images": uris}
         try:
@@ -168,10 +189,21 @@ class _Worker:
             raise _gone(self.details.name) from error
         conversation = Conversation.from_json(data["conv"]) if "conv" in data else VICUNA_V1
         placeholder = "$$<image>$$" if "conv" in data else "<image>\n"
-        prompt = conversation.prompt([flat_text(message, placeholder) for message in messages])
+        if system := [flat_text(message, "") for message in messages if message["role"] == "system"]:
+            conversation = replace(conversation, system_message="\n".join(system))
+        turns = [flat_text(message, placeholder) for message in messages if message["role"] != "system"]
         # LLaVA's worker reads one stop string, and its images without a data URI's head.
         plain = [uri.partition(",")[2] for uri in uris]
-        return body | {"prompt": prompt, "stop": next(iter(conversation.stops), ""), "images": plain}
+        stop: str | list[str] = next(iter(conversation.stops), "")
+        if sampling.stop:
+            if "conv" not in data:
+                raise ServeError(
+                    f"the worker of {self.details.name} takes no stop strings beside its own",
+                    code=ErrorCode.PARAM_OUT_OF_RANGE,
+                    next_step="Leave stop out",
+                )
+            stop = [*conversation.stops, *sampling.stop]
+        return body | {"prompt": conversation.prompt(turns), "stop": stop, "images": plain}
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Reply]:
         """The answer as it grows. Raises ServeError with the worker's reason, or because it has gone or says nothing."""
@@ -206,7 +238,12 @@ def _reply(piece: bytes, prompt: str) -> Reply:
     if code:
         raise ServeError(str(text), code=code)
     usage = data.get("usage") or {}
-    return Reply(str(text).removeprefix(prompt), data.get("finish_reason"), usage.get("completion_tokens"))
+    return Reply(
+        str(text).removeprefix(prompt),
+        data.get("finish_reason"),
+        usage.get("completion_tokens"),
+        usage.get("prompt_tokens"),
+    )
 
 
 def flat_text(message: Mapping[str, Any], placeholder: str) -> str:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from llava_graph.errors import ServeError
-from serve.client import ModelClient
+from serve.client import ModelClient, Sampling
 
 MESSAGES = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}]
 PROMPT = "USER: <image>\nWhat? ASSISTANT:"
@@ -115,3 +115,31 @@ def test_a_worker_that_died_since_its_last_heartbeat_makes_the_controller_look_a
         return httpx.Response(200, content=frames({"text": "Here.", "error_code": 0}))
 
     assert [reply.text for reply in ask(elsewhere)] == ["Here."]
+
+
+def test_sampling_says_only_what_is_not_neutral_and_a_foreign_worker_gets_stops_and_the_system_prompt():
+    conv = {"name": "x", "system_message": "S", "roles": ["U", "A"], "sep_style": 2, "sep": " ", "sep2": "</s>"}
+    elsewhere = Elsewhere(
+        model_details={"context_length": 4096},
+        worker_get_conv_template={"conv": conv | {"stop_str": "</s>"}},
+        worker_generate_stream=frames(
+            {"text": "Yes.", "error_code": 0, "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
+        ),
+    )
+    system = {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+
+    async def collect(sampling):
+        client = ModelClient("http://c", transport=httpx.MockTransport(elsewhere))
+        return [reply async for reply in client.answer("m", [system, *MESSAGES], [b"png"], sampling)]
+
+    (reply,) = asyncio.run(collect(Sampling(stop=("\n\n",), seed=7, top_k=5)))
+    assert (reply.prompt_tokens, reply.completion_tokens) == (5, 1)
+    body = elsewhere.bodies["worker_generate_stream"]
+    assert body["prompt"] == "Be brief. U: $$<image>$$What? A:"
+    assert (body["stop"], body["seed"], body["top_k"]) == (["</s>", "\n\n"], 7, 5)
+    assert not {"presence_penalty", "frequency_penalty", "repetition_penalty"} & set(body)
+    asyncio.run(collect(Sampling()))
+    assert elsewhere.bodies["worker_generate_stream"]["stop"] == "</s>"
+    elsewhere.answers |= {"worker_get_conv_template": {}}
+    with pytest.raises(ServeError, match="takes no stop strings"):
+        asyncio.run(collect(Sampling(stop=("x",))))

@@ -5,6 +5,7 @@ any address, or take over a model's name and read every prompt. Here a registrat
 only workers on this machine may register, and only while the controller itself listens on this machine.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,6 +26,10 @@ MAX_BODY = 96 * 2**20
 """Bytes: one 64 MB image as base64 and some text."""
 MAX_SMALL_BODY = 2**20
 """Bytes of a registration or a question about a model."""
+BODY_GRACE_S = 20.0
+MIN_BYTES_PER_S = 32 * 2**10
+"""A quarter of a megabit: slower than any line that images are sent over. It keeps a thousand dripping clients from holding a
+thousand half bodies in memory."""
 
 
 class NoBrowsers:
@@ -51,21 +56,45 @@ def refusal(error: ServeError) -> JSONResponse:
     return JSONResponse({"text": str(error), "error_code": int(error.code)}, status_code=int(error.code) // 100)
 
 
+class BodyTooLarge(ServeError):
+    """A request beyond its limit."""
+
+
+class BodyTooSlow(ServeError):
+    """A request whose body does not arrive."""
+
+
 async def read_json(request: Request, limit: int = MAX_BODY) -> Any:
-    """The body as JSON. Raises ServeError 40001 for a body over `limit` bytes (it is not read to its end) or no JSON."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise ServeError(
-                f"the request has more than {limit // 2**20} MB",
-                code=ErrorCode.VALIDATION_TYPE_ERROR,
-                next_step="Send fewer or smaller images",
-            )
+    """The body as JSON. Raises ServeError 40001.
+
+    BodyTooLarge: over `limit` bytes (it is not read to its end). BodyTooSlow: after BODY_GRACE_S it must have come at
+    MIN_BYTES_PER_S. Otherwise it is no JSON, or the client has gone.
+    """
+    try:
+        async with asyncio.timeout(BODY_GRACE_S) as patience:
+            body = await _body(request, limit, patience)
+    except TimeoutError as error:
+        raise BodyTooSlow("the request did not arrive in time", code=ErrorCode.VALIDATION_TYPE_ERROR) from error
+    except ClientDisconnect as error:
+        raise ServeError("the client has gone", code=ErrorCode.VALIDATION_TYPE_ERROR) from error
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ServeError("the request is not JSON", code=ErrorCode.VALIDATION_TYPE_ERROR) from error
+
+
+async def _body(request: Request, limit: int, patience: asyncio.Timeout) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        patience.reschedule((patience.when() or 0) + len(piece) / MIN_BYTES_PER_S)
+        if len(body) > limit:
+            raise BodyTooLarge(
+                f"the request has more than {limit / 2**20:g} MB",
+                code=ErrorCode.VALIDATION_TYPE_ERROR,
+                next_step="Send fewer or smaller images",
+            )
+    return bytes(body)
 
 
 def worker_token() -> str:

@@ -1,9 +1,19 @@
-"""A streamed response that ends its generator at once when the client has gone."""
+"""Answers that end with their client: a streamed response that closes its generator, and work that stops when nobody waits."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
 
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Message, Send
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+SEND_TIMEOUT_S = 60.0
+"""A client that takes nothing for so long, with the system's buffers full, has failed: its stream is cut off."""
 
 
 class Stream(StreamingResponse):
@@ -13,13 +23,48 @@ class Stream(StreamingResponse):
     computation behind it.
     """
 
-    def __init__(self, content: AsyncGenerator[bytes]) -> None:
-        super().__init__(content)
+    def __init__(
+        self, content: AsyncGenerator[bytes], media_type: str | None = None, *, send_timeout: float = SEND_TIMEOUT_S
+    ) -> None:
+        super().__init__(content, media_type=media_type)
         self._generator = content
+        self._send_timeout = send_timeout
 
     async def stream_response(self, send: Send) -> None:
         """Send it all, close it in any case."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(self._send_timeout):
+                await send(message)
+
         try:
-            await super().stream_response(send)
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            log.info("a client took nothing for %g s: its stream is cut off", self._send_timeout)
         finally:
             await self._generator.aclose()
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client disconnects. Raises ClientGone. The body must have been read."""
+    task, gone = asyncio.ensure_future(work), asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        gone.cancel()
+        if not task.done():
+            task.cancel()
+            # Its generators are closed, and the worker told, before we go on.
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

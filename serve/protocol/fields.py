@@ -37,7 +37,7 @@ def number(data: Mapping[str, Any], name: str, default: float) -> float:
         if isinstance(value, bool):
             raise TypeError
         parsed = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise invalid(f"{name} must be a number, got {str(value)[:40]!r}") from error
     if not math.isfinite(parsed):
         raise invalid(f"{name} must be finite, got {parsed}")
