@@ -40,6 +40,7 @@ class ScriptedEngine:
     context_length: int = 100
     prompt: PromptOptions = PromptOptions()
     instructions: bool = True
+    max_images: int = 8
     requests: list[GenerateRequest] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
     running: int = 0

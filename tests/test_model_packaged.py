@@ -47,6 +47,7 @@ def test_it_says_what_it_is(loaded):
     assert loaded.name == "llava-graph-tiny"
     assert "5.7 M" in loaded.about
     assert not loaded.instructions
+    assert loaded.max_images == 1
     assert loaded.prompt == PromptOptions(ocr_style="words", table=False, max_context_tokens=256)
     assert sum(weight.numel() for weight in loaded.model.parameters()) < 6e6
 

@@ -79,6 +79,7 @@ def test_the_worker_answers_fastchats_questions(worker):
     assert details["context_length"] == 100
     assert (details["name"], details["about"]) == ("scripted", "It repeats one sentence; there is no model.")
     assert details["instructions"] is True
+    assert details["max_images"] == 8
     conv = post(worker.url, "/worker_get_conv_template").json()["conv"]
     assert list(conv) == [
         "name",

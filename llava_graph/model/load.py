@@ -29,6 +29,9 @@ SHOW_PROGRESS_MB = 500
 FIXED_TOKENS = "LlavaProcessor"
 """The processor under which an image takes the same number of tokens whatever its size."""
 
+SEVERAL_IMAGES = 8
+"""Images that a conversation may show to a model that does not say how many it takes."""
+
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -54,6 +57,8 @@ class LoadedModel:
     """What its training showed beside the figure, and how."""
     instructions: bool = True
     """Whether it follows instructions; one that learnt nothing but to explain figures says no (`about.instructions`)."""
+    max_images: int = SEVERAL_IMAGES
+    """Images that one conversation may show; a model that learnt with one says so (`about.max_images`)."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -143,6 +148,7 @@ def load(
         about=str(about.get("description", "")),
         prompt=_prompt_options(about.get("prompt"), folder),
         instructions=about.get("instructions") is not False,
+        max_images=about["max_images"] if about.get("max_images") in range(1, SEVERAL_IMAGES) else SEVERAL_IMAGES,
     )
 
 

@@ -47,6 +47,8 @@ class Engine(Protocol):
     """What its training showed beside the figure, and how."""
     instructions: bool
     """Whether it does what it is asked; False where its training knew nothing but to explain figures."""
+    max_images: int
+    """Images that one conversation may show."""
     context_length: int
     """tokens, prompt and answer together"""
 

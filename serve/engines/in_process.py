@@ -26,6 +26,7 @@ class ExplainerEngine:
         self.chat_template = self._model.template
         self.prompt = self._model.prompt
         self.instructions = self._model.instructions
+        self.max_images = self._model.max_images
         self.context_length = self._model.context_length
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:

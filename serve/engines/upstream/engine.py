@@ -25,7 +25,7 @@ from serve.engines.upstream.events import DONE, Answer, Events
 from serve.engines.upstream.refusals import reason_in, refusal_of
 from serve.engines.upstream.request import Habits, body_of
 from serve.protocol.codes import ErrorCode
-from serve.protocol.messages import GenerateRequest, Timings, data_uri, image_bytes
+from serve.protocol.messages import MAX_IMAGES, GenerateRequest, Timings, data_uri, image_bytes
 from serve.worker.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class UpstreamEngine:
         self.chat_template = ""
         self.prompt = prompt
         self.instructions = instructions
+        self.max_images = MAX_IMAGES
         self.context_length = upstream.context_length
         self.conversation = MESSAGES_V1
         self.habits = Habits(upstream.kind)
