@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from llava_graph.errors import InputError, ServeError, did_you_mean
+from llava_graph.openai_wire import reason_in
 from llava_graph.prompt import about_tokens
 from serve.engines.engine import Estimate
-from serve.engines.upstream.refusals import KEY_VARIABLE, reason_in, refusal_of
+from serve.engines.upstream.refusals import KEY_VARIABLE, refusal_of
 from serve.http.guard import bearer, is_loopback
 from serve.protocol.codes import ErrorCode
 
@@ -26,7 +27,7 @@ SILENCE_TIMEOUT_S = 90.0
 """Below the 100 s after which FastChat's clients give a worker up, so that they hear the reason."""
 QUESTION_TIMEOUT_S = 10.0
 """For what a server answers from memory."""
-WAIT_BETWEEN_S = 2.0
+WAIT_BETWEEN_S = 1.0
 TOKENS_AROUND_A_TURN = 8
 TOKENS_OF_AN_IMAGE = 576
 """LLaVA-1.5's. Models cut an image into 64 to several thousand tokens; only an answer's usage tells."""
@@ -59,7 +60,7 @@ class Upstream:
 
 
 def checked_address(url: str) -> str:
-    """`url` without a final slash. Raises InputError: not http(s), or with a user, a password or a query in it."""
+    """`url` without a final slash, with /v1 if it has no path. Raises InputError: no http(s), a user or a query in it."""
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise InputError(
@@ -67,7 +68,7 @@ def checked_address(url: str) -> str:
         )
     if "@" in parts.netloc:
         raise InputError("the upstream's address has a user or password in it", next_step=f"Set {KEY_VARIABLE} instead")
-    return url.strip().rstrip("/")
+    return parts._replace(path=parts.path.rstrip("/") or "/v1").geturl()
 
 
 def client_settings(options: UpstreamOptions) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from PIL import ExifTags, Image
 
 from llava_graph.errors import ServeError
 from llava_graph.images import encode_png, open_image
+from llava_graph.openai_wire import DONE, Events, reason_in
 from llava_graph.prompt import PromptOptions
 from serve.engines.engine import Step
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
 from serve.engines.upstream.discovery import Upstream, UpstreamOptions, client_settings, count, unreachable
-from serve.engines.upstream.events import DONE, Answer, Events
-from serve.engines.upstream.refusals import reason_in, refusal_of
+from serve.engines.upstream.events import Answer
+from serve.engines.upstream.refusals import refusal_of
 from serve.engines.upstream.request import Habits, body_of
 from serve.protocol.codes import ErrorCode
 from serve.protocol.messages import MAX_IMAGES, GenerateRequest, Timings, data_uri, image_bytes
@@ -55,7 +56,7 @@ class UpstreamEngine:
     ) -> None:
         self.options = options
         self.upstream = upstream
-        self.name = upstream.model.rstrip("/").rpartition("/")[2]
+        self.name = (options.model or upstream.model).rstrip("/").rpartition("/")[2]
         self.about = about or f"{upstream.model} on a {KINDS[upstream.kind]} server."
         self.chat_template = ""
         self.prompt = prompt

@@ -1,21 +1,16 @@
-"""What an OpenAI-compatible server says when it does not answer -> a ServeError with its own reason. Pure.
+"""What an OpenAI-compatible server says when it does not answer -> what that means to a worker's client. Pure."""
 
-Shapes: OpenAI, vLLM, llama.cpp `{"error": {message, type, param, code}}`; SGLang and older vLLM `{"object": "error", message}`;
-Ollama `{"error": "…"}`; FastAPI `{"detail": …}`; a proxy's HTML.
-"""
-
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llava_graph.errors import ServeError
+from llava_graph.openai_wire import OVERFLOW, reason_in, reason_of
 from serve.engines.upstream.request import SAMPLING
 from serve.protocol.codes import ErrorCode
 
 KEY_VARIABLE = "LLAVA_GRAPH_UPSTREAM_KEY"
-MAX_REASON_CHARS = 400
 
 
 def refusal_of(status: int, body: bytes, sent: Collection[str], model: str) -> ServeError:
@@ -28,50 +23,11 @@ def failure_in(data: Mapping[str, Any], model: str) -> ServeError | None:
     """An error where a chunk should be, or None."""
     if not data.get("error") and data.get("object") != "error":
         return None
-    reason, param = _reason(data)
+    reason, param = reason_of(data)
     inner = data["error"] if isinstance(data.get("error"), Mapping) else data
     code = inner.get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     return _error(status, reason, param, SAMPLING, model)
-
-
-def reason_in(body: bytes) -> tuple[str, str]:
-    """(message, name of the field it is about) of an error body; both may be empty."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        text = re.sub(rb"(?s)<(style|script|head)\b.*?</\1>|<[^>]*>", b" ", body[:100_000]).decode("utf-8", "replace")
-        return _short(text), ""
-    return _reason(data) if isinstance(data, Mapping) else (_short(str(data)), "")
-
-
-def _reason(data: Mapping[str, Any]) -> tuple[str, str]:
-    inner = data.get("error") or data.get("detail") or data
-    if isinstance(inner, list):
-        return _short("; ".join(_detail(item) for item in inner)), ""
-    if not isinstance(inner, Mapping):
-        return _short(str(inner)), ""
-    message = inner.get("message") or inner.get("msg") or inner.get("type") or json.dumps(inner)
-    return _short(str(message)), str(inner.get("param") or "")
-
-
-def _detail(item: Any) -> str:
-    """One of FastAPI's complaints: {"loc": ["body", "top_k"], "msg": "…"}."""
-    if not isinstance(item, Mapping):
-        return str(item)
-    return f"{'.'.join(str(step) for step in item.get('loc') or ())}: {item.get('msg', '')}"
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
-
-
-_OVERFLOW = re.compile(
-    r"context[ _-](?:length|size|window)|longer than the model|exceed_context_size|too many tokens|"
-    r"context_length_exceeded|maximum (?:input|model) length|prompt (?:is )?too long",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +65,7 @@ def _error(status: int, reason: str, param: str, sent: Collection[str], model: s
 
 
 def _bad_request(said: str, reason: str, param: str, sent: Collection[str]) -> ServeError:
-    if _OVERFLOW.search(reason):
+    if OVERFLOW.search(reason):
         return ServeError(
             f"the prompt does not fit the upstream model's context ({said})",
             code=ErrorCode.CONTEXT_OVERFLOW,

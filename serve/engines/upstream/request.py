@@ -4,11 +4,12 @@ Only what differs from "as the server likes" is sent: a hosted model refuses fie
 reported (`serve.engines.upstream.refusals`), not guessed beforehand.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llava_graph.errors import ServeError
+from llava_graph.openai_wire import chat_messages
 from serve.engines.upstream.dialect import messages_of
 from serve.protocol.codes import ErrorCode
 from serve.protocol.messages import GenerateRequest
@@ -63,23 +64,6 @@ def body_of(
         )
     length = {"max_tokens": request.max_new_tokens} if limit else {}
     return "/completions", common | length | {"prompt": request.prompt}
-
-
-def chat_messages(messages: Sequence[Mapping[str, Any]], images: Sequence[str]) -> list[dict[str, Any]]:
-    """OpenAI's messages; each image part takes the next of `images`. Text alone stays a string: every server takes that."""
-    left = iter(images)
-    return [{"role": message["role"], "content": _content(message["content"], left)} for message in messages]
-
-
-def _content(parts: Sequence[Mapping[str, Any]], images: Iterator[str]) -> str | list[dict[str, Any]]:
-    if all(part["type"] == "text" for part in parts):
-        return "".join(part["text"] for part in parts)
-    return [
-        {"type": "image_url", "image_url": {"url": next(images)}}
-        if part["type"] == "image"
-        else {"type": "text", "text": part["text"]}
-        for part in parts
-    ]
 
 
 def _sampling(request: GenerateRequest, habits: Habits) -> dict[str, Any]:
