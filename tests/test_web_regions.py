@@ -13,11 +13,11 @@ from serve.web.figure.regions import (
     MAX_REGIONS,
     Region,
     cut_out,
-    question_about,
     read_region,
     regions_of,
     wants_reading,
 )
+from serve.web.given import question_about
 
 NOISE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (400, 800, 3), dtype=np.uint8))
 EPOCH = OcrLine(text="Epooh", box=(0.6, 0.9, 0.8, 1.0), role="x-axis", source="rapidocr")
@@ -142,7 +142,7 @@ def test_a_model_of_several_images_sees_the_region_and_the_whole():
     assert flat(given.messages).count("<image>") == 3
     assert flat(given.messages[:1]).startswith("<image>")
     assert flat(given.messages[-1:]).endswith("What is here?")
-    assert given.note == ""
+    assert (given.asked, given.note) == ("Regions A, B: What is here?", "")
     fewer = question_about(FIGURE, parts, "What is here?", max_images=2)
     assert len(fewer.images) == flat(fewer.messages).count("<image>") == 2
     assert fewer.note == "This model takes 2 images. Left out: B."

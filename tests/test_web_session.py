@@ -16,6 +16,7 @@ from serve.web.banner import banner
 from serve.web.context.preview import Preview, preview
 from serve.web.conversation.text import shown
 from serve.web.figure.opening import MAX_SIDE_PX, SHOWN_SIDE_PX, figure_of, view_of
+from serve.web.figure.reading import RegionReader
 from serve.web.session import OnPage, Session, messages_for
 
 
@@ -65,7 +66,13 @@ def previewed(session: Session, caption: str = "", changes: object = None, **opt
         async def details(self, model: str) -> ModelDetails:
             return ModelDetails(model, prompt=PromptOptions(**options))
 
-    return asyncio.run(preview(Client(), OnPage(session=session, caption=caption, changes=changes, model="m")))
+    return asyncio.run(
+        preview(
+            Client(),
+            OnPage(session=session, caption=caption, changes=changes, model="m"),
+            RegionReader(lambda image: ()),
+        )
+    )
 
 
 def test_the_preview_is_what_explain_sends_word_for_word():

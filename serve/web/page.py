@@ -29,6 +29,7 @@ from serve.web.conversation.parts import build_conversation
 from serve.web.conversation.wiring import wire_conversation
 from serve.web.figure.opening import ReadText
 from serve.web.figure.parts import build_figure
+from serve.web.figure.reading import RegionReader
 from serve.web.figure.wiring import wire_figure
 from serve.web.models.parts import build_model_line, build_models
 from serve.web.models.wiring import wire_models
@@ -56,8 +57,9 @@ def build_page(client: ModelClient, options: WebOptions, read: ReadText) -> gr.B
         parts = _arrange()
         wire_models(page, parts, client, options)
         taking = wire_figure(parts, read)
-        wire_context(parts, client)
-        wire_conversation(parts, client, options, taking)
+        reader = RegionReader(read)
+        wire_context(parts, client, reader)
+        wire_conversation(parts, client, options, taking, reader)
     return page
 
 

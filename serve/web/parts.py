@@ -33,6 +33,7 @@ class PageParts:
             "session": self.session,
             "caption": self.context.caption,
             "changes": self.figure.changes,
+            "regions": self.figure.regions,
             "model": self.models.model,
         }
 

@@ -38,6 +38,8 @@ class Session:
     turns: tuple[Turn, ...] = ()
     facts: tuple[AnswerFacts, ...] = ()
     """One for each answer of `turns`, in their order."""
+    original: bytes | None = None
+    """The upload as it came, where it has more pixels than the figure: regions are cut out of it."""
 
     @property
     def history(self) -> tuple[Turn, ...]:
@@ -66,6 +68,8 @@ class OnPage:
     caption: str | None = ""
     changes: Any = None
     """{"figure": id, "edits": see serve.web.figure.lines}: what the visitor changed of the lines in the figure."""
+    regions: Any = None
+    """{"figure": id, "regions": [{"name", "box"}, …]}: what the next question is about, see serve.web.figure.regions."""
     model: str | None = ""
 
     def now(self) -> Session:

@@ -1,13 +1,17 @@
 """What the model would be given, word for word, and what is to be said about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llava_graph.errors import LlavaGraphError
-from llava_graph.prompt import PromptOptions, render_context
+from llava_graph.prompt import Message, PromptOptions, render_context
 from llava_graph.record import Figure
 from serve.client import ModelClient, flat_text
-from serve.web.session import OnPage, Session, messages_for
+from serve.web.figure.reading import RegionReader
+from serve.web.given import given_for
+from serve.web.session import OnPage
 
+YOUR_QUESTION = "(your question)"
 MANY_TOKENS = 10**9
 """A budget that shortens nothing."""
 
@@ -18,19 +22,31 @@ class Preview:
 
     prompt: str = ""
     note: str = ""
+    asked_about: str = ""
+    """The regions that a question would be about, and what of them the model cannot take; empty without regions."""
 
 
-async def preview(client: ModelClient, page: OnPage) -> Preview:
-    """The message that Explain would send now, as the chosen model was trained to read it."""
-    if page.session.figure is None:
-        return Preview()
+async def preview(client: ModelClient, page: OnPage, reader: RegionReader) -> Preview:
+    """What Explain would send now, as the chosen model was trained to read it; with regions, what a question about them would."""
     try:
-        figure = page.now().figure
-        options = (await client.details(page.model or "")).prompt
-        messages, _ = messages_for(Session(figure), None, options)
+        session = page.now()
+        if session.figure is None:
+            return Preview()
+        details = await client.details(page.model or "")
+        regions = await reader.parts(page)
+        given = given_for(session, YOUR_QUESTION if regions else None, details, regions)
     except LlavaGraphError as error:
         return Preview(note=f"{error.what}. {error.next_step}")
-    return Preview(flat_text(messages[0], "<image>\n"), _shortening(figure, options) if figure else "")
+    notes = (given.note, _shortening(session.figure, details.prompt))
+    about = f"About {given.about}. {given.note}".strip() if regions else ""
+    return Preview(written_out(given.messages), " ".join(note for note in notes if note), about)
+
+
+def written_out(messages: Sequence[Message]) -> str:
+    """Messages as text, each image as `<image>`; what only one says stands without its role."""
+    if len(messages) == 1:
+        return flat_text(messages[0], "<image>\n")
+    return "\n\n".join(message["role"] + ":\n" + flat_text(message, "<image>\n") for message in messages)
 
 
 def _shortening(figure: Figure, options: PromptOptions) -> str:

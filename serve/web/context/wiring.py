@@ -7,27 +7,33 @@ import gradio as gr
 
 from serve.client import ModelClient
 from serve.web.context.preview import preview
+from serve.web.figure.reading import RegionReader
 from serve.web.parts import AT_ONCE, PageParts
 
 
-def wire_context(parts: PageParts, client: ModelClient) -> None:
+def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) -> None:
     """Keep what the model is given up to date."""
 
-    async def look(*values: Any) -> tuple[str, str]:
-        shown = await preview(client, parts.on_page(values))
-        return shown.prompt, f"<p>{html.escape(shown.note)}</p>" if shown.note else ""
+    async def look(*values: Any) -> tuple[str, str, str]:
+        shown = await preview(client, parts.on_page(values), reader)
+        return shown.prompt, _paragraph(shown.note), _paragraph(shown.asked_about)
 
     gr.on(
         [
             parts.figure.viewer.change,
             parts.figure.changes.change,
+            parts.figure.regions.change,
             parts.context.caption.change,
             parts.models.model.input,
         ],
         look,
         list(parts.given.values()),
-        [parts.context.prompt, parts.context.prompt_note],
+        [parts.context.prompt, parts.context.prompt_note, parts.conversation.asked_about],
         # Of many keystrokes the last one counts.
         trigger_mode="always_last",
         **AT_ONCE,
     )
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>" if text else ""

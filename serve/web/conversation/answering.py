@@ -2,52 +2,60 @@
 
 import time
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from llava_graph.errors import ImageError, LlavaGraphError
+from llava_graph.several_images import Part
 from serve.client import ModelClient, Sampling, flat_text
 from serve.web.banner import error_banner
 from serve.web.conversation.text import answer_status
+from serve.web.given import given_for
 from serve.web.look import Look
 from serve.web.models.finding import NO_MODEL
-from serve.web.session import AnswerFacts, Session, messages_for
+from serve.web.session import AnswerFacts, Session
 
 UPDATE_S = 0.06
 """At most so often is a growing answer drawn: faster than reading, slower than a token."""
 
 
 async def answer(
-    client: ModelClient, session: Session, question: str | None, model: str, sampling: Sampling
+    client: ModelClient,
+    session: Session,
+    question: str | None,
+    model: str,
+    sampling: Sampling,
+    *,
+    regions: Sequence[Part] = (),
 ) -> AsyncGenerator[Look]:
-    """The page while an answer grows. `question` None asks for an explanation and begins the conversation anew.
+    """The page while an answer grows. `question` None asks for an explanation and begins the conversation anew; any other is
+    about `regions`, if there are some.
 
     An error becomes a banner with its real reason; what was answered until then stays.
     """
     begun = time.monotonic()
     before = session
     try:
-        image = session.figure.image if session.figure else None
-        if not isinstance(image, bytes):
+        if session.figure is None:
             raise ImageError("there is no figure yet", next_step="Upload one, or pick an example.")
         model = model or next(iter(await client.models()), "")
         if not model:
             raise NO_MODEL
         details = await client.details(model)
-        messages, asked = messages_for(session, question, details.prompt)
+        given = given_for(session, question, details, regions)
         facts = AnswerFacts(
             id=uuid.uuid4().hex,
             model=model,
             about=details.about,
-            prompt=flat_text(messages[0], "<image>\n"),
+            prompt=flat_text(given.messages[0], "<image>\n"),
             sampling=sampling,
             started=time.time(),
         )
-        session = (replace(session, turns=()) if question is None else session).asked(asked, facts)
+        session = (replace(session, turns=()) if question is None else session).asked(given.asked, facts)
         yield Look(session, status="Thinking …", busy=True, field=None if question is None else "")
         drawn, tokens, reason = 0.0, None, None
-        async with aclosing(client.answer(model, messages, [image], sampling)) as replies:
+        async with aclosing(client.answer(model, given.messages, given.images, sampling)) as replies:
             async for reply in replies:
                 session, tokens, reason = session.answered(reply.text), reply.completion_tokens, reply.finish_reason
                 if time.monotonic() - drawn > UPDATE_S:

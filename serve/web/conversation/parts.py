@@ -17,6 +17,8 @@ class ConversationParts:
     clear: gr.Button
     chat: gr.Chatbot
     status: gr.HTML
+    asked_about: gr.HTML
+    """The regions that the next question is about."""
     question: gr.Textbox
     ask: gr.Button
     stop: gr.Button
@@ -37,6 +39,7 @@ def build_conversation() -> ConversationParts:
         elem_id="chat",
     )
     status = gr.HTML("", elem_id="status", padding=False)
+    asked_about = gr.HTML("", elem_id="asked-about", padding=False)
     with gr.Row(elem_id="question-row"):
         question = gr.Textbox(
             label="Question",
@@ -50,4 +53,4 @@ def build_conversation() -> ConversationParts:
         )
         ask = gr.Button("Ask", variant="primary", interactive=False, scale=1, min_width=88, elem_id="ask")
         stop = gr.Button("Stop", variant="stop", visible=False, scale=1, min_width=88, elem_id="stop")
-    return ConversationParts(explain, clear, chat, status, question, ask, stop)
+    return ConversationParts(explain, clear, chat, status, asked_about, question, ask, stop)

@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llava_graph.errors import InputError
+from llava_graph.errors import LlavaGraphError
 from serve.client import ModelClient, Sampling
 from serve.web.banner import error_banner
 from serve.web.conversation.answering import answer
+from serve.web.figure.reading import RegionReader
 from serve.web.look import Look, drawn
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, PageParts
@@ -18,7 +19,9 @@ TO_CHAT_ON_PHONES = (
 )
 
 
-def wire_conversation(parts: PageParts, client: ModelClient, options: WebOptions, taking: Sequence[Any]) -> None:
+def wire_conversation(
+    parts: PageParts, client: ModelClient, options: WebOptions, taking: Sequence[Any], reader: RegionReader
+) -> None:
     """Explain, Ask, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them."""
     talk = parts.conversation
     context = [*parts.given.values(), *parts.models.sampling]
@@ -28,12 +31,13 @@ def wire_conversation(parts: PageParts, client: ModelClient, options: WebOptions
         temperature, top_p, length = values[-3:]
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
         try:
-            # The caption and the text are those on the page now, in every turn.
+            # The caption, the text and the regions are those on the page now, in every turn.
             asked = page.now()
-        except InputError as error:
+            regions = () if question is None else await reader.parts(page)
+        except LlavaGraphError as error:
             yield drawn(Look(page.session, error_banner(error)))
             return
-        async for look in answer(client, asked, question, page.model or "", sampling):
+        async for look in answer(client, asked, question, page.model or "", sampling, regions=regions):
             # The visitor's session keeps the figure as it was read, so that every change can be undone.
             yield drawn(replace(look, session=replace(look.session, figure=page.session.figure)))
 

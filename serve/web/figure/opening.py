@@ -41,9 +41,11 @@ def open_figure(path: str | None) -> Reading:
     if not path:
         return Reading(Session())
     try:
-        image = open_image(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        image = open_image(data)
         figure = figure_of(image)
-        return Reading(Session(figure), view_of(figure, image))
+        original = data if max(image.size) > MAX_SIDE_PX else None
+        return Reading(Session(figure, original=original), view_of(figure, image))
     except OSError:
         return Reading(Session(), banner=banner("the upload did not arrive whole", "Choose the figure again"))
     except ImageError as error:

@@ -1,4 +1,4 @@
-"""Regions of a figure that a visitor asks about. In: what the browser says of them. Out: crops with their text, and prompts.
+"""Regions of a figure that a visitor asks about. In: what the browser says of them. Out: crops with their text.
 
 Values in, values out, no gradio. Boxes come from a browser, so that nothing in them is believed.
 """
@@ -10,10 +10,9 @@ from typing import Any
 
 from llava_graph.errors import InputError, RecordError
 from llava_graph.images import encode_png, open_image
-from llava_graph.prompt import Message, PromptOptions, build_messages
-from llava_graph.record import Box, Figure, OcrLine, Turn, check_box
+from llava_graph.record import Box, Figure, OcrLine, check_box
 from llava_graph.region import crop, inner, pixels_in, share_inside
-from llava_graph.several_images import NAMES, Part, build_region_question
+from llava_graph.several_images import NAMES, Part
 
 MAX_REGIONS = 7
 """With the whole figure as many images as one request takes (`serve.protocol.messages.MAX_IMAGES`)."""
@@ -136,57 +135,9 @@ def _stands_in(box: Box, places: Sequence[Box]) -> bool:
     return any(max(share_inside(box, place), share_inside(place, box)) >= SAME_PLACE for place in places)
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a model is given with a question."""
-
-    messages: list[Message]
-    images: list[bytes]
-    note: str = ""
-    """What is to be said about it: what the model cannot take."""
-
-
-def question_about(
-    figure: Figure,
-    parts: Sequence[Part],
-    question: str,
-    options: PromptOptions = PromptOptions(),
-    *,
-    history: Sequence[Turn] = (),
-    max_images: int = 1,
-) -> Given:
-    """A question about parts of a figure, for a model that takes `max_images` in a conversation.
-
-    With room for it the whole figure comes first and every part beside it. A model of one image is shown the last part alone
-    and is asked by itself: earlier turns spoke of an image that it does not see now. Raises InputError.
-    """
-    if max_images < 2:
-        part = parts[-1]
-        alone = f"This model takes one image: region {part.name} is sent alone, with the text in it."
-        left = _left_out(parts[:-1])
-        before = " Earlier questions are not sent with it." if history else ""
-        messages = build_messages(part.figure, question, options)
-        return Given(messages, _pixels([part.figure]), alone + left + before)
-    shown = parts[: max_images - 1]
-    note = f"This model takes {max_images} images.{_left_out(parts[len(shown) :])}" if len(shown) < len(parts) else ""
-    messages = build_region_question(figure, shown, question, options, history=history)
-    return Given(messages, _pixels([figure, *(part.figure for part in shown)]), note)
-
-
-def _left_out(parts: Sequence[Part]) -> str:
-    names = ", ".join(part.name for part in parts)
-    return f" Left out: {names}." if names else ""
-
-
-def _pixels(figures: Sequence[Figure]) -> list[bytes]:
-    """The encoded images. Raises InputError."""
-    images = [figure.image for figure in figures]
-    if not all(isinstance(image, bytes) for image in images):
-        raise InputError("the figure has no pixels at hand", next_step="Choose it again.")
-    return [image for image in images if isinstance(image, bytes)]
-
-
 def read_region(figure: Figure, region: Region, read: ReadText, original: bytes | None = None) -> tuple[OcrLine, ...]:
     """The lines that `read` finds in the region's own pixels, 0..1 of the region. Raises InputError and what `read` raises."""
-    image = original or _pixels([figure])[0]
+    image = original or figure.image
+    if image is None:
+        raise InputError("the figure has no image", where=figure.id)
     return tuple(read(encode_png(pixels_in(open_image(image, where=figure.id), region.box))))

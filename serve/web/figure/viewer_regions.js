@@ -78,8 +78,7 @@ function tell(some) {
   lastTold = said;
   document.querySelector("#regions .store")?.dispatchEvent(new CustomEvent("told", { detail: { figure, regions: told } }));
   document.dispatchEvent(new CustomEvent("llava:regions", { detail: { names } }));
-  const list = names.length > 1 ? `regions ${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : `region ${names[0]}`;
-  find("region-told").textContent = names.length ? `The next question is about ${list}.` : "";
+  find("region-told").textContent = names.length ? `The next question is about ${names.join(", ")}.` : "";
 }
 
 function askAbout(region) {
