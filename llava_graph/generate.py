@@ -1,44 +1,24 @@
 """Messages and images in, text out as it becomes certain: generation with a loaded model, streamed and stoppable."""
 
+import copy
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import ContextOverflow, InputError
 from llava_graph.prompt import Message
+from llava_graph.sampling import NO_NUMBER, GenerationOptions, Sampler, choose, resolve
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from llava_graph.model.load import LoadedModel
 
-GREEDY_BELOW = 1e-4
-"""A temperature under it means greedy (FastChat's threshold)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationOptions:
-    """How the answer is sampled. None: as the checkpoint's own generation_config says."""
-
-    max_new_tokens: int = 256
-    temperature: float | None = None
-    """0 is greedy."""
-    top_p: float | None = None
-    repetition_penalty: float | None = None
-    stop: tuple[str, ...] = ()
-    """The answer ends before the first of these."""
-    stop_token_ids: tuple[int, ...] = ()
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise InputError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        if self.temperature is not None and self.temperature < 0:
-            raise InputError(f"temperature must be >= 0, got {self.temperature}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise InputError(f"top_p must be in (0, 1], got {self.top_p}")
+SAMPLED_HERE = (
+    "temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty",
+)  # fmt: skip
+"""Settings of transformers' generate() that `Sampler` stands for, or that we do not honour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,40 +44,53 @@ def generate_stream(
     Setting `stopping` ends the generation at the next token. Raises InputError (images and placeholders do not match)
     and ContextOverflow at once, and whatever the model raises, in the caller's thread.
     """
+    from llava_graph.batched.batch import check_room
     from llava_graph.model.prompts import model_inputs
 
     inputs = model_inputs(loaded, prompt, images)
-    tokens = int(inputs["input_ids"].shape[1])
-    room = loaded.context_length - tokens
-    if room < 1:
-        raise ContextOverflow(
-            f"the prompt has {tokens} tokens (images included), the model reads {loaded.context_length}",
-            next_step="Shorten the question or the context, or clear the chat",
-        )
-    options = _sampling(loaded, generation) | {"max_new_tokens": min(generation.max_new_tokens, room)}
-    return _run(loaded, inputs | options, generation, stopping or threading.Event())
+    room = check_room(loaded, int(inputs["input_ids"].shape[1]))
+    sampler = Sampler(resolve(generation, loaded.model.generation_config), inputs["input_ids"][0].tolist())
+    arguments = inputs | _arguments(loaded, generation, sampler, room)
+    return _run(loaded, arguments, generation, stopping or threading.Event())
 
 
-def _sampling(loaded: "LoadedModel", generation: GenerationOptions) -> dict[str, Any]:
-    """transformers' generate() arguments; what is None stays the checkpoint's."""
-    options: dict[str, Any] = {"eos_token_id": sorted(_end_ids(loaded, generation)) or None}
-    if generation.temperature is not None:
-        sample = generation.temperature > GREEDY_BELOW
-        options |= {"do_sample": sample, "temperature": generation.temperature if sample else None}
-    if generation.top_p is not None and options.get("do_sample", True):
-        options["top_p"] = generation.top_p
-    if generation.repetition_penalty is not None:
-        options["repetition_penalty"] = generation.repetition_penalty
-    return options
+def _arguments(loaded: "LoadedModel", generation: GenerationOptions, sampler: Sampler, room: int) -> dict[str, Any]:
+    """transformers' generate() arguments: it takes the likeliest token, and `sampler` decides which that is."""
+    from transformers import LogitsProcessorList
+
+    own = copy.deepcopy(loaded.model.generation_config)
+    own.do_sample, own.max_length = False, None
+    own.max_new_tokens = min(generation.max_new_tokens, room)
+    own.eos_token_id = sorted(end_ids(loaded, generation)) or None
+    for name in SAMPLED_HERE:
+        setattr(own, name, None)
+    decides = [] if sampler.plain else [_Decision(sampler)]
+    return {"generation_config": own, "logits_processor": LogitsProcessorList(decides)}
 
 
-def _end_ids(loaded: "LoadedModel", generation: GenerationOptions) -> set[int]:
+class _Decision:
+    """A logits processor that leaves one token to choose."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def __call__(self, ids: Any, scores: Any) -> Any:  # noqa: ARG002  (transformers' signature)
+        (token,) = choose([self._sampler], scores)
+        if token == NO_NUMBER:
+            raise FloatingPointError("the model's logits are no finite numbers")
+        decided = scores.new_full(scores.shape, float("-inf"))
+        decided[0, token] = 0
+        return decided
+
+
+def end_ids(loaded: "LoadedModel", generation: GenerationOptions) -> set[int]:
+    """Tokens that end an answer: the checkpoint's own and those asked for."""
     ends = loaded.model.generation_config.eos_token_id
     own = ends if isinstance(ends, list) else [ends]
     return {*generation.stop_token_ids, *(token for token in own if token is not None)}
 
 
-def _own_stops(loaded: "LoadedModel") -> tuple[str, ...]:
+def own_stops(loaded: "LoadedModel") -> tuple[str, ...]:
     """What the model writes after an answer, where that is text. Other models than LLaVAs end by a token."""
     from llava_graph.model.vocabulary import stop_texts
 
@@ -110,12 +103,10 @@ def _run(
     """Generate in a thread, hand out text as it becomes certain. `arguments` are those of transformers' generate()."""
     prompt_tokens = int(arguments["input_ids"].shape[1])
     tokens: queue.Queue[Any] = queue.Queue()
-    work = threading.Thread(
-        target=_generate, args=(loaded.model, arguments, generation.seed, stopping, tokens), daemon=True
-    )
+    work = threading.Thread(target=_generate, args=(loaded.model, arguments, stopping, tokens), daemon=True)
     work.start()
-    decoder = Decoder(loaded.tokenizer, (*generation.stop, *_own_stops(loaded)))
-    ends = _end_ids(loaded, generation)
+    decoder = Decoder(loaded.tokenizer, (*generation.stop, *own_stops(loaded)))
+    ends = end_ids(loaded, generation)
     count, reason = 0, "length"
     try:
         while (item := tokens.get()) is not None:
@@ -141,7 +132,6 @@ def _run(
 def _generate(
     model: Any,
     arguments: dict[str, Any],
-    seed: int | None,
     stopping: threading.Event,
     tokens: "queue.Queue[Any]",
 ) -> None:
@@ -153,8 +143,6 @@ def _generate(
         def stopped(ids: Any, *_: Any, **__: Any) -> Any:
             return torch.full((ids.shape[0],), stopping.is_set(), device=ids.device, dtype=torch.bool)
 
-        if seed is not None:
-            torch.manual_seed(seed)
         with torch.inference_mode():
             criteria = StoppingCriteriaList([stopped])
             model.generate(**arguments, streamer=_TokenQueue(tokens), stopping_criteria=criteria)

@@ -15,7 +15,7 @@ from tiny_model import build_tiny_model
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError
 from llava_graph.explain import Explainer
-from llava_graph.generate import GenerationOptions
+from llava_graph.sampling import GenerationOptions
 from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.record import Figure, OcrLine
