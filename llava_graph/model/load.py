@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError, InputError, missing_extra
+from llava_graph.model.about import SEVERAL_IMAGES, read_about
 from llava_graph.model.adapters import base_folder, is_adapter, merge_adapter, own_config
 from llava_graph.model.hub import checkpoint_folder
 from llava_graph.model.prompts import LLAVA_PROCESSORS, PROCESSOR_ERRORS, count_image_tokens
@@ -28,9 +29,6 @@ SHOW_PROGRESS_MB = 500
 
 FIXED_TOKENS = "LlavaProcessor"
 """The processor under which an image takes the same number of tokens whatever its size."""
-
-SEVERAL_IMAGES = 8
-"""Images that a conversation may show to a model that does not say how many it takes."""
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -136,30 +134,19 @@ def load(
         # Adapters of other trainers bring weights alone.
         folder = folder if any((folder / name).is_file() for name in PROCESSOR_FILES) else base
     processor = load_processor(folder)
-    about = config.get("about")
-    about = about if isinstance(about, dict) else {}
+    about = read_about(config, folder)
     return LoadedModel(
         model=model.eval(),
         processor=processor,
         template=read_template(folder, processor),
         image_tokens=_small_image_tokens(processor, folder),
         context_length=_context_length(model, processor.tokenizer),
-        name=str(about.get("name") or folder.resolve().name),
-        about=str(about.get("description", "")),
-        prompt=_prompt_options(about.get("prompt"), folder),
-        instructions=about.get("instructions") is not False,
-        max_images=about["max_images"] if about.get("max_images") in range(1, SEVERAL_IMAGES) else SEVERAL_IMAGES,
+        name=about.name,
+        about=about.description,
+        prompt=about.prompt,
+        instructions=about.instructions,
+        max_images=about.max_images,
     )
-
-
-def _prompt_options(told: Any, folder: Path) -> PromptOptions:
-    """`about.prompt` of config.json: the options that differ from our defaults. Raises CheckpointError."""
-    try:
-        return PromptOptions(**(told or {}))
-    except (TypeError, InputError) as error:
-        raise CheckpointError(
-            f"config.json tells of a prompt that we do not know ({error})", where=str(folder)
-        ) from error
 
 
 def check_folder(folder: Path) -> dict[str, Any]:
