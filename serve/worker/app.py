@@ -219,6 +219,7 @@ def _add_questions(app: FastAPI, worker: Worker) -> None:
             "chat_template": engine.chat_template,
             "prompt": asdict(engine.prompt),
             "instructions": engine.instructions,
+            "max_images": engine.max_images,
         }
 
 
