@@ -68,9 +68,10 @@ def create_web(
     """
     gradio = _gradio()
     from serve.web.page import build_page
+    from serve.web.sharing.recording import recorder_for
     from serve.web.theme import theme
 
-    page = build_page(ModelClient(controller_url, transport=transport), options, read)
+    page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options))
     page.queue(max_size=options.max_queue, api_open=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))

@@ -1,6 +1,7 @@
 """How the web page behaves: limits and modes, each with its reason."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
@@ -16,3 +17,7 @@ class WebOptions:
     """Visitors who may wait; the next one is told that the page is full."""
     max_file_size: str = "32mb"
     """Of one upload."""
+    log_dir: Path | None = None
+    """Where conversations of visitors who agree are kept, in FastChat's format; None: nowhere."""
+    log_visitors: bool = False
+    """Whether lines of the log tell visitors apart, by a salted hash of their address."""

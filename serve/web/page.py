@@ -6,7 +6,8 @@
     left     figure/        upload field, viewer with boxes, lines, examples
              context/       caption, paragraphs, what the model is given
     right    conversation/  Explain, answers, question, Ask and Stop
-             #tools         compare, export, link, feedback: sharing/ and arena/
+             sharing/       export, link, votes, the log's switch
+             arena/         two models compared blind
              models/        the settings of answers
 
 One panel is one package: `parts.py` (a frozen dataclass of its components, and what builds them), `wiring.py` (what happens
@@ -23,6 +24,8 @@ when somebody acts), pure logic beside them, and its .html, .js and .css (every 
 import gradio as gr
 
 from serve.client import ModelClient
+from serve.web.arena.parts import build_arena
+from serve.web.arena.wiring import wire_arena
 from serve.web.context.parts import build_context
 from serve.web.context.wiring import wire_context
 from serve.web.conversation.parts import build_conversation
@@ -36,6 +39,9 @@ from serve.web.models.wiring import wire_models
 from serve.web.options import WebOptions
 from serve.web.parts import PageParts
 from serve.web.session import Session
+from serve.web.sharing.parts import build_sharing
+from serve.web.sharing.recording import Recorder
+from serve.web.sharing.wiring import wire_sharing
 
 TITLE = "LLaVA-Graph"
 HEADER = f"""<div class="brand"><h1>{TITLE}</h1><p>Explains figures from scientific papers.</p></div>"""
@@ -43,10 +49,14 @@ PRIVACY = (
     "Figures and questions go to the model above and are not kept: uploads are deleted after an hour. "
     "A model can be wrong; check what it says against the figure."
 )
+PRIVACY_WITH_LOG = (
+    "Figures and questions go to the model above. They are kept only if you agree (Log, under the conversation); uploads are "
+    "deleted after an hour. A model can be wrong; check what it says against the figure."
+)
 UPLOADS_KEPT_S = 3600
 
 
-def build_page(client: ModelClient, options: WebOptions, read: ReadText) -> gr.Blocks:
+def build_page(client: ModelClient, options: WebOptions, read: ReadText, recorder: Recorder) -> gr.Blocks:
     """The page. Everything it shows of a visitor lives in that visitor's own state."""
     with gr.Blocks(
         title=f"{TITLE}: figures explained",
@@ -54,16 +64,18 @@ def build_page(client: ModelClient, options: WebOptions, read: ReadText) -> gr.B
         delete_cache=(UPLOADS_KEPT_S, UPLOADS_KEPT_S),
         fill_width=True,
     ) as page:
-        parts = _arrange()
+        parts = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY)
         wire_models(page, parts, client, options)
         taking = wire_figure(parts, read)
         reader = RegionReader(read)
         wire_context(parts, client, reader)
-        wire_conversation(parts, client, options, taking, reader)
+        answers = wire_conversation(parts, client, options, taking, reader)
+        wire_sharing(page, parts, recorder, answers)
+        wire_arena(page, parts, client, options, recorder)
     return page
 
 
-def _arrange() -> PageParts:
+def _arrange(privacy: str) -> PageParts:
     """The panels in their places."""
     session = gr.State(Session())
     with gr.Row(elem_id="header"):
@@ -76,7 +88,8 @@ def _arrange() -> PageParts:
             context = build_context()
         with gr.Column(scale=6, min_width=320, elem_id="right"):
             conversation = build_conversation()
-            # sharing/ and arena/ stand between the conversation and the settings, in a gr.Row(elem_id="tools").
+            sharing = build_sharing()
+            arena = build_arena()
             models = build_models(model_line)
-    gr.HTML(f"<p>{PRIVACY}</p>", elem_id="privacy", padding=False)
-    return PageParts(session, banner, models, figure, context, conversation)
+    gr.HTML(f"<p>{privacy}</p>", elem_id="privacy", padding=False)
+    return PageParts(session, banner, models, figure, context, conversation, sharing, arena)

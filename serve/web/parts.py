@@ -5,11 +5,13 @@ from typing import Any
 
 import gradio as gr
 
+from serve.web.arena.parts import ArenaParts
 from serve.web.context.parts import ContextParts
 from serve.web.conversation.parts import ConversationParts
 from serve.web.figure.parts import FigureParts
 from serve.web.models.parts import ModelParts
 from serve.web.session import OnPage
+from serve.web.sharing.parts import SharingParts
 
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of steps that take no time: answered directly, not through gradio's queue and the stream that it opens for them."""
@@ -25,6 +27,8 @@ class PageParts:
     figure: FigureParts
     context: ContextParts
     conversation: ConversationParts
+    sharing: SharingParts
+    arena: ArenaParts
 
     @property
     def given(self) -> dict[str, Any]:

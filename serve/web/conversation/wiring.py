@@ -21,8 +21,9 @@ TO_CHAT_ON_PHONES = (
 
 def wire_conversation(
     parts: PageParts, client: ModelClient, options: WebOptions, taking: Sequence[Any], reader: RegionReader
-) -> None:
-    """Explain, Ask, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them."""
+) -> list[Any]:
+    """Explain, Ask, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them. Returns the events in
+    which a model answers."""
     talk = parts.conversation
     context = [*parts.given.values(), *parts.models.sampling]
 
@@ -62,6 +63,7 @@ def wire_conversation(
         talk.question.submit(ask, [talk.question, *context], parts.look, **stream),
     ]
     wire_ends(parts, answers, taking)
+    return answers
 
 
 def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:

@@ -1,0 +1,80 @@
+"""Two answers at once: both models write, and the page sees them grow side by side."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from llava_graph.errors import LlavaGraphError
+from serve.client import ModelClient, Sampling
+from serve.web.arena.battle import Battle, Draw, Side, draw_pair
+from serve.web.given import given_for
+from serve.web.session import AnswerFacts, Session
+
+UPDATE_S = 0.1
+"""At most so often are the two drawn."""
+
+
+async def fight(
+    client: ModelClient, session: Session, question: str | None, sampling: Sampling, *, draw: Draw = draw_pair
+) -> AsyncGenerator[Battle]:
+    """The battle as it grows; the last one has ended. `question` None: explain the figure.
+
+    Closing the generator ends both answers in their workers. Raises InputError (no two models), ServeError.
+    """
+    left, right = draw(await client.models())
+    sides = [Side(left), Side(right)]
+    news: asyncio.Queue[tuple[int, Side] | asyncio.Task[None]] = asyncio.Queue()
+
+    async def follow(place: int) -> None:
+        async with aclosing(_written(client, session, question, sides[place].model, sampling)) as steps:
+            async for side in steps:
+                news.put_nowait((place, side))
+
+    tasks = [asyncio.create_task(follow(place)) for place in range(2)]
+    for task in tasks:
+        task.add_done_callback(news.put_nowait)
+    drawn = 0.0
+    try:
+        yield Battle(sides[0], sides[1])
+        while not all(side.ended for side in sides):
+            piece = await news.get()
+            if isinstance(piece, asyncio.Task):
+                # A task that failed fails the battle; one that is done has told all before.
+                piece.result()
+                continue
+            sides[piece[0]] = piece[1]
+            if time.monotonic() - drawn > UPDATE_S:
+                drawn = time.monotonic()
+                yield Battle(sides[0], sides[1])
+        yield Battle(sides[0], sides[1])
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _written(
+    client: ModelClient, session: Session, question: str | None, model: str, sampling: Sampling
+) -> AsyncGenerator[Side]:
+    """One side as it grows. An error of the model's is a side that has ended with it."""
+    begun, side = time.monotonic(), Side(model)
+    try:
+        details = await client.details(model)
+        given = given_for(replace(session, turns=(), facts=()), question, details)
+        facts = AnswerFacts(
+            id=uuid.uuid4().hex, model=model, about=details.about, sampling=sampling, started=time.time()
+        )
+        asked = replace(session, turns=(), facts=()).asked(given.asked, facts)
+        async with aclosing(client.answer(model, given.messages, given.images, sampling)) as replies:
+            async for reply in replies:
+                facts = replace(
+                    facts, completion_tokens=reply.completion_tokens, finish_reason=reply.finish_reason or ""
+                )
+                asked = asked.answered(reply.text, facts)
+                yield (side := Side(model, asked))
+        yield Side(model, asked.answered(side.text, replace(facts, seconds=time.monotonic() - begun)))
+    except LlavaGraphError as error:
+        yield replace(side, error=str(error))

@@ -1,0 +1,100 @@
+"""Export, votes and the log. What was agreed to is asked for anew with every step: the browser sends it along."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from llava_graph.errors import InputError
+from serve.feedback.lines import Feedback
+from serve.web.banner import error_banner
+from serve.web.parts import AT_ONCE, PageParts
+from serve.web.session import OnPage, Session
+from serve.web.sharing.files import bibtex, shared_file
+from serve.web.sharing.links import NO_LINK_OF_UPLOADS, link_of
+from serve.web.sharing.recording import Consent, Recorder
+
+KEPT, NOT_KEPT = "Thank you: your vote is kept.", "Your vote could not be kept: the server's log cannot be written now."
+NOT_AGREED = "Nothing was kept: you have not agreed to it."
+
+
+def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers: Sequence[Any]) -> None:
+    """`answers`: the events in which a model answers."""
+    sharing = parts.sharing
+    on_page = set(parts.given.values())
+
+    def of(values: dict[Any, Any]) -> OnPage:
+        return OnPage(**{name: values[component] for name, component in parts.given.items()})
+
+    def show(session: Session) -> dict[str, Any]:
+        return shown(session, log=recorder.on)
+
+    def export(values: dict[Any, Any], event: gr.EventData) -> tuple[Any, str]:
+        try:
+            return asdict(shared_file(of(values).now(), str((event._data or {}).get("format")))), ""
+        except InputError as error:
+            return gr.skip(), error_banner(error)
+
+    def vote(values: dict[Any, Any], event: gr.EventData, request: gr.Request) -> dict[str, Any]:
+        session, consent = values[parts.session], Consent.from_page(values[sharing.consent])
+        try:
+            asked = of(values).now()
+            number, feedback = vote_of(event._data, asked)
+            kept = recorder.vote(asked, number, feedback, consent, address_of(request))
+        except InputError as error:
+            return shown(session, log=recorder.on, said=str(error))
+        told = KEPT if kept else NOT_KEPT if consent.keep else NOT_AGREED
+        return shown(session, log=recorder.on, said=told, voted=kept)
+
+    def record(values: dict[Any, Any], request: gr.Request) -> str:
+        asked, consent = of(values).now(), Consent.from_page(values[sharing.consent])
+        newest = asked.facts[-1].id if asked.facts else ""
+        if newest and newest != values[sharing.recorded]:
+            recorder.answer(asked, consent, address_of(request))
+        return newest
+
+    gr.on([page.load, parts.figure.viewer.change], show, parts.session, sharing.bar, **AT_ONCE)
+    sharing.bar.select(export, on_page, [sharing.download, parts.banner], **AT_ONCE)
+    if recorder.on:
+        known = on_page | {sharing.consent, sharing.recorded}
+        sharing.bar.submit(vote, known, sharing.bar, **AT_ONCE)
+        for answer in answers:
+            answer.then(record, known, sharing.recorded, **AT_ONCE)
+
+
+def shown(session: Session, *, log: bool, said: str = "", voted: bool = False) -> dict[str, Any]:
+    """What the row shows (sharing.js)."""
+    figure = session.figure
+    return {
+        "figure": figure.id if figure else "",
+        "link": link_of(figure.id) if figure else "",
+        "no_link": NO_LINK_OF_UPLOADS,
+        "cite": bool(figure and bibtex(figure.paper)),
+        "log": log,
+        "said": said,
+        "voted": voted,
+        # The browser draws a value that differs from the one before: the same words twice are two events.
+        "step": secrets.token_hex(4),
+    }
+
+
+def vote_of(data: Any, session: Session) -> tuple[int, Feedback]:
+    """(number of the answer from 0, what is said about it) of a vote as the browser sends it. Raises InputError."""
+    data = data if isinstance(data, dict) else {}
+    number, reasons = data.get("answer"), data.get("reasons") or []
+    reasons = reasons if isinstance(reasons, list) else [None]
+    texts = [data.get("vote"), data.get("comment") or "", data.get("corrected") or "", *reasons]
+    if isinstance(number, bool) or not isinstance(number, int) or not all(isinstance(text, str) for text in texts):
+        raise InputError("this is no vote of our page", next_step="Reload it")
+    if not session.facts or not session.turns[-1].text.strip():
+        raise InputError("there is no answer to vote on yet", next_step="Press Explain first")
+    number = len(session.facts) - 1 if number < 0 else number
+    feedback = Feedback(vote=texts[0], comment=texts[1], corrected=texts[2], reasons=tuple(dict.fromkeys(reasons)))
+    return number, feedback
+
+
+def address_of(request: gr.Request) -> str | None:
+    """Where the visitor comes from; only ever hashed."""
+    return request.client.host if request.client else None
