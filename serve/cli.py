@@ -1,18 +1,27 @@
 """`llava-graph-serve controller | worker | web | all`, with the flags that FastChat's and LLaVA's commands have."""
 
-import asyncio
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from llava_graph.command import run
-from serve.controller.registry import HEART_BEAT_EXPIRATION_S
+from serve.command import (
+    CONTROLLER_PORT,
+    WEB_PORT,
+    Concurrency,
+    Device,
+    Host,
+    LogLevel,
+    MaxWaiting,
+    ModelNames,
+    ModelPath,
+    names_in,
+    set_up_logging,
+)
+from serve.controller.cli import controller
+from serve.worker.cli import worker
 
-CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
-"""FastChat's and gradio's."""
-DispatchMethod = Literal["lottery", "shortest_queue"]
 ModelListMode = Literal["once", "reload"]
 
 app = typer.Typer(
@@ -21,122 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Serve a model: the controller, workers and the web page, or all of them at once.",
 )
-Host = Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")]
-ModelPath = Annotated[
-    Path | None, typer.Option(help="A checkpoint folder or owner/name on the hub. Default: packaged.")
-]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, … Default: the GPU if there is one.")]
-Concurrency = Annotated[
-    int,
-    typer.Option("--limit-worker-concurrency", "--limit-model-concurrency", min=1, help="Answers written at once."),
-]
-MaxWaiting = Annotated[int, typer.Option(min=0, help="Requests that may wait; the next one hears 'busy'.")]
-LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
-
-
-@app.command()
-def controller(
-    host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = CONTROLLER_PORT,
-    dispatch_method: Annotated[DispatchMethod, typer.Option(help="How the next worker is chosen.")] = "shortest_queue",
-    heart_beat_expiration: Annotated[
-        float,
-        typer.Option(
-            min=1,
-            envvar="FASTCHAT_CONTROLLER_HEART_BEAT_EXPIRATION",
-            help="Seconds after which a silent worker is gone.",
-        ),
-    ] = HEART_BEAT_EXPIRATION_S,
-    log_level: LogLevel = "info",
-) -> None:
-    """Keep the list of workers and say who serves which model.
-
-    Off this machine's loopback a worker needs a token to register: set LLAVA_GRAPH_WORKER_TOKEN for both.
-
-    Examples:
-
-        llava-graph-serve controller --port 21001
-
-        LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0
-    """
-    from serve.controller.app import create_controller
-    from serve.controller.registry import Registry
-    from serve.http.guard import require_token_off_loopback, worker_token
-    from serve.http.servers import Server, bind, wait_for_signal
-
-    set_up_logging(log_level)
-    require_token_off_loopback(host, worker_token())
-    registry = Registry(dispatch_method, expire_after=heart_beat_expiration)
-    server = Server(create_controller(registry, token=worker_token()), bind(host, port), "controller")
-    server.start()
-    print(f"controller at {server.url}", flush=True)
-    wait_for_signal([server])
-
-
-@app.command()
-def worker(
-    host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = WORKER_PORT,
-    worker_address: Annotated[
-        str,
-        typer.Option(
-            "--worker-address", "--worker", help="The address under which the controller reaches this worker."
-        ),
-    ] = "",
-    controller_address: Annotated[
-        str, typer.Option("--controller-address", "--controller", help="The controller to register at.")
-    ] = f"http://127.0.0.1:{CONTROLLER_PORT}",
-    model_path: ModelPath = None,
-    model_names: Annotated[
-        str, typer.Option("--model-names", "--model-name", help="Names of the model, separated by commas.")
-    ] = "",
-    device: Device = None,
-    limit_worker_concurrency: Concurrency = 5,
-    max_waiting: MaxWaiting = 20,
-    conv_template: Annotated[str, typer.Option(help="Name under which the conversation template is given out.")] = "",
-    no_register: Annotated[bool, typer.Option("--no-register", help="Do not register at a controller.")] = False,
-    multi_modal: Annotated[
-        bool, typer.Option("--multi-modal", hidden=True, help="Accepted as in LLaVA's commands; every model here sees.")
-    ] = True,
-    heart_beat_interval: Annotated[
-        float, typer.Option(min=0.1, envvar="FASTCHAT_WORKER_HEART_BEAT_INTERVAL", help="Seconds between heartbeats.")
-    ] = 45.0,
-    log_level: LogLevel = "info",
-) -> None:
-    """Serve one model.
-
-    Examples:
-
-        llava-graph-serve worker --model-path ./checkpoint --controller http://localhost:21001
-
-        llava-graph-serve worker --port 40001 --worker http://10.0.0.5:40001 --host 0.0.0.0 --model-names figures
-    """
-    from llava_graph.explain import Explainer
-    from serve.engines.in_process import ExplainerEngine
-    from serve.http.guard import worker_token
-    from serve.http.servers import Server, address_of, bind, wait_for_signal
-    from serve.worker.app import WorkerOptions, create_worker
-    from serve.worker.heartbeat import Heartbeat
-
-    set_up_logging(log_level)
-    sock = bind(host, port)
-    address = worker_address or address_of(sock)
-    beat = None
-    if not no_register:
-        beat = Heartbeat(
-            controller_address, address, token=worker_token(), interval=heart_beat_interval, multimodal=multi_modal
-        )
-    engine = ExplainerEngine(Explainer(model_path, device=device))
-    options = WorkerOptions(
-        model_names=names_in(model_names),
-        limit_worker_concurrency=limit_worker_concurrency,
-        max_waiting=max_waiting,
-        conv_template=conv_template,
-    )
-    server = Server(create_worker(engine, options, heartbeat=beat), sock, "worker")
-    server.start()
-    print(f"worker at {server.url}", flush=True)
-    wait_for_signal([server])
+app.command()(controller)
+app.command()(worker)
 
 
 @app.command()
@@ -177,9 +72,7 @@ def everything(
         int, typer.Option(min=0, max=65535, envvar="PORT", help="Port of the web page; 0 takes a free one.")
     ] = WEB_PORT,
     model_path: ModelPath = None,
-    model_names: Annotated[
-        str, typer.Option("--model-names", "--model-name", help="Names of the model, separated by commas.")
-    ] = "",
+    model_names: ModelNames = "",
     device: Device = None,
     limit_worker_concurrency: Concurrency = 2,
     max_waiting: MaxWaiting = 20,
@@ -231,29 +124,6 @@ def votes(
         print(json.dumps(report(read, rounds=rounds), indent=2))
     else:
         Console().print(tables(read, rounds=rounds))
-
-
-def names_in(text: str) -> tuple[str, ...]:
-    """Names separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def set_up_logging(level: str) -> None:
-    """One log on stderr; the HTTP library's own lines only for debugging."""
-    if level.lower() not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if level.lower() != "debug":
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(not_cancelled)
-
-
-def not_cancelled(record: logging.LogRecord) -> bool:
-    """A page that is still open when the server ends is no error: uvicorn cancels it, and reports that as one."""
-    text = record.getMessage()
-    ended = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
-    return not ended and "timeout graceful shutdown exceeded" not in text
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ In: its /v1/models, and where there is one llama.cpp's /props, Ollama's /api/ps.
 option of the command tells what the server does not.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ class Upstream:
     kind: str
     """vllm, sglang, llamacpp, ollama, or openai for every other one."""
     context_length: int
+
+
+def upstream_key() -> str:
+    """The server's key from the environment; empty when there is none."""
+    return os.environ.get(KEY_VARIABLE, "").strip()
 
 
 def checked_address(url: str) -> str:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 
 from llava_graph.errors import ServeError
 from llava_graph.images import encode_png, open_image
+from llava_graph.model.about import About
 from llava_graph.openai_wire import DONE, Events, reason_in
 from llava_graph.prompt import PromptOptions
 from serve.engines.engine import Step
@@ -41,7 +42,10 @@ KINDS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "ollama": 
 
 
 class UpstreamEngine:
-    """A `SchedulingEngine`. `slots`: how many requests are open at the server at once, and how many wait here."""
+    """A `RemoteEngine`: `limit` requests are open at the server at once, `max_waiting` wait here.
+
+    `about`: what the checkpoint that the server has loaded says of itself; None: it is one that follows instructions.
+    """
 
     def __init__(
         self,
@@ -50,18 +54,16 @@ class UpstreamEngine:
         *,
         limit: int = 32,
         max_waiting: int = 64,
-        prompt: PromptOptions = PromptOptions(),
-        instructions: bool = True,
-        about: str = "",
+        about: About | None = None,
     ) -> None:
         self.options = options
         self.upstream = upstream
-        self.name = (options.model or upstream.model).rstrip("/").rpartition("/")[2]
-        self.about = about or f"{upstream.model} on a {KINDS[upstream.kind]} server."
+        self.name = (about.name if about else options.model or upstream.model).rstrip("/").rpartition("/")[2]
+        self.about = (about and about.description) or f"{upstream.model} on a {KINDS[upstream.kind]} server."
         self.chat_template = ""
-        self.prompt = prompt
-        self.instructions = instructions
-        self.max_images = MAX_IMAGES
+        self.prompt = about.prompt if about else PromptOptions()
+        self.instructions = about.instructions if about else True
+        self.max_images = about.max_images if about else MAX_IMAGES
         self.context_length = upstream.context_length
         self.conversation = MESSAGES_V1
         self.habits = Habits(upstream.kind)

@@ -1,0 +1,49 @@
+"""What the serving commands share: options with one meaning, one log, names in a list."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
+"""FastChat's and gradio's."""
+
+Host = Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")]
+ModelPath = Annotated[
+    Path | None, typer.Option(help="A checkpoint folder or owner/name on the hub. Default: packaged.")
+]
+ModelNames = Annotated[
+    str, typer.Option("--model-names", "--model-name", help="Names of the model, separated by commas.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, … Default: the GPU if there is one.")]
+Concurrency = Annotated[
+    int,
+    typer.Option("--limit-worker-concurrency", "--limit-model-concurrency", min=1, help="Answers written at once."),
+]
+MaxWaiting = Annotated[int, typer.Option(min=0, help="Requests that may wait; the next one hears 'busy'.")]
+LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def set_up_logging(level: str) -> None:
+    """One log on stderr; the HTTP library's own lines only for debugging."""
+    if level.lower() not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter("must be debug, info, warning or error", param_hint="--log-level")
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if level.lower() != "debug":
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(not_cancelled)
+
+
+def not_cancelled(record: logging.LogRecord) -> bool:
+    """A page that is still open when the server ends is no error: uvicorn cancels it, and reports that as one."""
+    text = record.getMessage()
+    ended = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not ended and "timeout graceful shutdown exceeded" not in text

@@ -1,0 +1,48 @@
+"""`llava-graph-serve controller`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from serve.command import CONTROLLER_PORT, Host, LogLevel, set_up_logging
+from serve.controller.registry import HEART_BEAT_EXPIRATION_S
+
+DispatchMethod = Literal["lottery", "shortest_queue"]
+
+
+def controller(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = CONTROLLER_PORT,
+    dispatch_method: Annotated[DispatchMethod, typer.Option(help="How the next worker is chosen.")] = "shortest_queue",
+    heart_beat_expiration: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            envvar="FASTCHAT_CONTROLLER_HEART_BEAT_EXPIRATION",
+            help="Seconds after which a silent worker is gone.",
+        ),
+    ] = HEART_BEAT_EXPIRATION_S,
+    log_level: LogLevel = "info",
+) -> None:
+    """Keep the list of workers and say who serves which model.
+
+    Off this machine's loopback a worker needs a token to register: set LLAVA_GRAPH_WORKER_TOKEN for both.
+
+    Examples:
+
+        llava-graph-serve controller --port 21001
+
+        LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0
+    """
+    from serve.controller.app import create_controller
+    from serve.controller.registry import Registry
+    from serve.http.guard import require_token_off_loopback, worker_token
+    from serve.http.servers import Server, bind, wait_for_signal
+
+    set_up_logging(log_level)
+    require_token_off_loopback(host, worker_token())
+    registry = Registry(dispatch_method, expire_after=heart_beat_expiration)
+    server = Server(create_controller(registry, token=worker_token()), bind(host, port), "controller")
+    server.start()
+    print(f"controller at {server.url}", flush=True)
+    wait_for_signal([server])

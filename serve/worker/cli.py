@@ -1,0 +1,132 @@
+"""`llava-graph-serve worker`: a checkpoint in this process, or a model on an OpenAI-compatible server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve.command import (
+    CONTROLLER_PORT,
+    WORKER_PORT,
+    Device,
+    Host,
+    LogLevel,
+    MaxWaiting,
+    ModelNames,
+    names_in,
+    set_up_logging,
+)
+
+IN_PROCESS, UPSTREAM = 5, 32
+"""Answers at once: FastChat's default, and what one vLLM on one GPU takes with ease."""
+
+
+def worker(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = WORKER_PORT,
+    worker_address: Annotated[
+        str,
+        typer.Option(
+            "--worker-address", "--worker", help="The address under which the controller reaches this worker."
+        ),
+    ] = "",
+    controller_address: Annotated[
+        str, typer.Option("--controller-address", "--controller", help="The controller to register at.")
+    ] = f"http://127.0.0.1:{CONTROLLER_PORT}",
+    model_path: Annotated[
+        Path | None,
+        typer.Option(
+            help="A checkpoint folder or owner/name on the hub. Default: packaged. With --upstream: the folder that the "
+            "server has loaded; its config.json says how the model is prompted."
+        ),
+    ] = None,
+    model_names: ModelNames = "",
+    device: Device = None,
+    upstream: Annotated[
+        str,
+        typer.Option(
+            help="An OpenAI-compatible server that answers instead (vLLM, SGLang, llama.cpp, Ollama, a hosted model): its "
+            "address, which ends in /v1. Its key, if it wants one: LLAVA_GRAPH_UPSTREAM_KEY."
+        ),
+    ] = "",
+    upstream_model: Annotated[str, typer.Option(help="The model's name there. Default: its only one.")] = "",
+    upstream_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds without a byte from there after which an answer has failed.")
+    ] = 90.0,
+    upstream_wait: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait at the start until the model there has loaded.")
+    ] = 900.0,
+    context_length: Annotated[
+        int, typer.Option(min=0, help="Tokens, prompt and answer together. Default: what the server there says.")
+    ] = 0,
+    limit_worker_concurrency: Annotated[
+        int | None,
+        typer.Option(
+            "--limit-worker-concurrency",
+            "--limit-model-concurrency",
+            min=1,
+            help=f"Answers written at once. Default: {IN_PROCESS}, with --upstream {UPSTREAM}.",
+        ),
+    ] = None,
+    max_waiting: MaxWaiting = 20,
+    conv_template: Annotated[str, typer.Option(help="Name under which the conversation template is given out.")] = "",
+    no_register: Annotated[bool, typer.Option("--no-register", help="Do not register at a controller.")] = False,
+    multi_modal: Annotated[
+        bool, typer.Option("--multi-modal", hidden=True, help="Accepted as in LLaVA's commands; every model here sees.")
+    ] = True,
+    heart_beat_interval: Annotated[
+        float, typer.Option(min=0.1, envvar="FASTCHAT_WORKER_HEART_BEAT_INTERVAL", help="Seconds between heartbeats.")
+    ] = 45.0,
+    log_level: LogLevel = "info",
+) -> None:
+    """Serve one model.
+
+    Examples:
+
+        llava-graph-serve worker --model-path ./checkpoint --controller http://localhost:21001
+
+        llava-graph-serve worker --port 40001 --worker http://10.0.0.5:40001 --host 0.0.0.0 --model-names figures
+
+        llava-graph-serve worker --upstream http://localhost:8000/v1 --upstream-model Qwen/Qwen3-VL-8B-Instruct
+    """
+    from serve.engines.opening import EngineChoice, open_engine
+    from serve.engines.upstream.discovery import UpstreamOptions, upstream_key
+    from serve.http.guard import worker_token
+    from serve.http.servers import Server, address_of, bind, wait_for_signal
+    from serve.worker.app import WorkerOptions, create_worker
+    from serve.worker.heartbeat import Heartbeat
+
+    set_up_logging(log_level)
+    sock = bind(host, port)
+    address = worker_address or address_of(sock)
+    beat = None
+    if not no_register:
+        beat = Heartbeat(
+            controller_address, address, token=worker_token(), interval=heart_beat_interval, multimodal=multi_modal
+        )
+    there = UpstreamOptions(
+        url=upstream,
+        model=upstream_model,
+        context_length=context_length,
+        key=upstream_key(),
+        silence_s=upstream_timeout,
+    )
+    limit = limit_worker_concurrency or (UPSTREAM if upstream else IN_PROCESS)
+    choice = EngineChoice(
+        model_path=model_path,
+        device=device,
+        upstream=there if upstream else None,
+        upstream_wait_s=upstream_wait,
+        limit=limit,
+        max_waiting=max_waiting,
+    )
+    options = WorkerOptions(
+        model_names=names_in(model_names),
+        limit_worker_concurrency=limit,
+        max_waiting=max_waiting,
+        conv_template=conv_template,
+    )
+    server = Server(create_worker(open_engine(choice), options, heartbeat=beat), sock, "worker")
+    server.start()
+    print(f"worker at {server.url}", flush=True)
+    wait_for_signal([server])
