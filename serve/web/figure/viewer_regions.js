@@ -91,7 +91,9 @@ function askAbout(region) {
   enlarge(false);
   const field = document.querySelector("#question textarea");
   field?.focus({ preventScroll: true });
-  field?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  // Not smoothly: a note appears above the field, and ends a scrolling that is on its way.
+  const { top = 0, bottom = 0 } = field?.getBoundingClientRect() || {};
+  if (top < 0 || bottom > innerHeight - 40) field?.scrollIntoView({ block: "center" });
 }
 
 /* Sizes: nothing smaller than can be seen, nothing outside */
