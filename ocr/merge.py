@@ -3,7 +3,7 @@
 A figure cut from a PDF has its vector text in the text layer; only what is embedded as pixels has to be read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PIL import Image
@@ -29,12 +29,31 @@ def read_figure_text(
     Without any own text the whole image is read: text is often drawn as outlines. Each line says by `source` where it
     comes from. Raises as `ocr.read_text`.
     """
-    read: list[OcrLine] = []
-    parts = rasters_to_read(rasters, image.size) if own else [WHOLE]
-    if engine is not None:
-        for box in parts:
-            read += [line for line in _read_part(image, box, engine) if not _known(line, own)]
-    return in_order([*own, *read], image)
+    if engine is None:
+        return in_order(own, image)
+    chosen = engine
+    return with_rest(
+        image,
+        own,
+        unread_parts(image.size, own, rasters),
+        lambda part: raw_lines(part, chosen, min_confidence=MIN_CONFIDENCE),
+    )
+
+
+def with_rest(
+    image: Image.Image,
+    own: Sequence[OcrLine],
+    parts: Sequence[Box],
+    read: Callable[[Image.Image], Sequence[OcrLine]],
+) -> tuple[OcrLine, ...]:
+    """The own lines of a figure and what `read` finds in some parts of it (0..1), in order and with roles."""
+    found = [line for box in parts for line in _read_part(image, box, read) if not _known(line, own)]
+    return in_order([*own, *found], image)
+
+
+def unread_parts(size: tuple[int, int], own: Sequence[OcrLine], rasters: Sequence[Box]) -> list[Box]:
+    """Where only an engine can read: in the embedded pictures, or everywhere if the file knows no text at all."""
+    return rasters_to_read(rasters, size) if own else [WHOLE]
 
 
 def rasters_to_read(rasters: Sequence[Box], size: tuple[int, int]) -> list[Box]:
@@ -60,8 +79,8 @@ def _touch(a: Box, b: Box) -> bool:
     return min(a[2], b[2]) + reach >= max(a[0], b[0]) and min(a[3], b[3]) + reach >= max(a[1], b[1])
 
 
-def _read_part(image: Image.Image, box: Box, engine: str | Engine) -> list[OcrLine]:
-    """The lines that an engine finds in one part of the image, with boxes in 0..1 of the whole."""
+def _read_part(image: Image.Image, box: Box, read: Callable[[Image.Image], Sequence[OcrLine]]) -> list[OcrLine]:
+    """The lines found in one part of the image, with boxes in 0..1 of the whole."""
     width, height = image.size
     left, top = int(box[0] * width), int(box[1] * height)
     right, bottom = min(width, round(box[2] * width) + 1), min(height, round(box[3] * height) + 1)
@@ -79,7 +98,7 @@ def _read_part(image: Image.Image, box: Box, engine: str | Engine) -> list[OcrLi
             ),
         )
 
-    return [placed(line) for line in raw_lines(part, engine, min_confidence=MIN_CONFIDENCE)]
+    return [placed(line) for line in read(part)]
 
 
 def _known(line: OcrLine, own: Sequence[OcrLine]) -> bool:

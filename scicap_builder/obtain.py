@@ -11,6 +11,7 @@ from scicap_builder.arxiv_id import ArxivId
 from scicap_builder.fetch import ArxivClient, Metadata, is_passing
 from scicap_builder.metadata import Known
 from scicap_builder.paper_ref import PaperFiles, PaperRef
+from scicap_builder.progress import tell
 
 ROUTES = ("auto", "pdf", "latex", "html")
 FAILURES_IN_A_ROW = 3
@@ -62,6 +63,7 @@ def _from_arxiv(papers: list[PaperRef], route: str, client: ArxivClient, catalog
     down: FetchError | None = None
     for start in range(0, len(papers), METADATA_BATCH):
         batch = papers[start : start + METADATA_BATCH]
+        tell("asking arXiv what it has")
         try:
             known = {} if down else client.metadata([paper.arxiv for paper in batch if paper.arxiv])
         except AccessDenied:
@@ -89,7 +91,7 @@ def arxiv_files(
         return Dropped(item=paper.key, reason="not-found", detail="arXiv knows no paper under this id")
     try:
         source = None if route in ("pdf", "html") else _source(client, about, needed=route == "latex")
-        pdf = None if route in ("latex", "html") or _is_pdf(source) else client.pdf(about.id)
+        pdf = None if route in ("latex", "html") or _is_pdf(source) else _pdf(client, about)
         html = None if route in ("pdf", "latex") else _html(client, about, needed=route == "html")
         listed = catalogue(about.id.base)
         licence = listed.licence if listed else _licence(client, about)
@@ -115,6 +117,7 @@ def arxiv_files(
 
 def _source(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | None:
     """The source; None where arXiv has none and the PDF will do."""
+    tell("fetching its source from arXiv")
     try:
         return client.source(about.id)
     except FetchError as error:
@@ -123,10 +126,16 @@ def _source(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | Non
         return None
 
 
+def _pdf(client: ArxivClient, about: Metadata) -> Path:
+    tell("fetching its PDF from arXiv")
+    return client.pdf(about.id)
+
+
 def _html(client: ArxivClient, about: Metadata, *, needed: bool) -> Path | None:
     """The HTML page where it is in the cache or asked for; the other routes do without it."""
     if not needed and not client.options.html:
         return client.cached_html(about.id)
+    tell("fetching its HTML page from arXiv")
     try:
         return client.html(about.id)
     except AccessDenied:
@@ -147,6 +156,7 @@ def _is_pdf(source: Path | None) -> bool:
 
 def _licence(client: ArxivClient, about: Metadata) -> str:
     """The licence; where arXiv's answer says nothing it stays empty. What another run may learn is left for it."""
+    tell("asking arXiv for its licence")
     try:
         return client.licence(about.id)
     except AccessDenied:

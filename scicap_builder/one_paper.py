@@ -4,7 +4,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,14 @@ from PIL import Image
 
 from llava_graph.errors import FetchError, ImageError, InputError, MissingExtra, PaperError, did_you_mean
 from llava_graph.images import encode_png, open_image
-from llava_graph.record import Dropped, Figure, OcrLine, Paper, split_of
+from llava_graph.record import Box, Dropped, Figure, OcrLine, Paper, split_of
+from ocr.merge import unread_parts
 from scicap_builder.loose_tex import stage
 from scicap_builder.obtain import ROUTES, obtain
-from scicap_builder.paper_ref import PaperFiles
+from scicap_builder.paper_ref import PaperFiles, PaperRef
 from scicap_builder.papers import paper_at
+from scicap_builder.parts import read_laid_out
+from scicap_builder.progress import tell
 from scicap_builder.reading import FoundFigure, PaperReading
 
 if TYPE_CHECKING:
@@ -103,6 +106,9 @@ class PaperRecords:
     dropped: tuple[Dropped, ...] = ()
     title: str = ""
     abstract: str = ""
+    unread: dict[str, tuple[Box, ...]] = field(default_factory=dict)
+    """Read without an OCR engine: for each figure's id where only an engine can read its text, 0..1 of the figure (absent
+    where there is no such place). `ocr.read_figure_text` takes them as its rasters, later."""
 
 
 def open_paper(
@@ -117,16 +123,27 @@ def open_paper(
     An id is fetched from arXiv (at most five requests, 3 s apart; nothing if it is in the cache).
     Raises InputError (no such paper), PaperError (it cannot be read; `reason` says why) and FetchError.
     """
+    return open_listed(paper_at(str(path_or_id)), options, fetch=fetch, readers=readers)
+
+
+def open_listed(
+    paper: PaperRef,
+    options: ReadOptions = DEFAULT_READING,
+    *,
+    fetch: "FetchOptions | None" = None,
+    readers: Readers | None = None,
+) -> PaperRecords:
+    """The same for a paper that has been listed (`papers.list_papers`)."""
     from scicap_builder.fetch import ArxivClient, FetchOptions
 
-    paper = paper_at(str(path_or_id))
     [(_, found)] = obtain([paper], options.route, lambda: ArxivClient(fetch or FetchOptions()))
     if isinstance(found, FetchError):
         raise found
     if isinstance(found, Dropped):
         raise PaperError(found.detail, reason=found.reason, where=found.item)
+    readers = readers or default_readers()
     with _ONE_AT_A_TIME:
-        return read_paper(found, options, readers or default_readers())
+        return read_laid_out(found, lambda files: read_paper(files, options, readers))
 
 
 def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperRecords:
@@ -134,7 +151,9 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
     reading = read_files(files, options, readers)
     figures: list[Figure] = []
     dropped: list[Dropped] = []
-    for id_, found in with_ids(files.id, reading.figures):
+    unread: dict[str, tuple[Box, ...]] = {}
+    for count, (id_, found) in enumerate(with_ids(files.id, reading.figures), 1):
+        tell("opening figure", count, len(reading.figures))
         try:
             image, data = open_figure(found, id_)
         except ImageError as error:
@@ -144,6 +163,8 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
             continue
         lines, failure = lines_of(found, image, id_, options.ocr, readers)
         dropped += failure
+        if options.ocr == NO_OCR and (parts := unread_parts(image.size, found.text, found.rasters)):
+            unread[id_] = tuple(parts)
         seen = {"id": id_, "image": data, "width": image.width, "height": image.height, "ocr": lines}
         kind = readers.kind_of(image, found.caption, lines) if readers.kind_of else ""
         figures.append(to_record(files, reading, found, kind=kind, **seen))
@@ -155,7 +176,9 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
             Dropped(item=files.id, reason="no-figures", detail=f"{reading.pages or 'no'} pages, no numbered figure")
         )
     title, abstract = files.title or reading.title, files.abstract or reading.abstract
-    return PaperRecords(id=files.id, figures=tuple(figures), dropped=tuple(dropped), title=title, abstract=abstract)
+    return PaperRecords(
+        id=files.id, figures=tuple(figures), dropped=tuple(dropped), title=title, abstract=abstract, unread=unread
+    )
 
 
 def read_files(files: PaperFiles, options: ReadOptions, readers: Readers) -> PaperReading:
@@ -179,6 +202,7 @@ def read_files(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
         for route, (read, path) in jobs.items():
             if path is None or route not in wanted:
                 continue
+            tell(f"reading {NAMES[route]}")
             try:
                 sides[route] = read(path, dpi=options.dpi)
             except PaperError as error:

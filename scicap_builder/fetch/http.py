@@ -16,10 +16,12 @@ import httpx
 
 from llava_graph.errors import AccessDenied, FetchError, InputError
 from scicap_builder.fetch.pace import DELAY_S, MAX_WAIT_S, SYSTEM_CLOCK, Clock, Pace
+from scicap_builder.progress import tell
 
 BASE_URL = "https://export.arxiv.org"
 """arXiv's host for programs (info.arxiv.org/help/bulk_data)."""
 TRIES = 5
+"""By default; a person who waits in front of a page wants to know sooner."""
 BACKOFF_S = (10.0, 20.0, 40.0)
 """s before the second, third and every later try, where the server names no time itself."""
 RETRIED = frozenset({429, 500, 502, 503, 504})
@@ -46,6 +48,7 @@ class FetchOptions:
     html: bool = False
     """Ask for the HTML page of every paper too; without it only one that is in the cache is read."""
     delay_s: float = DELAY_S
+    tries: int = TRIES
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
     """s without a single byte."""
@@ -55,6 +58,8 @@ class FetchOptions:
     """arXiv takes submissions up to 50 MB; a few by permission are larger."""
 
     def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise InputError(f"tries must be at least 1, got {self.tries}")
         if not self.contact.isprintable() or not self.contact.isascii():
             raise InputError(f"the contact must be a plain e-mail address, got {self.contact!r}")
         if urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname:
@@ -105,20 +110,21 @@ class PoliteHttp:
 
     def get(self, url: str, *, into: BinaryIO | None = None, headers: Mapping[str, str] | None = None) -> Answer:
         """The answer to a GET, after as many tries as politeness allows. `into`: a file that takes a 200's body."""
-        for attempt in range(TRIES):
+        tries = self.options.tries
+        for attempt in range(tries):
             try:
                 return self._follow(url, into or io.BytesIO(), headers or {})
             except _TryLater as later:
-                if attempt == TRIES - 1 or (later.wait_s or 0) > MAX_WAIT_S:
+                if attempt == tries - 1 or (later.wait_s or 0) > MAX_WAIT_S:
                     raise FetchError(
                         later.what,
                         reason=later.reason,
                         where=url,
                         next_step="Run the same command again later: it goes on where it stopped",
                     ) from later
-                self.pace.postpone(
-                    later.wait_s if later.wait_s is not None else BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                )
+                wait = later.wait_s if later.wait_s is not None else BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
+                tell(f"arXiv: {later.what}; trying again in {wait:.0f} s")
+                self.pace.postpone(wait)
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _follow(self, url: str, into: BinaryIO, headers: Mapping[str, str]) -> Answer:

@@ -35,6 +35,7 @@ from scicap_builder.pdf.rooms import PageText
 from scicap_builder.pdf.scans import scanned_pages
 from scicap_builder.pdf.starts import find_starts
 from scicap_builder.pdf.tables import prose_boxes, ruled_tables, rules_of
+from scicap_builder.progress import tell
 from scicap_builder.reading import FoundFigure, PaperReading
 
 FRONT_PAGES = 2
@@ -83,6 +84,7 @@ def load_all(pdf: OpenPdf) -> tuple[tuple[Page, ...], tuple[Dropped, ...]]:
     """All pages that can be read, and those that cannot."""
     pages, dropped = [], []
     for number in range(1, len(pdf) + 1):
+        tell("reading page", number, len(pdf))
         try:
             pages.append(pdf.page(number))
         except PaperError as error:
@@ -200,9 +202,9 @@ def deliver(
     """Figures with mentions and pictures; a caption without a picture is dropped with its reason."""
     mentions = mentions_by_number(layout.paragraphs)
     figures, lost = [], []
-    for caption in layout.captions:
-        if not caption.number:
-            continue
+    numbered = [caption for caption in layout.captions if caption.number]
+    for count, caption in enumerate(numbered, 1):
+        tell("drawing figure", count, len(numbered))
         if caption not in regions:
             lost.append(
                 Dropped(item=caption.label, reason="no-region", detail=f"page {caption.page}: {caption.text[:80]}")

@@ -1,0 +1,14 @@
+"""The shelf of opened papers: an arXiv id or a file in, its figures out, kept on disk so that the next reader has them at once.
+
+options.py   limits, with their reasons
+shelf.py     PaperShelf: open, paper, figure; what is kept and what goes first
+opening.py   one opening under way, shared by all who wait for it
+obtaining.py from what a person wrote to files on this machine: arXiv politely, an upload by its bytes
+reading.py   reading a paper in a process of its own, under limits of time and memory
+entry.py     one paper as it lies on the shelf
+"""
+
+from serve.papers.options import ShelfOptions
+from serve.papers.shelf import PaperShelf
+
+__all__ = ["PaperShelf", "ShelfOptions"]
