@@ -1,12 +1,13 @@
-"""A figure and a question in, an explanation out, streamed: a loaded model behind two verbs, `stream` and `explain`."""
+"""A figure and a question in, an explanation out, streamed: whatever model answers, the prompt and the record are the same."""
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llava_graph.explained.records import Answer, ExplainedFigure, now, versions
 from llava_graph.generate import Chunk, GenerationOptions, generate_stream
 from llava_graph.images import open_image
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
@@ -18,36 +19,31 @@ if TYPE_CHECKING:
     from llava_graph.model.load import LoadedModel
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Explanation:
-    """An answer with all that led to it."""
+class Answerer(ABC):
+    """A model that can be asked about figures: in this process (`Explainer`) or behind an API (`openai_client.ApiModel`)."""
 
-    text: str
-    question: str
-    prompt: str
-    """The text that stood beside the image in the first turn: context and question."""
-    figure: Figure
-    """With the caption and OCR that the prompt used."""
-    model: str
-    finish_reason: str
-    """See `Chunk.finish_reason`."""
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
+    name: str
+    """What it is called."""
+    about: str
+    """What it is, in a sentence; may be empty."""
+    prompt: PromptOptions
+    """What it is shown beside the figure where nobody says otherwise."""
+    instructions: bool
+    """Whether it does what it is asked; False where its training knew nothing but to explain figures."""
 
+    @abstractmethod
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text without special tokens; an estimate where the model cannot be asked."""
 
-class Explainer:
-    """A model that explains figures. `path` is a checkpoint folder; None takes the packaged model."""
-
-    def __init__(
-        self, path: Path | str | None = None, *, device: str | None = None, model: "LoadedModel | None" = None
-    ) -> None:
-        """Load the model. Raises CheckpointError, MissingExtra."""
-        if model is None:
-            from llava_graph.model.load import load
-
-            model = load(path, device=device)
-        self.model = model
+    @abstractmethod
+    def generate_stream(
+        self,
+        prompt: Sequence[Message],
+        images: Sequence["Image.Image"],
+        generation: GenerationOptions = GenerationOptions(),
+        stopping: threading.Event | None = None,
+    ) -> Iterator[Chunk]:
+        """The answer as it becomes certain; the last chunk has a `finish_reason`. Closing the iterator ends the work."""
 
     def messages(
         self,
@@ -59,14 +55,9 @@ class Explainer:
     ) -> list[Message]:
         """The messages that `stream` sends, with the context budget counted in this model's tokens.
 
-        `options`: None is what the checkpoint was trained with.
+        `options`: None is what the model was trained with.
         """
-        options = options or self.model.prompt
-        return build_messages(figure, question, options, count_tokens=self.count_tokens, history=history)
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text without special tokens."""
-        return len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return build_messages(figure, question, options or self.prompt, count_tokens=self.count_tokens, history=history)
 
     def stream(
         self,
@@ -89,26 +80,66 @@ class Explainer:
         figure: Figure,
         question: str | None = None,
         *,
+        told: str = "",
         history: Sequence[Turn] = (),
         options: PromptOptions | None = None,
         generation: GenerationOptions = GenerationOptions(),
-    ) -> Explanation:
-        """The whole answer. Raises ImageError, InputError (question), ContextOverflow (prompt too long for the model)."""
+        on_text: Callable[[str], None] = lambda _: None,
+        stopping: threading.Event | None = None,
+    ) -> ExplainedFigure:
+        """The whole answer with all that led to it; `on_text` gets its pieces as they come.
+
+        `told`: the question as a reader sees it, where it was sent in more words. Raises ImageError, InputError (question),
+        ContextOverflow (prompt too long for the model), ServeError (the model's server).
+        """
         begun = time.monotonic()
         messages = self.messages(figure, question, options, history=history)
-        chunks = list(self.generate_stream(messages, _images(figure), generation))
-        last = chunks[-1]
-        return Explanation(
-            text="".join(chunk.text for chunk in chunks).strip(),
-            question=explain_request(figure.id, options or self.model.prompt) if question is None else question,
-            prompt=messages[0]["content"][-1]["text"],
-            figure=figure,
-            model=self.model.name,
+        asked = explain_request(figure.id, options or self.prompt) if question is None else question.strip()
+        pieces, last = [], Chunk(text="", prompt_tokens=0, completion_tokens=0)
+        for last in self.generate_stream(messages, _images(figure), generation, stopping):
+            pieces.append(last.text)
+            on_text(last.text)
+        answer = Answer(
+            question=told or asked,
+            text="".join(pieces).strip(),
+            model=self.name,
+            about=self.about,
             finish_reason=last.finish_reason or "",
-            prompt_tokens=last.prompt_tokens,
-            completion_tokens=last.completion_tokens,
+            prompt_tokens=last.prompt_tokens or None,
+            completion_tokens=last.completion_tokens or None,
             seconds=round(time.monotonic() - begun, 3),
         )
+        return ExplainedFigure(
+            figure=figure, answers=(answer,), prompt=first_text(messages), created=now(), versions=versions()
+        )
+
+
+def first_text(messages: Sequence[Message]) -> str:
+    """What stands beside the image in the first turn, word for word."""
+    content = messages[0]["content"]
+    return (
+        content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+    )
+
+
+class Explainer(Answerer):
+    """A model in this process. `path` is a checkpoint folder or owner/name on the hub; None takes the packaged model."""
+
+    def __init__(
+        self, path: Path | str | None = None, *, device: str | None = None, model: "LoadedModel | None" = None
+    ) -> None:
+        """Load the model. Raises CheckpointError, MissingExtra."""
+        if model is None:
+            from llava_graph.model.load import load
+
+            model = load(path, device=device)
+        self.model = model
+        self.name, self.about = model.name, model.about
+        self.prompt, self.instructions = model.prompt, model.instructions
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text without special tokens."""
+        return len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def generate_stream(
         self,
@@ -117,7 +148,7 @@ class Explainer:
         generation: GenerationOptions = GenerationOptions(),
         stopping: threading.Event | None = None,
     ) -> Iterator[Chunk]:
-        """See `llava_graph.generate.generate_stream`."""
+        """See `llava_graph.generate.generate_stream`; a prompt may also be one that is rendered already."""
         return generate_stream(self.model, prompt, images, generation, stopping)
 
 

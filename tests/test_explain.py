@@ -1,4 +1,3 @@
-import json
 import threading
 from dataclasses import replace
 
@@ -23,6 +22,10 @@ def figure(png):
     return Figure(id="a", image=png, caption="Loss.", ocr=(OcrLine(text="Epoch", box=(0, 0, 1, 1), role="x-axis"),))
 
 
+def tokens(explained) -> int:
+    return explained.answers[-1].prompt_tokens
+
+
 SHORT = GenerationOptions(max_new_tokens=12, temperature=0)
 
 
@@ -30,19 +33,21 @@ def test_the_stream_and_the_whole_are_the_same_answer(explainer, figure):
     whole = explainer.explain(figure, "What is plotted?", generation=SHORT)
     pieces = list(explainer.stream(figure, "What is plotted?", generation=SHORT))
     assert "".join(pieces).strip() == whole.text
-    assert whole.finish_reason in ("stop", "length")
-    assert whole.completion_tokens <= 12
-    assert whole.prompt_tokens > explainer.model.image_tokens
+    (answer,) = whole.answers
+    assert answer.finish_reason in ("stop", "length")
+    assert answer.completion_tokens <= 12
+    assert answer.prompt_tokens > explainer.model.image_tokens
+    assert answer.question == "What is plotted?"
+    assert (answer.model, answer.about) == (explainer.model.name, explainer.model.about)
     assert whole.figure.ocr[0].text == "Epoch"
-    assert whole.question == "What is plotted?"
     assert whole.prompt.endswith("What is plotted?")
     assert "x-axis: Epoch" in whole.prompt
 
 
 def test_without_a_question_an_explanation_is_asked_for(explainer, figure):
-    answer = explainer.explain(figure, generation=SHORT)
-    assert answer.question in EXPLAIN_REQUESTS
-    assert answer.prompt.endswith(answer.question)
+    explained = explainer.explain(figure, generation=SHORT)
+    assert explained.answers[0].question in EXPLAIN_REQUESTS
+    assert explained.prompt.endswith(explained.answers[0].question)
 
 
 def test_the_answer_is_the_one_of_plain_transformers(explainer, figure):
@@ -61,18 +66,17 @@ def test_the_answer_is_the_one_of_plain_transformers(explainer, figure):
 
 
 def test_the_context_changes_the_prompt_and_the_image_the_answer_counts_it(explainer, figure):
-    with_ocr = explainer.explain(figure, generation=SHORT)
-    without = explainer.explain(figure, generation=SHORT, options=PromptOptions(ocr=False))
-    assert with_ocr.prompt_tokens > without.prompt_tokens
-    blind = explainer.explain(replace(figure, image=None), generation=SHORT)
-    assert with_ocr.prompt_tokens - blind.prompt_tokens >= explainer.model.image_tokens
+    with_ocr = tokens(explainer.explain(figure, generation=SHORT))
+    assert with_ocr > tokens(explainer.explain(figure, generation=SHORT, options=PromptOptions(ocr=False)))
+    blind = tokens(explainer.explain(replace(figure, image=None), generation=SHORT))
+    assert with_ocr - blind >= explainer.model.image_tokens
 
 
 def test_a_chat_goes_on(explainer, figure):
     first = explainer.explain(figure, generation=SHORT)
-    history = (Turn(role="user", text=first.question), Turn(role="assistant", text="A curve."))
+    history = (Turn(role="user", text=first.answers[0].question), Turn(role="assistant", text="A curve."))
     later = explainer.explain(figure, "And then?", history=history, generation=SHORT)
-    assert later.prompt_tokens > first.prompt_tokens
+    assert tokens(later) > tokens(first)
 
 
 def test_stopping_ends_the_generation(explainer, figure):
@@ -144,28 +148,3 @@ def test_the_beginning_of_a_stop_string_is_held_back():
     assert given[:5] == ["a", "b", "", "", "##c"]
     assert decoder.stopped
     assert "".join(given) == "ab##c"
-
-
-def test_the_command_prints_the_answer_and_json(tmp_path, png, monkeypatch, capsys):
-    from llava_graph.cli import main
-
-    model = build_tiny_model(tmp_path / "nano")
-    (tmp_path / "figure.png").write_bytes(png)
-    command = ["llava-graph", "explain", str(tmp_path / "figure.png"), "--caption", "Loss.", "--model", str(model)]
-    monkeypatch.setattr("sys.argv", [*command, "--max-new-tokens", "8"])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 0
-    capsys.readouterr()
-    monkeypatch.setattr("sys.argv", [*command, "--max-new-tokens", "8", "--json"])
-    with pytest.raises(SystemExit):
-        main()
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["figure"]["caption"] == "Loss."
-    assert answer["model"] == "test-nano"
-    assert isinstance(answer["figure"]["ocr"], list)
-    monkeypatch.setattr("sys.argv", [*command[:2], str(tmp_path / "no.png")])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    assert "no such file" in capsys.readouterr().err

@@ -39,6 +39,8 @@ class ExplainedFigure:
     """The text that stood beside the image in the first turn, word for word: context and question."""
     region: Box | None = None
     """The part of the figure that was asked about; None: all of it."""
+    source: str = ""
+    """The file, paper or data set that was opened, as it was named."""
     created: str = ""
     """ISO 8601, UTC."""
     versions: tuple[str, ...] = ()

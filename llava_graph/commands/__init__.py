@@ -1,0 +1,1 @@
+"""The commands of `llava-graph`, one module each; `llava_graph.cli` puts them together."""

@@ -1,0 +1,115 @@
+"""What the commands ask a person alike: which model, how figures are explained. Options in, values of ours out."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llava_graph.asking import LENGTHS, LEVELS, Ask
+from llava_graph.errors import InputError, RecordError
+from llava_graph.record import Box, check_box
+
+if TYPE_CHECKING:
+    from llava_graph.explain import Answerer
+
+MODEL, READER, GIVEN, OUTPUT = "The model", "The reader", "What the model is given", "What comes out"
+"""Panels of --help."""
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "--model-path",
+        rich_help_panel=MODEL,
+        help="A checkpoint folder, owner/name on the hub, or with --api the server's name for it. Default: the packaged one.",
+    ),
+]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        rich_help_panel=MODEL,
+        help="Ask an OpenAI-compatible server instead: http://localhost:8000/v1. Its key is taken from OPENAI_API_KEY.",
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(rich_help_panel=MODEL, help="cpu, cuda, cuda:1, … Default: a GPU if there is one.")
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(min=1, rich_help_panel=MODEL, help="Longest answer, in tokens. Default: as --length says, else 256."),
+]
+Temperature = Annotated[
+    float | None, typer.Option(min=0, rich_help_panel=MODEL, help="0 is greedy. Default: the model's own.")
+]
+Level = Annotated[
+    str | None, typer.Option(rich_help_panel=READER, help=f"{', '.join(LEVELS)}. Default: {Ask().level}.")
+]
+Length = Annotated[
+    str | None, typer.Option(rich_help_panel=READER, help=f"{', '.join(LENGTHS)}. Default: {Ask().length}.")
+]
+Sections = Annotated[
+    bool | None,
+    typer.Option(
+        "--sections/--no-sections", rich_help_panel=READER, help="In sections, or as one text. Default: sections."
+    ),
+]
+Caption = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=GIVEN, help="The caption, as the paper prints it. Default: the paper's own."),
+]
+Ocr = Annotated[
+    bool,
+    typer.Option("--ocr/--no-ocr", rich_help_panel=GIVEN, help="Read the text in the figure and give it to the model."),
+]
+Mentions = Annotated[
+    bool | None,
+    typer.Option(
+        "--mentions/--no-mentions",
+        rich_help_panel=GIVEN,
+        help="Give it the paragraphs that cite the figure. Default: as the model is used to.",
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X0,Y0,X1,Y1",
+        rich_help_panel=GIVEN,
+        help="Only this part of the figure, at its own resolution: 0..1 from the top left.",
+    ),
+]
+
+
+def open_answerer(model: str | None, api: str | None, *, device: str | None = None) -> "Answerer":
+    """The model that answers. Raises CheckpointError, MissingExtra; with `api` InputError and ServeError."""
+    if api:
+        from llava_graph.openai_client import ApiModel
+
+        return ApiModel(api, model or "")
+    from llava_graph.explain import Explainer
+
+    return Explainer(Path(model) if model and Path(model).is_dir() else model, device=device)
+
+
+def read_ask(level: str | None, length: str | None, sections: bool | None) -> Ask:
+    """The reader's choice. Raises InputError for an unknown word."""
+    given = {"level": level, "length": length, "sections": sections}
+    return replace(Ask(), **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def unused_wishes(answerer: "Answerer", level: str | None, length: str | None, sections: bool | None) -> list[str]:
+    """The options that this model cannot follow, by name; empty for one that follows instructions."""
+    given = {"--level": level, "--length": length, "--sections": sections}
+    return [] if answerer.instructions else [name for name, value in given.items() if value is not None]
+
+
+def read_region(text: str) -> Box:
+    """ "0.1,0,0.5,1" -> a box. Raises InputError."""
+    try:
+        x0, y0, x1, y1 = (float(part) for part in text.replace(",", " ").split())
+        check_box((x0, y0, x1, y1), "region")
+    except (ValueError, RecordError) as error:
+        why = error.what if isinstance(error, RecordError) else f"{text!r} is not four numbers"
+        raise InputError(why, next_step="Give --region X0,Y0,X1,Y1 in 0..1: 0,0,0.5,1 is the left half") from error
+    return x0, y0, x1, y1

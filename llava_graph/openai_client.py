@@ -1,0 +1,222 @@
+"""A model behind any OpenAI-compatible server (ours, vLLM, SGLang, llama.cpp, Ollama, a hosted one), asked from a command."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from llava_graph.errors import InputError, ServeError, did_you_mean
+from llava_graph.explain import Answerer
+from llava_graph.generate import Chunk, GenerationOptions
+from llava_graph.images import encode_png
+from llava_graph.openai_wire import (
+    INTERNAL,
+    INVALID_MODEL,
+    OVERLOADED,
+    Delta,
+    Events,
+    adapted,
+    chat_body,
+    endpoint,
+    read_answer,
+    read_event,
+    reason_in,
+    refusal,
+)
+from llava_graph.prompt import Message, PromptOptions, about_tokens
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 300.0
+"""A large model on a CPU reads a prompt for minutes before its first word."""
+BUSY_WAITS_S = (1.0, 4.0, 16.0)
+"""Between tries when a server says that it is busy."""
+MAX_BODY_BYTES = 16 * 2**20
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SHOWN = PromptOptions(title=True, mentions=True, max_context_tokens=3000)
+"""What a general model is shown beside the figure: it was not trained to do without the paper's words."""
+
+
+class ApiModel(Answerer):
+    """One model of one server. Keeps no connection open between answers, so that threads may share it."""
+
+    def __init__(
+        self,
+        base: str,
+        model: str = "",
+        *,
+        key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Ask the server for its models; without `model` it must have one only. `key` None: from OPENAI_API_KEY.
+
+        Raises InputError (address, model unknown or not chosen) and ServeError (no answer, key refused).
+        """
+        self.base = base
+        self._key = os.environ.get(KEY_VARIABLE, "") if key is None else key
+        self._transport, self._sleep = transport, sleep
+        told = self._model(model)
+        self.name = str(told["id"])
+        self.about = str(told.get("about") or told.get("description") or "")
+        self.prompt, self.instructions = SHOWN, told.get("instructions") is not False
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate from above."""
+        return about_tokens(text)
+
+    def generate_stream(
+        self,
+        prompt: Sequence[Message],
+        images: Sequence["Image.Image"],
+        generation: GenerationOptions = GenerationOptions(),
+        stopping: threading.Event | None = None,
+    ) -> Iterator[Chunk]:
+        """See Answerer. Raises ServeError with the server's reason, or because it is gone or silent."""
+        body = chat_body(self.name, prompt, [encode_png(image) for image in images], generation)
+        written, reason = Written(), None
+        for delta in self._deltas(body):
+            written.add(delta)
+            if delta.text:
+                yield written.chunk(delta.text)
+            if stopping is not None and stopping.is_set():
+                reason = "cancelled"
+                break
+        reason = reason or written.finish_reason
+        if reason is None:
+            raise ServeError("the server stopped in the middle of the answer", code=INTERNAL, where=self.base)
+        yield written.chunk("", reason)
+
+    def _deltas(self, body: Mapping[str, Any]) -> Iterator[Delta]:
+        with self._answer(dict(body)) as response:
+            if "json" in response.headers.get("content-type", ""):
+                yield read_answer(_json(_whole(response), self.base))
+                return
+            events = Events()
+            for data in response.iter_bytes():
+                for event in events.feed(data):
+                    delta = read_event(event)
+                    if delta is None:
+                        return
+                    yield delta
+            yield from (delta for event in events.end() if (delta := read_event(event)) is not None)
+
+    @contextmanager
+    def _answer(self, body: dict[str, Any]) -> Iterator[httpx.Response]:
+        """The response to a chat request, waiting while the server is busy and leaving out what it does not know."""
+        address, waits = endpoint(self.base, "chat/completions"), iter(BUSY_WAITS_S)
+        while True:
+            with self._http() as http, self._told(), http.stream("POST", address, json=body) as response:
+                if response.status_code == httpx.codes.OK:
+                    yield response
+                    return
+                told = _whole(response)
+            error = refusal(response.status_code, told, self.base)
+            other = adapted(body, reason_in(told)[0]) if 400 <= response.status_code < 500 else None
+            if other is not None:
+                body = other
+                continue
+            pause = next(waits, None) if error.code == OVERLOADED else None
+            if pause is None:
+                raise error
+            self._sleep(pause)
+
+    def _model(self, wanted: str) -> Mapping[str, Any]:
+        """What the server tells of the model. One that lists no models is taken at its word."""
+        with self._http() as http, self._told():
+            response = http.get(endpoint(self.base, "models"), timeout=CONNECT_TIMEOUT_S)
+        if response.status_code == httpx.codes.NOT_FOUND and wanted:
+            return {"id": wanted}
+        if response.status_code != httpx.codes.OK:
+            raise refusal(response.status_code, response.content, self.base)
+        listed = _json(response.content, self.base)
+        models = listed.get("data") if isinstance(listed, Mapping) else None
+        known = {str(one["id"]): one for one in models or () if isinstance(one, Mapping) and one.get("id")}
+        if wanted in known:
+            return known[wanted]
+        if not known:
+            raise ServeError("the server serves no model", code=INVALID_MODEL, where=self.base)
+        if not wanted and len(known) == 1:
+            return next(iter(known.values()))
+        what = f"the server has no model {wanted!r}" if wanted else "the server has several models"
+        raise InputError(what, where=self.base, next_step=f"Give --model. {did_you_mean(wanted, known)}")
+
+    def _http(self) -> httpx.Client:
+        local = urlsplit(self.base).hostname in LOOPBACK
+        return httpx.Client(
+            transport=self._transport,
+            timeout=httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            trust_env=not local,  # a proxy of the environment cannot reach this machine
+        )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """httpx's exceptions -> ServeError."""
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ServeError(
+                "the server says nothing", code=INTERNAL, where=self.base, next_step="Ask again, or look into its log"
+            ) from error
+        except httpx.HTTPError as error:
+            raise ServeError(
+                f"the server cannot be reached, or broke off ({error})",
+                code=INTERNAL,
+                where=self.base,
+                next_step="Is it running? Check --api",
+            ) from error
+
+
+class Written:
+    """What has come of an answer so far."""
+
+    def __init__(self) -> None:
+        self.finish_reason: str | None = None
+        self._prompt_tokens = self._completion_tokens = 0
+
+    def add(self, delta: Delta) -> None:
+        """One more delta."""
+        self.finish_reason = delta.finish_reason or self.finish_reason
+        self._prompt_tokens = delta.prompt_tokens or self._prompt_tokens
+        self._completion_tokens = delta.completion_tokens or self._completion_tokens
+
+    def chunk(self, text: str, finish_reason: str | None = None) -> Chunk:
+        """A piece of it; tokens are 0 where the server does not tell."""
+        return Chunk(
+            text=text,
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            finish_reason=finish_reason,
+        )
+
+
+def _whole(response: httpx.Response) -> bytes:
+    """A body that is no stream, as far as we read it."""
+    data = b""
+    for piece in response.iter_bytes():
+        data += piece
+        if len(data) > MAX_BODY_BYTES:
+            break
+    return data
+
+
+def _json(data: bytes, where: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise ServeError(
+            "the server's answer is no JSON",
+            code=INTERNAL,
+            where=where,
+            next_step="Is it an OpenAI-compatible server? --api is the address that ends in /v1",
+        ) from error
