@@ -114,7 +114,7 @@ class MissingExtra(LlavaGraphError):
 EXTRA_OF = {
     **dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors", "accelerate"), "model"),
     **dict.fromkeys(("datasets", "peft", "yaml"), "train"),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio"), "serve"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "gradio", "prometheus_client"), "serve"),
     "matplotlib": "charts",
     "paddleocr": "paddle",
     "pytesseract": "tesseract",

@@ -20,14 +20,20 @@ class Stream(StreamingResponse):
     """Bytes of an async generator. Starlette cancels a stream whose client disconnects; here the generator is closed then too.
 
     Without that a generator cancelled while it hands out a chunk is left to the garbage collector, and with it the
-    computation behind it.
+    computation behind it. `begun`: what `content` reads from, if it was begun before; a client that goes away before the
+    first chunk ends `content` before it has begun, and then its own clean-up does not run.
     """
 
     def __init__(
-        self, content: AsyncGenerator[bytes], media_type: str | None = None, *, send_timeout: float = SEND_TIMEOUT_S
+        self,
+        content: AsyncGenerator[bytes],
+        media_type: str | None = None,
+        *,
+        begun: AsyncGenerator[Any] | None = None,
+        send_timeout: float = SEND_TIMEOUT_S,
     ) -> None:
         super().__init__(content, media_type=media_type)
-        self._generator = content
+        self._generators = [content, *([begun] if begun else [])]
         self._send_timeout = send_timeout
 
     async def stream_response(self, send: Send) -> None:
@@ -42,7 +48,8 @@ class Stream(StreamingResponse):
         except TimeoutError:
             log.info("a client took nothing for %g s: its stream is cut off", self._send_timeout)
         finally:
-            await self._generator.aclose()
+            for generator in self._generators:
+                await generator.aclose()
 
 
 class ClientGone(Exception):
@@ -62,7 +69,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             task.cancel()
             # Its generators are closed, and the worker told, before we go on.
-            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.wait({task})
 
 
 async def _disconnected(request: Request) -> None:

@@ -1,0 +1,237 @@
+"""From a checked request to what the model is given: plain messages as they are, or a figure with its context.
+
+A figure's messages are built by `llava_graph.prompt.build_messages` with the options that the model was trained with: the same
+prompt as on the page.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from PIL import Image
+
+from llava_graph import asking
+from llava_graph.errors import InputError
+from llava_graph.images import encode_png
+from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
+from llava_graph.record import Figure, OcrLine, Turn
+from llava_graph.region import crop
+from serve.api.chat_request import ChatRequest
+from serve.api.desk import Desk
+from serve.api.errors import ApiError
+from serve.api.fields import named
+from serve.api.figure_request import FigureRequest
+from serve.api.pictures import Pictures
+from serve.client import ModelDetails, Sampling, flat_text
+from serve.papers import PaperShelf
+from serve.web.figure.opening import MAX_SIDE_PX, figure_of
+
+ReadText = Callable[[bytes], Sequence[OcrLine]]
+"""From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one answer is made from."""
+
+    messages: list[Message]
+    images: list[bytes]
+    sampling: Sampling
+    figure: Figure | None = None
+    """As the prompt used it; None for a request without the extension."""
+
+    @property
+    def prompt(self) -> str:
+        """The first user turn, word for word."""
+        first = next(message for message in self.messages if message["role"] == "user")
+        return flat_text(first, "<image>\n")
+
+
+class Kitchen:
+    """Prepares requests: opens images, finds a paper's figures, reads text, builds messages."""
+
+    def __init__(
+        self, pictures: Pictures, images: Desk, reading: Desk, read: ReadText, shelf: PaperShelf | None
+    ) -> None:
+        self._pictures = pictures
+        self._images = images
+        self._reading = reading
+        self._read = read
+        self._shelf = shelf
+
+    async def prepare(self, request: ChatRequest, details: ModelDetails) -> Given:
+        """Raises ApiError, and what a paper that cannot be opened raises."""
+        pictures = await self._pictures.open(request.images)
+        if request.figure is None:
+            images = [await self._images.do(partial(sent, picture)) for picture in pictures]
+            return Given(list(request.messages), images, request.sampling)
+        figure = await self._figure(request.figure, pictures)
+        options = shown_options(details.prompt, request.figure)
+        messages, tokens = figure_messages(request, figure, options, instructions=details.instructions)
+        sampling = request.sampling
+        if tokens and not request.max_tokens_given:
+            sampling = replace(sampling, max_new_tokens=tokens)
+        image = figure.image if isinstance(figure.image, bytes) else b""
+        return Given(messages, [image] if image else [], sampling, figure)
+
+    async def _figure(self, told: FigureRequest, pictures: Sequence[Image.Image]) -> Figure:
+        if told.from_paper:
+            if pictures:
+                raise ApiError("the figure comes from the paper, and then the messages hold no image", param="messages")
+            figure = await self._of_paper(told)
+        else:
+            if len(pictures) != 1:
+                raise ApiError(
+                    f"with figure the messages hold one image, not {len(pictures)}",
+                    param="messages",
+                    next_step="Or name a paper: figure.paper with figure.label",
+                )
+            # At full size: a region is cut out of the original pixels.
+            figure = await self._images.do(lambda: whole_figure(pictures[0]))
+        figure = with_words(figure, told)
+        if region := told.region:
+            figure = await self._images.do(lambda: named("figure.region", lambda: crop(figure, region)))
+        figure = await self._images.do(lambda: smaller(figure))
+        if told.ocr is True or (told.ocr is None and not figure.ocr):
+            figure = replace(figure, ocr=await self.lines(figure))
+        return figure
+
+    async def lines(self, figure: Figure) -> tuple[OcrLine, ...]:
+        """The text in a figure, read here."""
+        image = figure.image
+        return tuple(await self._reading.do(lambda: self._read(image))) if isinstance(image, bytes) else ()
+
+    async def _of_paper(self, told: FigureRequest) -> Figure:
+        shelf = self._shelf
+        if shelf is None:
+            raise ApiError("papers are not opened here", status=403, param="figure.paper", name="papers_disabled")
+        figure_id = told.figure_id or ""
+        if told.paper is not None:
+            figures = await open_paper(shelf, told.paper)
+            figure_id = figure_id or labelled(figures, told.label or "").id
+        found = await asyncio.to_thread(shelf.figure, figure_id)
+        if found is None:
+            raise ApiError(
+                f"there is no figure {figure_id[:200]!r} here",
+                status=404,
+                name="figure_not_found",
+                param="figure.figure_id",
+                next_step="Open its paper first: figure.paper",
+            )
+        return found
+
+
+async def open_paper(shelf: PaperShelf, source: str) -> tuple[Figure, ...]:
+    """The figures of a paper, opened if it is not on the shelf. Who stops waiting leaves the opening to the others."""
+    opening = await asyncio.to_thread(shelf.opening, source)
+    with opening:
+        while not await asyncio.to_thread(opening.wait, 0.5):
+            pass
+    return tuple(opening.result().figures)
+
+
+def labelled(figures: Sequence[Figure], label: str) -> Figure:
+    """The figure with a label: "Figure 3", "Fig. 3" or "3". Raises ApiError 404 that names those there are."""
+
+    def key(text: str) -> str:
+        words = text.lower().replace(".", " ").split()
+        return " ".join(word for word in words if word not in ("figure", "fig"))
+
+    for figure in figures:
+        if figure.label and key(figure.label) == key(label):
+            return figure
+    known = ", ".join(figure.label for figure in figures if figure.label)
+    raise ApiError(
+        f"the paper has no {label!r}",
+        status=404,
+        name="figure_not_found",
+        param="figure.label",
+        next_step=f"It has {known}" if known else "None of its figures was found",
+    )
+
+
+def whole_figure(picture: Image.Image) -> Figure:
+    """An image as a record, no pixel lost."""
+    small = figure_of(picture)
+    if picture.size == (small.width, small.height):
+        return small
+    return replace(small, image=encode_png(picture), width=picture.width, height=picture.height)
+
+
+def smaller(figure: Figure) -> Figure:
+    """Scaled down to what models are sent, as on the page; its lines have places in 0..1 and stay."""
+    if max(figure.width, figure.height) <= MAX_SIDE_PX or not isinstance(figure.image, bytes):
+        return figure
+    from llava_graph.images import open_image
+
+    small = figure_of(open_image(figure.image))
+    return replace(figure, image=small.image, width=small.width, height=small.height)
+
+
+def sent(picture: Image.Image) -> bytes:
+    """What a worker is sent of an image without context."""
+    image = figure_of(picture).image
+    return image if isinstance(image, bytes) else b""
+
+
+def with_words(figure: Figure, told: FigureRequest) -> Figure:
+    """The record with what the caller says of it; what they do not speak of stays."""
+    paper = figure.paper
+    if told.title is not None or told.abstract is not None:
+        paper = replace(
+            paper,
+            title=paper.title if told.title is None else told.title,
+            abstract=paper.abstract if told.abstract is None else told.abstract,
+        )
+    return replace(
+        figure,
+        paper=paper,
+        caption=figure.caption if told.caption is None else told.caption,
+        kind=figure.kind if told.kind is None else told.kind,
+        mentions=figure.mentions if told.mentions is None else told.mentions,
+        ocr=figure.ocr if told.ocr is None or told.ocr is True else told.ocr or (),
+    )
+
+
+def shown_options(trained: PromptOptions, told: FigureRequest) -> PromptOptions:
+    """The model's own options, and beside them what the caller wants it to see."""
+    return replace(
+        trained,
+        mentions=trained.mentions or bool(told.mentions),
+        title=trained.title or bool(told.title),
+        abstract=trained.abstract or bool(told.abstract),
+        ocr=trained.ocr and told.ocr is not False,
+    )
+
+
+def figure_messages(
+    request: ChatRequest, figure: Figure, options: PromptOptions, *, instructions: bool
+) -> tuple[list[Message], int | None]:
+    """(messages, tokens of the answer if its length was asked for). Raises ApiError."""
+    told = request.figure
+    system = [message for message in request.messages if message["role"] == "system"]
+    said = [message for message in request.messages if message["role"] != "system"]
+    turns = [Turn(role=message["role"], text=words(message)) for message in said]
+    # An image without words asked for an explanation.
+    asked = explain_request(figure.id, options)
+    history = [turn if turn.text.strip() else replace(turn, text=asked) for turn in turns[:-1]]
+    question, tokens = turns[-1].text.strip(), None
+    if told is not None and told.ask is not None:
+        if question:
+            raise ApiError(
+                "figure.explain asks for an explanation, and the last message asks something else",
+                param="figure.explain",
+                next_step="Leave the text of the last message empty, or figure.explain out",
+            )
+        question, tokens = asking.request(told.ask, figure, options, instructions=instructions)
+    try:
+        messages = build_messages(figure, question or None, options, history=history)
+    except InputError as error:
+        raise ApiError(error.what, param="messages", name="invalid_value", next_step=error.next_step) from error
+    return [*system, *messages], tokens
+
+
+def words(message: Message) -> str:
+    """A message's text without its images."""
+    return flat_text({"content": [part for part in message["content"] if part["type"] == "text"]}, "")

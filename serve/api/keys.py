@@ -1,0 +1,85 @@
+"""API keys: lines of a file or of the environment in, names and digests out. The keys themselves are not kept in memory."""
+
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llava_graph.errors import InputError
+
+KEYS_VARIABLE = "LLAVA_GRAPH_API_KEYS"
+MIN_KEY_CHARS = 16
+"""A shorter key can be guessed; `openssl rand -hex 24` writes 48."""
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """Whose key it is, and its SHA-256."""
+
+    name: str
+    digest: bytes
+
+
+def read_keys(lines: Iterable[str], where: str) -> tuple[ApiKey, ...]:
+    """Keys from lines `name:key` or `name:sha256:HEX`; empty lines and those that begin with # are passed over.
+
+    Raises InputError that names the line, never the key.
+    """
+    keys: list[ApiKey] = []
+    for number, line in enumerate(lines, 1):
+        if not (text := line.strip()) or text.startswith("#"):
+            continue
+        name, colon, key = text.partition(":")
+        place = f"{where}:{number}"
+        if not colon or not re.fullmatch(r"[\w.@-]{1,64}", name):
+            raise InputError(
+                "a key is written name:key", where=place, next_step="The name is letters, digits and . _ @ -"
+            )
+        keys.append(ApiKey(name, _digest(key.strip(), place)))
+    for kind in ("name", "digest"):
+        if len({getattr(key, kind) for key in keys}) < len(keys):
+            raise InputError(f"two keys have the same {'value' if kind == 'digest' else kind}", where=where)
+    return tuple(keys)
+
+
+def _digest(key: str, where: str) -> bytes:
+    if found := re.fullmatch(r"sha256:([0-9a-fA-F]{64})", key):
+        return bytes.fromhex(found[1])
+    if len(key) < MIN_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(
+            f"a key has at least {MIN_KEY_CHARS} letters, digits or signs, and no spaces",
+            where=where,
+            next_step="Make one: openssl rand -hex 24",
+        )
+    return hashlib.sha256(key.encode()).digest()
+
+
+def configured_keys(file: Path | None) -> tuple[ApiKey, ...]:
+    """The keys of `file` and of LLAVA_GRAPH_API_KEYS (separated by commas, with or without a name). Raises InputError."""
+    keys: tuple[ApiKey, ...] = ()
+    if file:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeError) as error:
+            # What was given may be a key, as FastChat's --api-keys takes it: it is not repeated.
+            raise InputError(
+                "--api-keys takes a file with one name:key a line, and that file cannot be read",
+                next_step=f"Keys do not stand on a command line, where everybody sees them: use a file or {KEYS_VARIABLE}",
+            ) from error
+        keys = read_keys(lines, file.name)
+        if not keys:
+            raise InputError("there is no key in the file", where=file.name)
+    listed = [text.strip() for text in os.environ.get(KEYS_VARIABLE, "").split(",") if text.strip()]
+    named = [text if re.match(r"[^:]+:", text) else f"key{number}:{text}" for number, text in enumerate(listed, 1)]
+    return (*keys, *read_keys(named, KEYS_VARIABLE))
+
+
+def caller(authorization: str, keys: tuple[ApiKey, ...]) -> ApiKey | None:
+    """Whose key an `Authorization: Bearer …` header carries. Every key is compared, each in constant time."""
+    scheme, _, key = authorization.partition(" ")
+    given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+    matching = [known for known in keys if hmac.compare_digest(known.digest, given)]
+    return matching[0] if matching and scheme.lower() == "bearer" else None
