@@ -32,16 +32,20 @@ def evidence(text: str, figure: Figure, *, complete: bool = True) -> tuple[Sente
 
     Titles and code are no sentences. While the answer grows (`complete` False) the last sentence is left out.
     """
-    sources = sources_of(figure)
+    return judged(text, sources_of(figure), complete=complete)
+
+
+def judged(text: str, sources: Sources, *, complete: bool = True) -> tuple[Sentence, ...]:
+    """`evidence` over texts that were made ready before."""
     found = []
     sections = sections_of(text, complete=complete)
     for number, section in enumerate(sections, 1):
         body = text[section.start : section.end]
         whole = complete or number < len(sections)
         for start, end in sentences(body, complete=whole):
-            judged, begin = _judge(sources, body[start:end]), section.start + start
-            marks = tuple(replace(mark, start=begin + mark.start, end=begin + mark.end) for mark in judged.marks)
-            found.append(replace(judged, start=begin, end=section.start + end, marks=marks))
+            sentence, begin = _judge(sources, body[start:end]), section.start + start
+            marks = tuple(replace(mark, start=begin + mark.start, end=begin + mark.end) for mark in sentence.marks)
+            found.append(replace(sentence, start=begin, end=section.start + end, marks=marks))
     return tuple(found)
 
 

@@ -27,6 +27,18 @@ class AnswerFacts:
     completion_tokens: int | None = None
     finish_reason: str = ""
     """ "stop", "length", or empty as long as the answer has not ended."""
+    question: str | None = None
+    """As it was typed; None: an explanation."""
+    others: tuple["Version", ...] = ()
+    """What else was answered to the same question."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """An answer that another one has taken the place of."""
+
+    text: str
+    facts: AnswerFacts
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,32 @@ class Session:
         kept = tuple(known for answer, known in answers if answer.text.strip())
         turns = (*self.history, Turn(role="user", text=question), Turn(role="assistant", text=""))
         return replace(self, turns=turns, facts=(*kept, facts))
+
+    def retried(self, facts: AnswerFacts) -> "Session":
+        """With the last answer set aside and a new one, still empty, in its place."""
+        last = Version(self.turns[-1].text, replace(self.facts[-1], others=()))
+        facts = replace(facts, others=(*self.facts[-1].others, last))
+        turns = (*self.turns[:-1], Turn(role="assistant", text=""))
+        return replace(self, turns=turns, facts=(*self.facts[:-1], facts))
+
+    def versions(self, number: int) -> tuple[Version, ...]:
+        """All that was answered to question `number` (from 0), the oldest first."""
+        if number >= len(self.facts):
+            return ()
+        facts = self.facts[number]
+        shown = Version(self.turns[2 * number + 1].text, replace(facts, others=()))
+        return tuple(sorted((*facts.others, shown), key=lambda version: version.facts.started))
+
+    def with_version(self, number: int, version: int) -> "Session":
+        """With another one of the answers to question `number` in its place; as it is where there is none such."""
+        versions = self.versions(number)
+        if number < 0 or not 0 <= version < len(versions):
+            return self
+        chosen = versions[version]
+        facts = replace(chosen.facts, others=tuple(one for one in versions if one is not chosen))
+        turn = Turn(role="assistant", text=chosen.text)
+        turns = (*self.turns[: 2 * number + 1], turn, *self.turns[2 * number + 2 :])
+        return replace(self, turns=turns, facts=(*self.facts[:number], facts, *self.facts[number + 1 :]))
 
     def answered(self, text: str, facts: AnswerFacts | None = None) -> "Session":
         """With the last answer, and what is known of it, replaced."""
