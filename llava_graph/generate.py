@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.prompt import Message
-from llava_graph.sampling import NO_NUMBER, GenerationOptions, Sampler, choose, resolve
+from llava_graph.sampling import NO_NUMBER, GenerationOptions, Sampler, choose
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from llava_graph.batched.batch import Prompt, Row
     from llava_graph.model.load import LoadedModel
 
 SAMPLED_HERE = (
@@ -44,27 +45,53 @@ def generate_stream(
     Setting `stopping` ends the generation at the next token. Raises InputError (images and placeholders do not match)
     and ContextOverflow at once, and whatever the model raises, in the caller's thread.
     """
-    from llava_graph.batched.batch import check_room
-    from llava_graph.model.prompts import model_inputs
+    from llava_graph.batched.batch import prepare, row_of
 
-    inputs = model_inputs(loaded, prompt, images)
-    room = check_room(loaded, int(inputs["input_ids"].shape[1]))
-    sampler = Sampler(resolve(generation, loaded.model.generation_config), inputs["input_ids"][0].tolist())
-    arguments = inputs | _arguments(loaded, generation, sampler, room)
-    return _run(loaded, arguments, generation, stopping or threading.Event())
+    prepared = prepare(loaded, prompt, images)
+    row = row_of(loaded, prepared, generation)
+    return _texts(loaded, prepared, row, generation.stop, stopping)
 
 
-def _arguments(loaded: "LoadedModel", generation: GenerationOptions, sampler: Sampler, room: int) -> dict[str, Any]:
-    """transformers' generate() arguments: it takes the likeliest token, and `sampler` decides which that is."""
+class TokenStream:
+    """The token ids of one answer from transformers' generate(), which runs in a thread until the last or `close`."""
+
+    def __init__(
+        self, loaded: "LoadedModel", prompt: "Prompt", row: "Row", stopping: threading.Event | None = None
+    ) -> None:
+        """Begins to compute. `stopping`, if given, ends it at the next token when it is set."""
+        from llava_graph.model.prompts import on_device
+
+        self.stopping = stopping or threading.Event()
+        self._tokens: queue.Queue[Any] = queue.Queue()
+        arguments = on_device(loaded, prompt.inputs) | _arguments(loaded, row)
+        work = (loaded.model, arguments, self.stopping, self._tokens)
+        self._thread = threading.Thread(target=_generate, args=work, name="generate", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[int]:
+        """The tokens, as they come. Raises whatever the model raises."""
+        while (item := self._tokens.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """End it, and wait for that."""
+        self.stopping.set()
+        self._thread.join()
+
+
+def _arguments(loaded: "LoadedModel", row: "Row") -> dict[str, Any]:
+    """transformers' generate() arguments: it takes the likeliest token, and the row's sampler decides which that is."""
     from transformers import LogitsProcessorList
 
     own = copy.deepcopy(loaded.model.generation_config)
     own.do_sample, own.max_length = False, None
-    own.max_new_tokens = min(generation.max_new_tokens, room)
-    own.eos_token_id = sorted(end_ids(loaded, generation)) or None
+    own.max_new_tokens = row.max_new_tokens
+    own.eos_token_id = sorted(row.ends) or None
     for name in SAMPLED_HERE:
         setattr(own, name, None)
-    decides = [] if sampler.plain else [_Decision(sampler)]
+    decides = [] if row.sampler.plain else [_Decision(row.sampler)]
     return {"generation_config": own, "logits_processor": LogitsProcessorList(decides)}
 
 
@@ -83,13 +110,6 @@ class _Decision:
         return decided
 
 
-def end_ids(loaded: "LoadedModel", generation: GenerationOptions) -> set[int]:
-    """Tokens that end an answer: the checkpoint's own and those asked for."""
-    ends = loaded.model.generation_config.eos_token_id
-    own = ends if isinstance(ends, list) else [ends]
-    return {*generation.stop_token_ids, *(token for token in own if token is not None)}
-
-
 def own_stops(loaded: "LoadedModel") -> tuple[str, ...]:
     """What the model writes after an answer, where that is text. Other models than LLaVAs end by a token."""
     from llava_graph.model.vocabulary import stop_texts
@@ -97,36 +117,29 @@ def own_stops(loaded: "LoadedModel") -> tuple[str, ...]:
     return stop_texts(loaded.tokenizer, loaded.template) if loaded.counts_image_tokens else ()
 
 
-def _run(
-    loaded: "LoadedModel", arguments: dict[str, Any], generation: GenerationOptions, stopping: threading.Event
+def _texts(
+    loaded: "LoadedModel", prompt: "Prompt", row: "Row", stop: Sequence[str], stopping: threading.Event | None
 ) -> Iterator[Chunk]:
-    """Generate in a thread, hand out text as it becomes certain. `arguments` are those of transformers' generate()."""
-    prompt_tokens = int(arguments["input_ids"].shape[1])
-    tokens: queue.Queue[Any] = queue.Queue()
-    work = threading.Thread(target=_generate, args=(loaded.model, arguments, stopping, tokens), daemon=True)
-    work.start()
-    decoder = Decoder(loaded.tokenizer, (*generation.stop, *own_stops(loaded)))
-    ends = end_ids(loaded, generation)
-    count, reason = 0, "length"
+    """Text as it becomes certain; the computing begins when the first piece is asked for."""
+    decoder = Decoder(loaded.tokenizer, (*stop, *own_stops(loaded)))
+    count, reason, prompt_tokens = 0, "length", prompt.tokens
+    stream = TokenStream(loaded, prompt, row, stopping)
     try:
-        while (item := tokens.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
+        for token in stream:
             count += 1
-            if item in ends:
+            if token in row.ends:
                 reason = "stop"
                 continue
-            if text := decoder.push(item):
+            if text := decoder.push(token):
                 yield Chunk(text=text, prompt_tokens=prompt_tokens, completion_tokens=count)
             if decoder.stopped:
                 reason = "stop"
                 break
-        if reason != "stop" and stopping.is_set():
+        if reason != "stop" and stream.stopping.is_set():
             reason = "cancelled"
         yield Chunk(text=decoder.rest(), prompt_tokens=prompt_tokens, completion_tokens=count, finish_reason=reason)
     finally:
-        stopping.set()
-        work.join()
+        stream.close()
 
 
 def _generate(

@@ -15,6 +15,8 @@ from llava_graph.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from llava_graph.model.load import LoadedModel
+
 GREEDY_BELOW = 1e-4
 """A temperature under it means greedy (FastChat's threshold)."""
 NO_NUMBER = -1
@@ -100,6 +102,13 @@ def resolve(options: GenerationOptions, own: Any) -> Sampling:
 
 def _told(value: float | None, otherwise: float) -> float:
     return otherwise if value is None else value
+
+
+def end_ids(loaded: LoadedModel, generation: GenerationOptions) -> set[int]:
+    """Tokens that end an answer: the checkpoint's own and those asked for."""
+    ends = loaded.model.generation_config.eos_token_id
+    own = ends if isinstance(ends, list) else [ends]
+    return {*generation.stop_token_ids, *(token for token in own if token is not None)}
 
 
 class Sampler:

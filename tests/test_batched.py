@@ -20,14 +20,15 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from llava_graph.batched import Batch, Prompt, Row, prepare
+from llava_graph.batched import Batch, Prompt, Row, prepare, row_of
 from llava_graph.batched.proof import prove
 from llava_graph.chat import load_template
+from llava_graph.generate import TokenStream
 from llava_graph.model import LoadedModel, load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
 from llava_graph.model.prompts import count_image_tokens
-from llava_graph.sampling import NO_NUMBER, GenerationOptions, Sampler, Sampling, resolve
+from llava_graph.sampling import NO_NUMBER, GenerationOptions, Sampler, Sampling
 
 LANGUAGE_MODELS = {
     "llama": (LlamaForCausalLM, LlamaConfig, {}),
@@ -91,16 +92,9 @@ def picture(width, height):
 
 
 def ids_alone(loaded, number, options):
-    """Token ids of transformers' generate() behind our one-at-a-time path."""
-    from llava_graph.generate import _arguments
-    from llava_graph.model.prompts import model_inputs
-
-    inputs = model_inputs(loaded, *asked(number))
-    prompt = inputs["input_ids"][0].tolist()
-    sampler = Sampler(resolve(options, loaded.model.generation_config), prompt)
-    with torch.inference_mode():
-        made = loaded.model.generate(**inputs, **_arguments(loaded, options, sampler, 1000))
-    return made[0, len(prompt) :].tolist()
+    """Token ids of transformers' generate(), as answers alone are written."""
+    prompt = prepare(loaded, *asked(number))
+    return list(TokenStream(loaded, prompt, row_of(loaded, prompt, options)))
 
 
 def write_together(loaded, options, seed=0, most=6):
@@ -115,10 +109,7 @@ def write_together(loaded, options, seed=0, most=6):
         if count:
             group, waiting = waiting[:count], waiting[count:]
             prompts = [prepare(loaded, *asked(number)) for number in group]
-            rows = [
-                Row(Sampler(resolve(options[number], loaded.model.generation_config), prompt.ids))
-                for number, prompt in zip(group, prompts, strict=True)
-            ]
+            rows = [row_of(loaded, prompt, options[number]) for number, prompt in zip(group, prompts, strict=True)]
             for number, row, token in zip(group, rows, batch.admit(prompts, rows), strict=True):
                 running[row], written[number] = number, [token]
         elif running:

@@ -35,6 +35,8 @@ def test_messages_and_the_prompt_that_their_template_gives_have_the_same_answer(
     messages = [{"role": "user", "content": CONTENT}]
     by_messages = ask(worker, messages=messages, images=[IMAGE])[-1]
     by_prompt = ask(worker, prompt=engine.render(messages), images=[IMAGE])[-1]
+    for last in (by_messages, by_prompt):
+        del last["timings"]
     assert by_messages["error_code"] == 0
     assert by_messages == by_prompt
     assert by_messages["usage"]["completion_tokens"] <= 12
@@ -72,10 +74,27 @@ def test_a_stop_string_ends_the_answer_before_it(worker):
     assert last["finish_reason"] == "stop"
 
 
-def test_a_parameter_that_is_not_honoured_is_not_ignored_in_silence(worker):
-    (only,) = ask(worker, prompt="Q", presence_penalty=1.0)
-    assert only["error_code"] == 40302
-    assert "presence_penalty is not supported" in only["text"]
+def test_every_parameter_changes_what_it_is_for(worker):
+    messages = [{"role": "user", "content": CONTENT}]
+
+    def text(**more):
+        return ask(worker, messages=messages, images=[IMAGE], **more)[-1]["text"]
+
+    hot = {"temperature": 2.0, "max_new_tokens": 30}
+    assert text(**hot, seed=1) == text(**hot, seed=1) != text(**hot, seed=2)
+    assert text(**hot, seed=1, top_k=1) == text(**hot, seed=2, top_k=1) == text(max_new_tokens=30)
+    greedy = {"temperature": 0, "max_new_tokens": 30}
+    plain = text(**greedy)
+    for penalty in ({"presence_penalty": 2.0}, {"frequency_penalty": 2.0}, {"repetition_penalty": 9.0}):
+        assert text(**greedy, **penalty) != plain
+
+
+def test_the_last_chunk_says_where_the_time_went(worker):
+    chunks = ask(worker, messages=[{"role": "user", "content": CONTENT}], images=[IMAGE])
+    assert all("timings" not in chunk for chunk in chunks[:-1])
+    timings = chunks[-1]["timings"]
+    assert sorted(timings) == ["decode_s", "prefill_s", "queue_s", "tokens_per_s"]
+    assert min(timings.values()) > 0
 
 
 def test_the_special_words_of_a_caption_are_text(worker):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import ContextOverflow
 from llava_graph.model.prompts import on_device, prompt_inputs
-from llava_graph.sampling import Sampler, choose
+from llava_graph.sampling import GenerationOptions, Sampler, choose, end_ids, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -62,13 +62,23 @@ def check_room(loaded: LoadedModel, tokens: int) -> int:
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One answer in the batch."""
+    """One answer that is being written."""
 
     sampler: Sampler
+    ends: frozenset[int] = frozenset()
+    """Tokens after which nothing more comes."""
+    max_new_tokens: int = 256
     shift: int = 0
     """What m-rope adds to the position of the next token: an image takes fewer positions than tokens."""
     token: int = 0
     """The newest token, which the model has not read yet."""
+
+
+def row_of(loaded: LoadedModel, prompt: Prompt, generation: GenerationOptions) -> Row:
+    """The answer to a prompt, before its first token; as long as asked for and as the context has room."""
+    sampler = Sampler(resolve(generation, loaded.model.generation_config), prompt.ids)
+    most = min(generation.max_new_tokens, check_room(loaded, prompt.tokens))
+    return Row(sampler, frozenset(end_ids(loaded, generation)), most)
 
 
 class Batch:
@@ -84,11 +94,8 @@ class Batch:
         keeps = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._last_only = {"logits_to_keep": 1} if keeps else {}
         self.rows: list[Row] = []
-
-    @property
-    def joins_several(self) -> bool:
+        self.joins_several = loaded.counts_image_tokens
         """Whether several prompts can be read at once: where an image's tokens are all there is to it."""
-        return self._loaded.counts_image_tokens
 
     def admit(self, prompts: Sequence[Prompt], rows: Sequence[Row]) -> list[int]:
         """Read `prompts`, add their rows, and return each one's first token (NO_NUMBER: logits are not finite).

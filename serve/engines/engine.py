@@ -12,7 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
+from llava_graph.errors import ServeError
 from llava_graph.prompt import PromptOptions
+from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import Conversation
 from serve.protocol.messages import GenerateRequest, Timings, Usage
 
@@ -99,3 +101,19 @@ class RemoteEngine(SchedulingEngine, Protocol):
 
     async def check(self) -> None:
         """Raises ServeError 50006 when the model cannot be reached; then the worker is offered to nobody."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation needed more memory than there is: CUDA's, Python's, or that of torch's allocator on a CPU."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+def out_of_memory() -> ServeError:
+    """What the one who asked hears of it."""
+    return ServeError(
+        "the model ran out of memory on this request",
+        code=ErrorCode.CUDA_OUT_OF_MEMORY,
+        next_step="Try a smaller image or fewer tokens, or start the worker with a lower --max-batch-size",
+    )

@@ -17,7 +17,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from llava_graph.errors import LlavaGraphError, ServeError
-from serve.engines.engine import BlockingEngine, Estimate, RemoteEngine, SchedulingEngine, Step
+from serve.engines.engine import (
+    BlockingEngine,
+    Estimate,
+    RemoteEngine,
+    SchedulingEngine,
+    Step,
+    is_out_of_memory,
+    out_of_memory,
+)
 from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.stream import Stream
 from serve.protocol.codes import ErrorCode
@@ -118,13 +126,9 @@ def _generate(engine: BlockingEngine, request: GenerateRequest, stopping: thread
 
 def _failure(error: Exception) -> ServeError:
     """An error that is not ours: its traceback goes to the log, the client hears its kind and where to look."""
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         log.exception("out of memory", exc_info=error)
-        return ServeError(
-            "the model ran out of memory on this request",
-            code=ErrorCode.CUDA_OUT_OF_MEMORY,
-            next_step="Try a smaller image or fewer tokens, or start the worker with a lower --limit-worker-concurrency",
-        )
+        return out_of_memory()
     number = secrets.token_hex(4)
     log.error("request %s failed", number, exc_info=error)
     return ServeError(
