@@ -44,6 +44,12 @@ class Battle:
     vote: str = ""
 
     @property
+    def figure(self) -> str:
+        """Id of the figure that it is about; empty for none."""
+        figure = self.left.session.figure or self.right.session.figure
+        return figure.id if figure else ""
+
+    @property
     def state(self) -> str:
         """ "writing", "vote" (both have answered), "voted", or "void": one failed, so there is nothing to compare."""
         if self.vote:

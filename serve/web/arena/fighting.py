@@ -25,7 +25,7 @@ async def fight(
     Closing the generator ends both answers in their workers. Raises InputError (no two models), ServeError.
     """
     left, right = draw(await client.models())
-    sides = [Side(left), Side(right)]
+    sides = [Side(model, Session(session.figure)) for model in (left, right)]
     news: asyncio.Queue[tuple[int, Side] | asyncio.Task[None]] = asyncio.Queue()
 
     async def follow(place: int) -> None:
@@ -60,7 +60,7 @@ async def _written(
     client: ModelClient, session: Session, question: str | None, model: str, sampling: Sampling
 ) -> AsyncGenerator[Side]:
     """One side as it grows. An error of the model's is a side that has ended with it."""
-    begun, side = time.monotonic(), Side(model)
+    begun, side = time.monotonic(), Side(model, Session(session.figure))
     try:
         details = await client.details(model)
         given = given_for(replace(session, turns=(), facts=()), question, details)

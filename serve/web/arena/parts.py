@@ -12,13 +12,25 @@ ABOUT = (
 )
 
 
+@dataclass
+class Front:
+    """The figure in front of a visitor now. The one thing here that changes: a battle that is being written looks at it to
+    see whether it is still wanted."""
+
+    figure: str = ""
+
+
 @dataclass(frozen=True)
 class ArenaParts:
     """One battle."""
 
     battle: gr.State
     """A `Battle` or None. It holds the models' names, so it stays on the server."""
+    front: gr.State
+    """A `Front`."""
     note: gr.HTML
+    row: gr.Row
+    """Question and button; hidden while the two write."""
     question: gr.Textbox
     compare: gr.Button
     stop: gr.Button
@@ -31,9 +43,9 @@ class ArenaParts:
 def build_arena() -> ArenaParts:
     """Question and button, both answers, four votes."""
     with gr.Accordion("Compare two models blind", open=False, elem_id="arena"):
-        battle = gr.State(None)
+        battle, front = gr.State(None), gr.State(Front())
         note = gr.HTML(f"<p>{ABOUT}</p>", elem_id="arena-note", padding=False)
-        with gr.Row(elem_id="arena-row"):
+        with gr.Row(elem_id="arena-row") as row:
             question = gr.Textbox(
                 label="Question for both models",
                 show_label=False,
@@ -47,7 +59,7 @@ def build_arena() -> ArenaParts:
             compare = gr.Button(
                 "Compare", variant="primary", interactive=False, scale=1, min_width=100, elem_id="compare"
             )
-            stop = gr.Button("Stop", variant="stop", visible=False, scale=1, min_width=100, elem_id="arena-stop")
+        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="arena-stop")
         answers = gr.HTML(
             None,
             html_template=_file("arena.html"),
@@ -61,7 +73,7 @@ def build_arena() -> ArenaParts:
                 vote: gr.Button(words, visible=False, min_width=110, elem_id=f"arena-{vote}")
                 for vote, words in VOTES.items()
             }
-    return ArenaParts(battle, note, question, compare, stop, answers, votes)
+    return ArenaParts(battle, front, note, row, question, compare, stop, answers, votes)
 
 
 def _file(name: str) -> str:

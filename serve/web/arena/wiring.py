@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
@@ -10,13 +11,13 @@ from llava_graph.errors import InputError, LlavaGraphError
 from serve.client import ModelClient, Sampling
 from serve.web.arena.battle import VOTES, Battle
 from serve.web.arena.fighting import fight
-from serve.web.arena.parts import ABOUT
+from serve.web.arena.parts import ABOUT, Front
 from serve.web.banner import error_banner
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, PageParts
-from serve.web.session import OnPage, Session
+from serve.web.session import Session
 from serve.web.sharing.recording import Consent, Recorder
-from serve.web.sharing.wiring import address_of
+from serve.web.sharing.wiring import address_of, page_of
 
 ALONE = "This needs two models, and {} served now. Start another one: llava-graph-serve worker --model-path …"
 KEPT = "Your vote is kept. Thank you."
@@ -27,71 +28,94 @@ NO_LOG = "Your vote is not kept: this server has no log."
 
 def wire_arena(page: gr.Blocks, parts: PageParts, client: ModelClient, options: WebOptions, recorder: Recorder) -> None:
     """The battle's buttons. `recorder`: where a vote goes, if its visitor agreed."""
+    _wire_figure(page, parts, client)
+    _wire_compare(parts, client, options)
+    _wire_votes(parts, recorder)
+
+
+def _wire_figure(page: gr.Blocks, parts: PageParts, client: ModelClient) -> None:
+    """A figure comes to the front: is there something to compare? A battle about another one goes."""
     arena = parts.arena
-    look = [arena.battle, arena.answers, arena.compare, arena.stop, *arena.votes.values(), parts.banner]
-    asking = {*parts.given.values(), *parts.models.sampling, arena.question}
-    voting = {*parts.given.values(), parts.sharing.consent, arena.battle}
 
-    def of(values: dict[Any, Any]) -> OnPage:
-        return OnPage(**{name: values[component] for name, component in parts.given.items()})
-
-    async def ready(session: Session) -> tuple[Any, str]:
+    async def ready(session: Session, front: Front, battle: Battle | None) -> tuple[Any, ...]:
+        front.figure = session.figure.id if session.figure else ""
         try:
             count = len(await client.models())
         except LlavaGraphError:
             count = 0
-        alone = ALONE.format("one is" if count == 1 else "none is")
-        told = f"<p>{html.escape(ABOUT if count > 1 else alone)}</p>"
-        return gr.update(interactive=count > 1 and session.figure is not None), told
+        gone = battle is not None and battle.figure != front.figure
+        told = f"<p>{html.escape(ABOUT if count > 1 else ALONE.format('one is' if count else 'none is'))}</p>"
+        usable = gr.update(interactive=count > 1 and session.figure is not None)
+        return (*(drawn(None) if gone else (gr.skip(),) * len(_look(parts))), usable, told)
+
+    shown = [parts.session, arena.front, arena.battle]
+    gr.on([page.load, parts.figure.viewer.change], ready, shown, [*_look(parts), arena.compare, arena.note], **AT_ONCE)
+
+
+def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) -> None:
+    """Compare, and Stop."""
+    arena = parts.arena
 
     async def compare(values: dict[Any, Any]) -> AsyncGenerator[tuple[Any, ...]]:
         temperature, top_p, length = (values[slider] for slider in parts.models.sampling)
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
         question = (values[arena.question] or "").strip() or None
+        front: Front = values[arena.front]
         try:
-            async for battle in fight(client, of(values).now(), question, sampling):
-                yield drawn(battle)
+            asked = page_of(parts, values).now()
+            front.figure = asked.figure.id if asked.figure else ""
+            async with aclosing(fight(client, asked, question, sampling)) as battles:
+                async for battle in battles:
+                    if battle.figure != front.figure:
+                        # Another figure has come to the front meanwhile.
+                        yield drawn(None)
+                        return
+                    yield drawn(battle)
         except LlavaGraphError as error:
             yield drawn(None, banner=error_banner(error))
 
-    def vote(name: str, values: dict[Any, Any], request: gr.Request) -> tuple[Any, ...]:
-        battle, consent = values[arena.battle], Consent.from_page(values[parts.sharing.consent])
-        try:
-            if battle is None:
-                raise InputError("there is nothing to vote on now", next_step="Compare once more")
-            battle = battle.voted(name)
-            sides = battle.left.session, battle.right.session
-            kept = recorder.battle(sides, name, consent, address_of(request))
-        except LlavaGraphError as error:
-            return drawn(values[arena.battle], banner=error_banner(error))
-        told = KEPT if kept else NO_LOG if not recorder.on else NOT_KEPT if consent.keep else NOT_AGREED
-        return drawn(battle, said=told)
-
-    def stopped() -> tuple[Any, ...]:
-        return drawn(None)
-
-    gr.on([page.load, parts.figure.viewer.change], ready, parts.session, [arena.compare, arena.note], **AT_ONCE)
-    asked = gr.on(
+    asking = gr.on(
         [arena.compare.click, arena.question.submit],
         compare,
-        asking,
-        look,
+        {*parts.given.values(), *parts.models.sampling, arena.question, arena.front},
+        _look(parts),
         show_progress="hidden",
         concurrency_limit=options.concurrency_count,
         concurrency_id="answers",
         api_visibility="private",
     )
-    arena.stop.click(lambda: None, cancels=asked, **AT_ONCE).then(stopped, None, look, **AT_ONCE)
-    parts.figure.viewer.change(lambda: None, cancels=asked, **AT_ONCE).then(stopped, None, look, **AT_ONCE)
+    stopping = arena.stop.click(lambda: None, cancels=asking, **AT_ONCE)
+    stopping.then(lambda: drawn(None), None, _look(parts), **AT_ONCE)
+
+
+def _wire_votes(parts: PageParts, recorder: Recorder) -> None:
+    """The four votes."""
+    arena = parts.arena
+
+    def voting(name: str) -> Callable[..., tuple[Any, ...]]:
+        def vote(battle: Battle | None, agreed: Any, request: gr.Request) -> tuple[Any, ...]:
+            consent = Consent.from_page(agreed)
+            try:
+                if battle is None:
+                    raise InputError("there is nothing to vote on now", next_step="Compare once more")
+                voted = battle.voted(name)
+                sides = voted.left.session, voted.right.session
+                kept = recorder.battle(sides, name, consent, address_of(request))
+            except InputError as error:
+                return drawn(battle, banner=error_banner(error))
+            told = KEPT if kept else NO_LOG if not recorder.on else NOT_KEPT if consent.keep else NOT_AGREED
+            return drawn(voted, said=told)
+
+        return vote
+
     for name, button in arena.votes.items():
-        button.click(_voting(vote, name), voting, look, **AT_ONCE)
+        button.click(voting(name), [arena.battle, parts.sharing.consent], _look(parts), **AT_ONCE)
 
 
-def _voting(vote: Callable[..., tuple[Any, ...]], name: str) -> Callable[[dict[Any, Any], gr.Request], tuple[Any, ...]]:
-    def voted(values: dict[Any, Any], request: gr.Request) -> tuple[Any, ...]:
-        return vote(name, values, request)
-
-    return voted
+def _look(parts: PageParts) -> list[Any]:
+    """What `drawn` gives values for."""
+    arena = parts.arena
+    return [arena.battle, arena.answers, arena.row, arena.stop, *arena.votes.values(), parts.banner]
 
 
 def drawn(battle: Battle | None, *, said: str = "", banner: str = "") -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Export, votes and the log. What was agreed to is asked for anew with every step: the browser sends it along."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,22 +25,19 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
     sharing = parts.sharing
     on_page = set(parts.given.values())
 
-    def of(values: dict[Any, Any]) -> OnPage:
-        return OnPage(**{name: values[component] for name, component in parts.given.items()})
-
     def show(session: Session) -> dict[str, Any]:
         return shown(session, log=recorder.on)
 
     def export(values: dict[Any, Any], event: gr.EventData) -> tuple[Any, str]:
         try:
-            return asdict(shared_file(of(values).now(), str((event._data or {}).get("format")))), ""
+            return asdict(shared_file(page_of(parts, values).now(), str((event._data or {}).get("format")))), ""
         except InputError as error:
             return gr.skip(), error_banner(error)
 
     def vote(values: dict[Any, Any], event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         session, consent = values[parts.session], Consent.from_page(values[sharing.consent])
         try:
-            asked = of(values).now()
+            asked = page_of(parts, values).now()
             number, feedback = vote_of(event._data, asked)
             kept = recorder.vote(asked, number, feedback, consent, address_of(request))
         except InputError as error:
@@ -49,7 +46,7 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
         return shown(session, log=recorder.on, said=told, voted=kept)
 
     def record(values: dict[Any, Any], request: gr.Request) -> str:
-        asked, consent = of(values).now(), Consent.from_page(values[sharing.consent])
+        asked, consent = page_of(parts, values).now(), Consent.from_page(values[sharing.consent])
         newest = asked.facts[-1].id if asked.facts else ""
         if newest and newest != values[sharing.recorded]:
             recorder.answer(asked, consent, address_of(request))
@@ -93,6 +90,11 @@ def vote_of(data: Any, session: Session) -> tuple[int, Feedback]:
     number = len(session.facts) - 1 if number < 0 else number
     feedback = Feedback(vote=texts[0], comment=texts[1], corrected=texts[2], reasons=tuple(dict.fromkeys(reasons)))
     return number, feedback
+
+
+def page_of(parts: PageParts, values: Mapping[Any, Any]) -> OnPage:
+    """What stands on the page, from values as gradio gives those of a set of components: component -> value."""
+    return OnPage(**{name: values[component] for name, component in parts.given.items()})
 
 
 def address_of(request: gr.Request) -> str | None:

@@ -1,0 +1,391 @@
+"""What a visitor takes home or gives back: files, links, votes, and a log that is written only with consent."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from llava_graph.errors import InputError
+from llava_graph.explained import from_json
+from llava_graph.images import encode_png
+from llava_graph.record import Figure, OcrLine, Paper
+from serve.feedback.lines import REASONS, Feedback
+from serve.feedback.log import IMAGES, ConversationLog, Visitors
+from serve.http.servers import Server, bind
+from serve.web import WebOptions, create_web
+from serve.web.session import AnswerFacts, Session
+from serve.web.sharing.files import FORMATS, bibtex, explained_figure, file_name, shared_file
+from serve.web.sharing.links import MAX_ID_CHARS, Wanted, link_of, wanted_by
+from serve.web.sharing.recording import Consent, Recorder, recorder_for
+from serve.web.sharing.wiring import vote_of
+from tests.browsing import choose_and_wait, models, running_chromium, visiting
+from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> [x](javascript:alert(3)) ![y](http://evil/z.png)"
+PIXELS = encode_png(Image.linear_gradient("L").convert("RGB"))
+PAPER = Paper(
+    id="arxiv:1801.01974v2", title="Costs & gains of 5_% {braces}", categories=("cs.CL",), licence="CC-BY-4.0"
+)
+FIGURE = Figure(
+    id="arxiv:1801.01974v2#fig10",
+    label="Figure 10",
+    image=PIXELS,
+    width=256,
+    height=256,
+    caption=f"Secret caption. {EVIL}",
+    ocr=(OcrLine(text="Secret label", box=(0, 0, 0.5, 0.5)),),
+    mentions=(f"As Figure 10 shows. {EVIL}",),
+    paper=PAPER,
+)
+
+
+def answered(figure: Figure = FIGURE, *texts: str) -> Session:
+    session = Session(figure)
+    for number, text in enumerate(texts or (f"It rises. {EVIL}",)):
+        facts = AnswerFacts(id=f"id{number}", model=f"model-{number}", started=1e9, seconds=1.5, finish_reason="stop")
+        session = session.asked(f"Question {number}", facts).answered(text)
+    return session
+
+
+def test_json_reads_back_as_the_figure_and_the_conversation():
+    session = answered(FIGURE, "It rises.", "More data.")
+    read = from_json(shared_file(session, "json").text)
+    assert read.figure == FIGURE
+    assert [(one.question, one.text, one.model) for one in read.answers] == [
+        ("Question 0", "It rises.", "model-0"),
+        ("Question 1", "More data.", "model-1"),
+    ]
+    assert read == explained_figure(session)
+
+
+class Attributes(HTMLParser):
+    """All attributes of a page, as a browser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [(name, value or "") for name, value in attrs]
+
+
+def test_an_exported_page_runs_nothing_and_loads_nothing():
+    page = shared_file(answered(), "html").text
+    assert "Secret caption" in page
+    assert "<script>alert" not in page
+    attributes = Attributes()
+    attributes.feed(page)
+    assert not [name for name, _ in attributes.found if name.startswith("on")]
+    addresses = {value for name, value in attributes.found if name in ("src", "href")}
+    assert any(address.startswith("data:image/") for address in addresses)
+    assert all(re.match(r"data:image/|#|https://arxiv\.org/abs/", address) for address in addresses), addresses
+
+
+def test_every_format_is_a_file_with_a_name_of_ours():
+    for form, (ending, _) in FORMATS.items():
+        file = shared_file(answered(), form)
+        assert file.name == f"arxiv-1801.01974v2-fig10.{ending}"
+        assert file.text.strip()
+    assert "It rises." in shared_file(answered(), "markdown").text
+    assert shared_file(answered(), "alt").text.startswith("Figure 10: Secret caption.")
+    for session, form in (
+        (Session(), "html"),
+        (answered(), "exe"),
+        (answered(replace(FIGURE, paper=Paper())), "bibtex"),
+    ):
+        with pytest.raises(InputError):
+            shared_file(session, form)
+
+
+def test_an_answer_that_was_stopped_says_so():
+    session = Session(FIGURE).asked("Q", AnswerFacts(model="m")).answered("It ri")
+    assert explained_figure(session).answers[0].finish_reason == "cancelled"
+    assert explained_figure(Session(FIGURE).asked("Q", AnswerFacts(model="m"))).answers == ()
+
+
+@given(st.text())
+def test_a_file_name_is_one_plain_name_whatever_the_figure_is_called(figure_id):
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,59}", file_name(figure_id))
+
+
+def test_a_citation_is_tex_and_of_arxivs_papers_only():
+    entry = bibtex(PAPER)
+    assert entry.startswith("@misc{arxiv:1801.01974v2,\n")
+    assert r"title = {{Costs \& gains of 5\_\% \{braces\}}}" in entry
+    assert "year = {2018}" in entry
+    assert "url = {https://arxiv.org/abs/1801.01974v2}" in entry
+    assert "year = {1999}" in bibtex(Paper(id="arxiv:hep-th/9901001"))
+    for other in ("", "upload:ab12", "arxiv:evil},x={", "1801.01974"):
+        assert bibtex(Paper(id=other)) == ""
+
+
+@given(st.text(min_size=1, max_size=60), st.text(max_size=60))
+def test_a_link_leads_back_to_its_figure_and_question(name, question):
+    figure = f"arxiv:{name}"
+    link = link_of(figure, question)
+    wanted = wanted_by(dict(parse_qsl(link.removeprefix("?"))))
+    if figure.isprintable():
+        assert wanted == Wanted(figure, question.strip())
+    else:
+        assert wanted == Wanted()
+
+
+def test_no_link_leads_to_an_upload():
+    assert link_of("upload:ab12") == link_of("") == link_of("x" * (MAX_ID_CHARS + 1)) == ""
+    for wrong in ({"figure": "upload:ab12"}, {"figure": "x" * 999}, {"figure": "a\nb"}, {"question": "?"}, {}):
+        assert wanted_by(wrong) == Wanted()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["keep", "figure", "answer", "vote", "reasons", "comment", "corrected"]), inner, max_size=6
+        )
+    ),
+)
+
+
+@given(json_values)
+def test_only_a_plain_yes_is_consent(value):
+    consent = Consent.from_page(value)
+    said = isinstance(value, dict) and value.get("keep") is True
+    assert consent.keep == said
+    assert consent.keep_figure == (said and value.get("figure") is True)
+
+
+@given(json_values)
+def test_a_vote_that_no_page_of_ours_sends_is_refused_in_words(data):
+    try:
+        number, feedback = vote_of(data, answered())
+    except InputError:
+        return
+    assert isinstance(data, dict)
+    assert (number, feedback.vote) == (max(data["answer"], 0), data["vote"])
+
+
+def whole(folder) -> str:
+    return "".join(file.read_text() for file in folder.glob("*.json"))
+
+
+def test_without_log_or_consent_nothing_is_written(tmp_path):
+    log, session = ConversationLog(tmp_path / "log"), answered()
+    for recorder, consent in ((Recorder(), Consent(True, True)), (Recorder(log), Consent())):
+        assert not recorder.answer(session, consent, "10.0.0.1")
+        assert not recorder.vote(session, 0, Feedback(vote="upvote"), consent, "10.0.0.1")
+        assert not recorder.battle((session, session), "tievote", consent, "10.0.0.1")
+    assert not list((tmp_path / "log").iterdir())
+    assert not recorder_for(WebOptions()).on
+
+
+def test_consent_to_the_conversation_keeps_nothing_of_the_figure(tmp_path):
+    recorder, session = Recorder(ConversationLog(tmp_path)), answered(FIGURE, "It rises.")
+    assert recorder.answer(session, Consent(keep=True), "10.0.0.1")
+    assert recorder.vote(session, 0, Feedback(vote="upvote"), Consent(keep=True), "10.0.0.1")
+    kept = whole(tmp_path)
+    assert "It rises." in kept
+    for secret in ("Secret", "fig10", "1801.01974", "10.0.0.1", "As Figure 10 shows"):
+        assert secret not in kept
+    assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
+    assert recorder.answer(session, Consent(keep=True, keep_figure=True))
+    (image,) = (tmp_path / IMAGES).iterdir()
+    state = json.loads(whole(tmp_path).splitlines()[-1])["state"]
+    assert state["images"] == [image.stem]
+    assert (state["figure"]["caption"], state["figure"]["licence"]) == (FIGURE.caption, "CC-BY-4.0")
+
+
+def test_a_visitors_address_is_never_written_and_no_hash_unless_asked(tmp_path):
+    log = ConversationLog(tmp_path)
+    for visitors in (None, Visitors()):
+        assert Recorder(log, visitors).answer(answered(), Consent(keep=True), "203.0.113.7")
+    first, second = (json.loads(line)["ip"] for line in whole(tmp_path).splitlines())
+    assert first == ""
+    assert re.fullmatch("[0-9a-f]{16}", second)
+    assert "203.0.113.7" not in whole(tmp_path)
+
+
+def test_a_vote_goes_to_the_model_that_gave_that_answer(tmp_path):
+    recorder, session = Recorder(ConversationLog(tmp_path)), answered(FIGURE, "one", "two")
+    assert recorder.vote(session, 0, Feedback(vote="downvote"), Consent(keep=True))
+    assert recorder.vote(session, 1, Feedback(vote="upvote"), Consent(keep=True))
+    down, up = (json.loads(line) for line in whole(tmp_path).splitlines())
+    assert (down["model"], down["state"]["messages"][-1][1]) == ("model-0", "one")
+    assert (up["model"], up["state"]["messages"][-1][1]) == ("model-1", "two")
+    assert down["state"]["conv_id"] == up["state"]["conv_id"] == "id0"
+
+
+def test_an_answer_that_did_not_end_is_no_chat(tmp_path):
+    recorder = Recorder(ConversationLog(tmp_path))
+    asked = Session(FIGURE).asked("Q", AnswerFacts(id="a", model="m"))
+    for session in (Session(), Session(FIGURE), asked, asked.answered("It ri")):
+        assert not recorder.answer(session, Consent(keep=True))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return ScriptedEngine()
+
+
+@pytest.fixture(scope="module")
+def log_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("log")
+
+
+@pytest.fixture(scope="module")
+def controller(engine):
+    with running_controller() as server, running_worker(engine, server.url):
+        eventually(lambda: models(server))
+        yield server
+
+
+def no_text(_image: bytes) -> tuple[OcrLine, ...]:
+    return ()
+
+
+@pytest.fixture(scope="module")
+def site(controller, log_dir):
+    web = create_web(controller.url, WebOptions(log_dir=log_dir), read=no_text)
+    with Server(web, bind("127.0.0.1", 0), "web page") as server:
+        yield server
+
+
+@pytest.fixture
+def page(chromium, site):
+    with visiting(chromium, site) as visit:
+        visit.problems = []
+        visit.on("pageerror", lambda error: visit.problems.append(str(error)))
+        yield visit
+        assert not visit.problems
+
+
+def explain(page) -> None:
+    page.click("#explain")
+    eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+
+
+def said(page, words: str) -> None:
+    eventually(lambda: words in page.locator("#sharing .said").inner_text())
+
+
+@pytest.mark.browser
+def test_a_visitor_exports_what_is_on_the_page(page):
+    assert page.locator("#sharing .opener").is_disabled()
+    choose_and_wait(page)
+    page.fill("#caption textarea", "Loss over <b>epochs</b>.")
+    explain(page)
+    texts = {}
+    for form in ("html", "markdown", "json", "alt"):
+        page.click("#sharing .opener")
+        with page.expect_download() as download:
+            page.click(f"#sharing [data-format={form}]")
+        assert download.value.suggested_filename.endswith("." + FORMATS[form][0])
+        texts[form] = download.value.path().read_text()
+    assert from_json(texts["json"]).answers[0].text.startswith("The curve rises")
+    assert "Loss over &lt;b&gt;epochs" in texts["html"]
+    assert "The curve rises" in texts["markdown"]
+    assert texts["alt"].count("The curve rises") == 1
+    # An upload has neither a paper to cite nor a place to link to.
+    page.click("#sharing .opener")
+    assert page.locator("#sharing .cite").is_hidden()
+    page.keyboard.press("Escape")
+    assert page.locator("#sharing .items").is_hidden()
+    page.click("#sharing .link")
+    said(page, "This figure is an upload")
+    assert {url.split("/")[2] for url in page.requested if url.startswith("http")} == {page.url.split("/")[2]}
+
+
+@pytest.mark.browser
+def test_votes_and_answers_are_kept_only_while_the_visitor_agrees(page, log_dir):
+    before = whole(log_dir)
+    choose_and_wait(page)
+    explain(page)
+    page.click("#sharing [data-vote=upvote]")
+    said(page, "Agree first")
+    page.wait_for_timeout(300)
+    assert whole(log_dir) == before, "written without consent"
+    # Agreeing sends the vote that waited for it.
+    page.check("#sharing .keep")
+    said(page, "your vote is kept")
+    (vote,) = map(json.loads, whole(log_dir).removeprefix(before).splitlines())
+    assert (vote["type"], vote["model"], "figure" in vote["state"], vote["ip"]) == ("upvote", "scripted", False, "")
+    # The next answer is a chat, and the browser remembers.
+    page.reload()
+    page.wait_for_selector("#model-line .model")
+    choose_and_wait(page)
+    explain(page)
+    eventually(lambda: whole(log_dir).removeprefix(before).count("\n") == 2)
+    page.click("#sharing [data-vote=downvote]")
+    page.check("#sharing input[value=wrong_trend]")
+    page.fill("#sharing .corrected", "It falls.")
+    page.click("#sharing .send")
+    said(page, "your vote is kept")
+    chat, vote = map(json.loads, whole(log_dir).removeprefix(before).splitlines()[1:])
+    assert (chat["type"], chat["state"]["conv_id"]) == ("chat", vote["state"]["conv_id"])
+    assert vote["feedback"] == {"reasons": ["wrong_trend"], "comment": "", "corrected": "It falls."}
+    # Taken back: nothing more.
+    page.click("#sharing .log-state")
+    page.uncheck("#sharing .keep")
+    kept = whole(log_dir)
+    explain(page)
+    page.click("#sharing [data-vote=upvote]")
+    said(page, "Agree first")
+    page.wait_for_timeout(300)
+    assert whole(log_dir) == kept, "written after consent was taken back"
+
+
+@pytest.mark.browser
+def test_the_figure_is_kept_only_with_a_consent_of_its_own(page, log_dir):
+    choose_and_wait(page)
+    page.fill("#caption textarea", "A caption of mine")
+    page.click("#sharing .log-state")
+    assert page.locator("#sharing .keep-figure").is_disabled()
+    page.check("#sharing .keep")
+    before = whole(log_dir)
+    explain(page)
+    eventually(lambda: whole(log_dir) != before)
+    assert "A caption of mine" not in whole(log_dir)
+    assert not (log_dir / IMAGES).exists()
+    page.check("#sharing .keep-figure")
+    explain(page)
+    eventually(lambda: "A caption of mine" in whole(log_dir))
+    assert len(list((log_dir / IMAGES).iterdir())) == 1
+
+
+@pytest.mark.browser
+def test_a_vote_on_nothing_says_what_to_do(page):
+    choose_and_wait(page)
+    page.click("#sharing .log-state")
+    page.check("#sharing .keep")
+    page.click("#sharing [data-vote=upvote]")
+    said(page, "no answer to vote on yet")
+    page.click("#sharing [data-vote=downvote]")
+    assert page.locator("#sharing .reasons label").count() == len(REASONS)
+    page.keyboard.press("Escape")
+    assert page.locator("#sharing .feedback").is_hidden()
+
+
+@pytest.mark.browser
+def test_a_page_without_a_log_asks_for_no_votes(chromium, controller):
+    with (
+        Server(create_web(controller.url, read=no_text), bind("127.0.0.1", 0), "web page") as server,
+        visiting(chromium, server) as page,
+    ):
+        choose_and_wait(page)
+        page.wait_for_selector("#sharing .opener:not([disabled])")
+        assert page.locator("#sharing .rating").is_hidden()
+        assert page.locator("#sharing .log-state").is_hidden()
+        assert "are not kept" in page.locator("#privacy").inner_text()
