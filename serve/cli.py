@@ -9,11 +9,16 @@ from llava_graph.command import run
 from serve.command import (
     CONTROLLER_PORT,
     WEB_PORT,
-    Concurrency,
     Device,
+    Dtype,
     Host,
+    Load4bit,
+    Load8bit,
     LogLevel,
+    MaxBatchSize,
+    MaxBatchTokens,
     MaxWaiting,
+    ModelBase,
     ModelNames,
     ModelPath,
     names_in,
@@ -73,9 +78,14 @@ def everything(
     ] = WEB_PORT,
     model_path: ModelPath = None,
     model_names: ModelNames = "",
+    model_base: ModelBase = None,
     device: Device = None,
-    limit_worker_concurrency: Concurrency = 2,
-    max_waiting: MaxWaiting = 20,
+    dtype: Dtype = None,
+    load_8bit: Load8bit = False,
+    load_4bit: Load4bit = False,
+    max_batch_size: MaxBatchSize = 16,
+    max_batch_tokens: MaxBatchTokens = 0,
+    max_waiting: MaxWaiting = 64,
     log_level: LogLevel = "warning",
 ) -> None:
     """Controller, worker and web page in one process; prints the controller's and the page's address when a model answers.
@@ -86,15 +96,23 @@ def everything(
 
         llava-graph-serve all --model-path ./checkpoint --port 8000
     """
+    from serve.engines.batching.limits import Limits
+    from serve.engines.opening import EngineChoice, bits_of
     from serve.http.servers import wait_for_signal
     from serve.together import start_all
     from serve.worker.app import WorkerOptions
 
     set_up_logging(log_level)
-    options = WorkerOptions(
-        model_names=names_in(model_names), limit_worker_concurrency=limit_worker_concurrency, max_waiting=max_waiting
+    options = WorkerOptions(model_names=names_in(model_names))
+    choice = EngineChoice(
+        model_path=model_path,
+        model_base=model_base,
+        device=device,
+        dtype=dtype,
+        bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
+        limits=Limits(max_batch_size=max_batch_size, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting),
     )
-    servers = start_all(host, port, model_path, device, options)
+    servers = start_all(host, port, choice, options)
     print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)
     wait_for_signal(servers)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,10 +18,33 @@ ModelNames = Annotated[
     str, typer.Option("--model-names", "--model-name", help="Names of the model, separated by commas.")
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, … Default: the GPU if there is one.")]
-Concurrency = Annotated[
-    int,
-    typer.Option("--limit-worker-concurrency", "--limit-model-concurrency", min=1, help="Answers written at once."),
+ModelBase = Annotated[
+    Path | None,
+    typer.Option(help="The model under an adapter (LoRA) in --model-path. Default: the one that the adapter names."),
 ]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option(help="Type of the weights. Default: float32 on a CPU, the checkpoint's own elsewhere."),
+]
+Load8bit = Annotated[bool, typer.Option("--load-8bit", help="The language model's weights in 8 bits (bitsandbytes).")]
+Load4bit = Annotated[bool, typer.Option("--load-4bit", help="The language model's weights in 4 bits (bitsandbytes).")]
+MaxBatchSize = Annotated[
+    int,
+    typer.Option(
+        "--max-batch-size",
+        "--limit-worker-concurrency",
+        "--limit-model-concurrency",
+        min=1,
+        help="Answers written at once.",
+    ),
+]
+MaxBatchTokens = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Tokens in memory: answers at once times the longest, with its prompt. Default: what is free takes."
+    ),
+]
+QueueTimeout = Annotated[float, typer.Option(min=1, help="Seconds that a request waits for its turn.")]
 MaxWaiting = Annotated[int, typer.Option(min=0, help="Requests that may wait; the next one hears 'busy'.")]
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 

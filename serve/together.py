@@ -2,13 +2,11 @@
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from llava_graph.errors import ServeError
-from llava_graph.explain import Explainer
 from serve.controller.app import create_controller
 from serve.controller.registry import Registry
-from serve.engines.in_process import ExplainerEngine
+from serve.engines.opening import EngineChoice, open_engine
 from serve.http.servers import Server, address_of, bind
 from serve.web import create_web
 from serve.worker.app import WorkerOptions, create_worker
@@ -19,9 +17,7 @@ HEART_BEAT_INTERVAL_S = 5.0
 REGISTER_TIMEOUT_S = 30.0
 
 
-def start_all(
-    host: str, port: int, model_path: Path | None, device: str | None, options: WorkerOptions
-) -> list[Server]:
+def start_all(host: str, port: int, choice: EngineChoice, options: WorkerOptions) -> list[Server]:
     """Start the three and return them, the page last, when the model is registered.
 
     Controller and worker listen on this machine only, on free ports. The page's port is taken first, so that a busy one
@@ -33,8 +29,9 @@ def start_all(
         controller = undo.enter_context(Server(create_controller(registry), bind("127.0.0.1", 0), "controller"))
         worker_socket = bind("127.0.0.1", 0)
         beat = Heartbeat(controller.url, address_of(worker_socket), interval=HEART_BEAT_INTERVAL_S, retry=0.2)
-        engine = ExplainerEngine(Explainer(model_path, device=device))
-        worker = undo.enter_context(Server(create_worker(engine, options, heartbeat=beat), worker_socket, "worker"))
+        worker = undo.enter_context(
+            Server(create_worker(open_engine(choice), options, heartbeat=beat), worker_socket, "worker")
+        )
         page = undo.enter_context(Server(create_web(controller.url), page_socket, "web page"))
         _wait_for_model(registry)
         undo.pop_all()

@@ -1,9 +1,9 @@
 """Small real parts for the serving tests: an engine that writes what it is told, slowly enough to be stopped."""
 
+import asyncio
 import base64
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 import httpx
 from PIL import Image
 
+from llava_graph.errors import LlavaGraphError
 from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
+from serve.controller.admission import Admission
 from serve.controller.app import create_controller
 from serve.controller.registry import Registry
 from serve.engines.engine import Step
 from serve.http.servers import Server, bind
-from serve.protocol.messages import GenerateRequest, Usage
+from serve.protocol.messages import GenerateRequest, Usage, open_images
 from serve.worker.app import WorkerOptions, create_worker
 from serve.worker.heartbeat import Heartbeat
+from serve.worker.slots import Slots
 
 HTTP = httpx.Client(timeout=10, trust_env=False)
 """One client for all tests: making one reads the certificates, which takes longer than most tests."""
@@ -46,7 +49,7 @@ class ScriptedEngine:
     running: int = 0
     most_running: int = 0
     cancelled: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    slots: Slots = field(default_factory=Slots)
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:
         turns = (f"{m['role'].upper()}: {m['content'][0]['text']}\n" for m in messages)
@@ -55,34 +58,52 @@ class ScriptedEngine:
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.split())
 
-    def generate(
-        self, request: GenerateRequest, images: Sequence[Image.Image], stopping: threading.Event
-    ) -> Iterator[Step]:
-        with self.lock:
-            self.requests.append(request)
-            self.sizes += [image.size for image in images]
-            self.running += 1
-            self.most_running = max(self.most_running, self.running)
+    @property
+    def queue_length(self) -> int:
+        return self.slots.queue_length
+
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
+        await self.slots.acquire()
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
         ended = False
         try:
+            images = await asyncio.to_thread(open_images, request)
+            self.requests.append(request)
+            self.sizes += [image.size for image in images]
             for count in range(len(self.words) + 1):
                 if self.fail_with and count == self.fail_at:
                     ended = True
                     raise self.fail_with
                 ended = count == len(self.words)
                 yield Step(" ".join(self.words[:count]), Usage(7, count), "stop" if ended else None)
-                if stopping.wait(self.pause):
-                    return
+                await asyncio.sleep(self.pause)
+        except LlavaGraphError:
+            ended = True
+            raise
         finally:
-            with self.lock:
-                self.running -= 1
-                self.cancelled += not ended
+            self.running -= 1
+            self.cancelled += not ended
+            self.slots.release()
+
+    def close(self) -> None:
+        """Nothing computes when nobody asks."""
 
 
 @contextmanager
-def running_worker(engine: Any, controller: str = "", **options: Any) -> Iterator[Server]:
-    """A worker on a free port; with `controller` it registers there and beats every 0.2 s."""
-    sock = bind("127.0.0.1", 0)
+def running_worker(
+    engine: Any,
+    controller: str = "",
+    *,
+    port: int = 0,
+    limit_worker_concurrency: int = 5,
+    max_waiting: int = 20,
+    **options: Any,
+) -> Iterator[Server]:
+    """A worker on `port`; with `controller` it registers there and beats every 0.2 s. The limits are a ScriptedEngine's."""
+    if isinstance(engine, ScriptedEngine):
+        engine.slots = Slots(limit_worker_concurrency, max_waiting)
+    sock = bind("127.0.0.1", port)
     host, port = sock.getsockname()
     beat = Heartbeat(controller, f"http://{host}:{port}", interval=0.2, retry=0.1) if controller else None
     with Server(create_worker(engine, WorkerOptions(**options), heartbeat=beat), sock, "worker") as server:
@@ -90,9 +111,12 @@ def running_worker(engine: Any, controller: str = "", **options: Any) -> Iterato
 
 
 @contextmanager
-def running_controller(registry: Registry | None = None, *, port: int = 0, token: str = "") -> Iterator[Server]:
+def running_controller(
+    registry: Registry | None = None, *, port: int = 0, admission: Admission = Admission(), probe_every: float = 5.0
+) -> Iterator[Server]:
     """A controller on a free port."""
-    with Server(create_controller(registry, token=token), bind("127.0.0.1", port), "controller") as server:
+    app = create_controller(registry, admission=admission, probe_every=probe_every)
+    with Server(app, bind("127.0.0.1", port), "controller") as server:
         yield server
 
 

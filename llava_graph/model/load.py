@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.about import SEVERAL_IMAGES, read_about
@@ -104,16 +104,18 @@ def load(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     quantization: Any = None,
+    bits: Literal[4, 8] | None = None,
+    base: Path | str | None = None,
     empty: bool = False,
 ) -> LoadedModel:
     """Open a checkpoint with safetensors weights; code in it is never run.
 
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model. An adapter folder is laid over
-    the base model that it names, in memory. `device` None is the GPU if there is one. `dtype` None is float32 on a CPU,
-    where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `quantization` is a config of
-    transformers' quantizers. `empty`: the model has shapes and no weights, and takes no memory (an adapter's: its base's).
-    Raises CheckpointError that names what is missing, and MissingExtra without torch or
-    transformers.
+    `base`, or the base model that it names, in memory. `device` None is the GPU if there is one. `dtype` None is float32 on
+    a CPU, where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `bits` packs the language model's
+    weights; `quantization` is a config of transformers' quantizers instead. `empty`: the model has shapes and no weights, and
+    takes no memory (an adapter's: its base's). Raises CheckpointError that names what is missing, InputError for a `base` of
+    what is no adapter, and MissingExtra without torch, transformers, or bitsandbytes for `bits`.
     """
     try:
         import torch
@@ -124,10 +126,19 @@ def load(
     register()
 
     folder = PACKAGED if path is None else checkpoint_folder(path)
-    base = base_folder(folder) if is_adapter(folder) else folder
+    if base is not None and not is_adapter(folder):
+        raise InputError(
+            f"{path} is no adapter, so it takes no base model",
+            next_step="Leave the base out, or give an adapter's folder",
+        )
+    base = checkpoint_folder(base) if base is not None else base_folder(folder) if is_adapter(folder) else folder
     config = check_folder(base)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
+    if bits is not None:
+        from llava_graph.model.quantize import in_bits
+
+        quantization = in_bits(base, bits, torch.float32 if place.type == "cpu" else torch.bfloat16)
     model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization)
     if base is not folder and not empty:
         model, config = merge_adapter(model, folder), own_config(folder) or config

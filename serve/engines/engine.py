@@ -1,16 +1,12 @@
 """What computes the answers of a worker. In: a checked request. Out: the growing answer.
 
-Two kinds behind one worker. A `SchedulingEngine` takes every request and decides itself what is computed when: a checkpoint
-in this process (`serve.engines.in_process`). A `BlockingEngine` computes an answer in the thread that asks; the worker gives
-it threads, so many at once (`serve.worker.slots`).
+`Engine` is the seam: a checkpoint in this process (`serve.engines.in_process`), a server elsewhere (`serve.engines.upstream`).
+It takes every request and decides itself what is computed when, and how many wait.
 """
 
-import threading
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
-
-from PIL import Image
 
 from llava_graph.errors import ServeError
 from llava_graph.prompt import PromptOptions
@@ -37,7 +33,7 @@ class Estimate(int):
 
 
 class Engine(Protocol):
-    """What a worker tells of a model. Its methods are called from several threads at once."""
+    """A model that answers. Its methods are called from several threads and event loops at once."""
 
     name: str
     """What the model is called when nobody gives it another name."""
@@ -60,23 +56,6 @@ class Engine(Protocol):
     def count_tokens(self, prompt: str) -> int:
         """Tokens of a rendered prompt; an image placeholder counts as the image's tokens. Perhaps an Estimate."""
 
-
-class BlockingEngine(Engine, Protocol):
-    """Computes where it is called."""
-
-    def generate(
-        self, request: GenerateRequest, images: Sequence[Image.Image], stopping: threading.Event
-    ) -> Iterator[Step]:
-        """Answer `request`; ends soon after `stopping` is set.
-
-        Raises ServeError 40303 when the prompt leaves no room for an answer; nothing is ever cut off the prompt.
-        """
-
-
-@runtime_checkable
-class SchedulingEngine(Engine, Protocol):
-    """Decides itself what is computed when."""
-
     @property
     def queue_length(self) -> int:
         """Requests that are being answered or wait, as FastChat counts them."""
@@ -93,7 +72,7 @@ class SchedulingEngine(Engine, Protocol):
 
 
 @runtime_checkable
-class RemoteEngine(SchedulingEngine, Protocol):
+class RemoteEngine(Engine, Protocol):
     """A model elsewhere: it may be away while the worker is there."""
 
     conversation: Conversation

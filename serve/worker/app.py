@@ -7,8 +7,7 @@ Our extension for pages that should not guess templates: a request may carry `me
 import asyncio
 import logging
 import secrets
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,11 +17,9 @@ from fastapi.responses import JSONResponse
 
 from llava_graph.errors import LlavaGraphError, ServeError
 from serve.engines.engine import (
-    BlockingEngine,
+    Engine,
     Estimate,
     RemoteEngine,
-    SchedulingEngine,
-    Step,
     is_out_of_memory,
     out_of_memory,
 )
@@ -38,46 +35,39 @@ from serve.protocol.messages import (
     count_placeholders,
     error_chunk,
     frame,
-    open_images,
 )
 from serve.worker.heartbeat import Heartbeat
-from serve.worker.slots import Slots, stream_from_thread
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """How a worker presents itself and how much it takes on."""
+    """How a worker presents itself."""
 
     model_names: tuple[str, ...] = ()
     """Names that clients ask for; empty: the model's own."""
-    limit_worker_concurrency: int = 5
-    """Answers at once (FastChat's default)."""
-    max_waiting: int = 20
-    """Requests that may wait; the next one hears "busy" at once."""
     conv_template: str = ""
     """Name under which /worker_get_conv_template gives the conversation; empty: the first model name."""
 
 
 class Worker:
-    """The model, its slots and its names."""
+    """The model and its names."""
 
-    def __init__(self, engine: BlockingEngine | SchedulingEngine, options: WorkerOptions) -> None:
+    def __init__(self, engine: Engine, options: WorkerOptions) -> None:
         self.engine = engine
         self.model_names = options.model_names or (engine.name,)
-        self.slots = Slots(options.limit_worker_concurrency, options.max_waiting)
         self._conversation_name = options.conv_template or self.model_names[0]
 
     def status(self) -> WorkerStatus:
         """For the controller."""
-        waiting = self.engine.queue_length if isinstance(self.engine, SchedulingEngine) else self.slots.queue_length
-        return WorkerStatus(self.model_names, 1, waiting)
+        return WorkerStatus(self.model_names, 1, self.engine.queue_length)
 
-    async def check(self) -> None:
-        """Raises ServeError 50006 while a model that is elsewhere cannot be reached."""
+    async def checked_status(self) -> WorkerStatus:
+        """The same. Raises ServeError 50006 while a model that is elsewhere cannot be reached."""
         if isinstance(self.engine, RemoteEngine):
             await self.engine.check()
+        return self.status()
 
     def conversation(self) -> Conversation:
         """The model's chat template in FastChat's terms. Raises ServeError when it cannot be said in them."""
@@ -90,7 +80,7 @@ class Worker:
         try:
             request = self._checked(GenerateRequest.from_json(data))
             head = request.prompt if request.echo else ""
-            async with aclosing(self._steps(request)) as steps:
+            async with aclosing(self.engine.stream(request)) as steps:
                 async for step in steps:
                     yield chunk(head + step.text, step.usage, step.finish_reason, step.timings)
         except LlavaGraphError as error:
@@ -112,17 +102,6 @@ class Worker:
             )
         return request
 
-    def _steps(self, request: GenerateRequest) -> AsyncGenerator[Step]:
-        engine = self.engine
-        if isinstance(engine, SchedulingEngine):
-            return engine.stream(request)
-        return stream_from_thread(lambda stop: _generate(engine, request, stop), self.slots)
-
-
-def _generate(engine: BlockingEngine, request: GenerateRequest, stopping: threading.Event) -> Generator[Step]:
-    """In the thread: images are decoded under the slot too, so that memory is bounded."""
-    yield from engine.generate(request, open_images(request), stopping)
-
 
 def _failure(error: Exception) -> ServeError:
     """An error that is not ours: its traceback goes to the log, the client hears its kind and where to look."""
@@ -139,7 +118,7 @@ def _failure(error: Exception) -> ServeError:
 
 
 def create_worker(
-    engine: BlockingEngine | SchedulingEngine,
+    engine: Engine,
     options: WorkerOptions = WorkerOptions(),
     *,
     heartbeat: Heartbeat | None = None,
@@ -149,14 +128,13 @@ def create_worker(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001  (FastAPI's signature)
-        beating = asyncio.create_task(heartbeat.run(worker.status)) if heartbeat else None
+        beating = asyncio.create_task(heartbeat.run(worker.checked_status)) if heartbeat else None
         yield
         if beating:
             beating.cancel()
             with suppress(asyncio.CancelledError):
                 await beating
-        if isinstance(engine, SchedulingEngine):
-            await asyncio.to_thread(engine.close)
+        await asyncio.to_thread(engine.close)
 
     app = FastAPI(title="LLaVA-Graph worker", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(NoBrowsers)
@@ -200,8 +178,7 @@ def _add_generation(app: FastAPI, worker: Worker, heartbeat: Heartbeat | None) -
 def _add_questions(app: FastAPI, worker: Worker) -> None:
     @app.post("/worker_get_status")
     async def worker_get_status() -> dict[str, Any]:
-        await worker.check()
-        return worker.status().to_json()
+        return (await worker.checked_status()).to_json()
 
     @app.post("/count_token")
     async def count_token(request: Request) -> dict[str, Any]:

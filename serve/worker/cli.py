@@ -9,16 +9,22 @@ from serve.command import (
     CONTROLLER_PORT,
     WORKER_PORT,
     Device,
+    Dtype,
     Host,
+    Load4bit,
+    Load8bit,
     LogLevel,
+    MaxBatchTokens,
     MaxWaiting,
+    ModelBase,
     ModelNames,
+    QueueTimeout,
     names_in,
     set_up_logging,
 )
 
-IN_PROCESS, UPSTREAM = 5, 32
-"""Answers at once: FastChat's default, and what one vLLM on one GPU takes with ease."""
+IN_PROCESS, UPSTREAM = 16, 32
+"""Answers at once: `Limits`' default, and what one vLLM on one GPU takes with ease."""
 
 
 def worker(
@@ -41,7 +47,11 @@ def worker(
         ),
     ] = None,
     model_names: ModelNames = "",
+    model_base: ModelBase = None,
     device: Device = None,
+    dtype: Dtype = None,
+    load_8bit: Load8bit = False,
+    load_4bit: Load4bit = False,
     upstream: Annotated[
         str,
         typer.Option(
@@ -62,13 +72,16 @@ def worker(
     limit_worker_concurrency: Annotated[
         int | None,
         typer.Option(
+            "--max-batch-size",
             "--limit-worker-concurrency",
             "--limit-model-concurrency",
             min=1,
             help=f"Answers written at once. Default: {IN_PROCESS}, with --upstream {UPSTREAM}.",
         ),
     ] = None,
-    max_waiting: MaxWaiting = 20,
+    max_batch_tokens: MaxBatchTokens = 0,
+    max_waiting: MaxWaiting = 64,
+    queue_timeout: QueueTimeout = 90.0,
     conv_template: Annotated[str, typer.Option(help="Name under which the conversation template is given out.")] = "",
     no_register: Annotated[bool, typer.Option("--no-register", help="Do not register at a controller.")] = False,
     multi_modal: Annotated[
@@ -85,11 +98,14 @@ def worker(
 
         llava-graph-serve worker --model-path ./checkpoint --controller http://localhost:21001
 
+        llava-graph-serve worker --model-path ./llava-7b --load-4bit --max-batch-size 8
+
         llava-graph-serve worker --port 40001 --worker http://10.0.0.5:40001 --host 0.0.0.0 --model-names figures
 
         llava-graph-serve worker --upstream http://localhost:8000/v1 --upstream-model Qwen/Qwen3-VL-8B-Instruct
     """
-    from serve.engines.opening import EngineChoice, open_engine
+    from serve.engines.batching.limits import Limits
+    from serve.engines.opening import EngineChoice, bits_of, open_engine
     from serve.engines.upstream.discovery import UpstreamOptions, upstream_key
     from serve.http.guard import worker_token
     from serve.http.servers import Server, address_of, bind, wait_for_signal
@@ -114,18 +130,20 @@ def worker(
     limit = limit_worker_concurrency or (UPSTREAM if upstream else IN_PROCESS)
     choice = EngineChoice(
         model_path=model_path,
+        model_base=model_base,
         device=device,
+        dtype=dtype,
+        bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
         upstream=there if upstream else None,
         upstream_wait_s=upstream_wait,
-        limit=limit,
-        max_waiting=max_waiting,
+        limits=Limits(
+            max_batch_size=limit,
+            max_batch_tokens=max_batch_tokens,
+            max_waiting=max_waiting,
+            max_queue_s=queue_timeout,
+        ),
     )
-    options = WorkerOptions(
-        model_names=names_in(model_names),
-        limit_worker_concurrency=limit,
-        max_waiting=max_waiting,
-        conv_template=conv_template,
-    )
+    options = WorkerOptions(model_names=names_in(model_names), conv_template=conv_template)
     server = Server(create_worker(open_engine(choice), options, heartbeat=beat), sock, "worker")
     server.start()
     print(f"worker at {server.url}", flush=True)
