@@ -1,6 +1,5 @@
-"""`llava-graph-serve controller | worker | web | all`, with the flags that FastChat's and LLaVA's commands have."""
+"""`llava-graph-serve controller | worker | web | all | votes`, with the flags that FastChat's and LLaVA's commands have."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -14,7 +13,9 @@ from serve.command import (
     Host,
     Load4bit,
     Load8bit,
+    LogDir,
     LogLevel,
+    LogVisitors,
     MaxBatchSize,
     MaxBatchTokens,
     MaxWaiting,
@@ -25,6 +26,7 @@ from serve.command import (
     set_up_logging,
 )
 from serve.controller.cli import controller
+from serve.feedback.cli import votes
 from serve.worker.cli import worker
 
 ModelListMode = Literal["once", "reload"]
@@ -50,20 +52,29 @@ def web(
         ModelListMode, typer.Option(help="Look the models up once, or on every visit.")
     ] = "reload",
     concurrency_count: Annotated[int, typer.Option(min=1, help="Answers at once, for all visitors together.")] = 16,
+    log_dir: LogDir = None,
+    log_visitors: LogVisitors = False,
     log_level: LogLevel = "info",
 ) -> None:
     """Show the web page.
 
-    Example:
+    Examples:
 
         llava-graph-serve web --controller http://localhost:21001 --port 7860
+
+        llava-graph-serve web --log-dir ./log   # keeps conversations of visitors who agree, and their votes
     """
     from serve.http.servers import Server, bind, wait_for_signal
     from serve.web import WebOptions, create_web
 
     set_up_logging(log_level)
     sock = bind(host, port)
-    options = WebOptions(model_list_mode=model_list_mode, concurrency_count=concurrency_count)
+    options = WebOptions(
+        model_list_mode=model_list_mode,
+        concurrency_count=concurrency_count,
+        log_dir=log_dir,
+        log_visitors=log_visitors,
+    )
     server = Server(create_web(controller_url, options), sock, "web page")
     server.start()
     print(server.url, flush=True)
@@ -86,6 +97,8 @@ def everything(
     max_batch_size: MaxBatchSize = 16,
     max_batch_tokens: MaxBatchTokens = 0,
     max_waiting: MaxWaiting = 64,
+    log_dir: LogDir = None,
+    log_visitors: LogVisitors = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Controller, worker and web page in one process; prints the controller's and the page's address when a model answers.
@@ -100,7 +113,8 @@ def everything(
     from serve.engines.opening import EngineChoice, bits_of
     from serve.http.servers import wait_for_signal
     from serve.together import start_all
-    from serve.worker.app import WorkerOptions
+    from serve.web import WebOptions
+    from serve.worker.answering import WorkerOptions
 
     set_up_logging(log_level)
     options = WorkerOptions(model_names=names_in(model_names))
@@ -112,36 +126,13 @@ def everything(
         bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
         limits=Limits(max_batch_size=max_batch_size, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting),
     )
-    servers = start_all(host, port, choice, options)
+    servers = start_all(host, port, choice, options, WebOptions(log_dir=log_dir, log_visitors=log_visitors))
     print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)
     wait_for_signal(servers)
 
 
-@app.command()
-def votes(
-    log_dir: Annotated[Path, typer.Argument(help="The --log-dir of the web page, or a log of FastChat's.")],
-    rounds: Annotated[int, typer.Option(min=10, help="Draws of the bootstrap that the intervals come from.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-) -> None:
-    """Say what visitors think of the models: blind battles with ratings, votes on answers, and the reasons given.
-
-    Example:
-
-        llava-graph-serve votes ./log
-    """
-    import json
-
-    from rich.console import Console
-
-    from serve.feedback.report import report, tables
-    from serve.feedback.votes import read_votes
-
-    read = read_votes(log_dir)
-    if as_json:
-        print(json.dumps(report(read, rounds=rounds), indent=2))
-    else:
-        Console().print(tables(read, rounds=rounds))
+app.command()(votes)
 
 
 def main() -> None:

@@ -46,6 +46,15 @@ MaxBatchTokens = Annotated[
 ]
 QueueTimeout = Annotated[float, typer.Option(min=1, help="Seconds that a request waits for its turn.")]
 MaxWaiting = Annotated[int, typer.Option(min=0, help="Requests that may wait; the next one hears 'busy'.")]
+LogDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep conversations and votes of visitors who agree there, in FastChat's format. Default: nothing is kept."
+    ),
+]
+LogVisitors = Annotated[
+    bool, typer.Option("--log-visitors", help="Tell visitors apart in that log, by a salted hash of their address.")
+]
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 
 

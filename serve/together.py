@@ -8,8 +8,9 @@ from serve.controller.app import create_controller
 from serve.controller.registry import Registry
 from serve.engines.opening import EngineChoice, open_engine
 from serve.http.servers import Server, address_of, bind
-from serve.web import create_web
-from serve.worker.app import WorkerOptions, create_worker
+from serve.web import WebOptions, create_web
+from serve.worker.answering import WorkerOptions
+from serve.worker.app import create_worker
 from serve.worker.heartbeat import Heartbeat
 
 HEART_BEAT_INTERVAL_S = 5.0
@@ -17,7 +18,7 @@ HEART_BEAT_INTERVAL_S = 5.0
 REGISTER_TIMEOUT_S = 30.0
 
 
-def start_all(host: str, port: int, choice: EngineChoice, options: WorkerOptions) -> list[Server]:
+def start_all(host: str, port: int, choice: EngineChoice, options: WorkerOptions, web: WebOptions) -> list[Server]:
     """Start the three and return them, the page last, when the model is registered.
 
     Controller and worker listen on this machine only, on free ports. The page's port is taken first, so that a busy one
@@ -32,7 +33,7 @@ def start_all(host: str, port: int, choice: EngineChoice, options: WorkerOptions
         worker = undo.enter_context(
             Server(create_worker(open_engine(choice), options, heartbeat=beat), worker_socket, "worker")
         )
-        page = undo.enter_context(Server(create_web(controller.url), page_socket, "web page"))
+        page = undo.enter_context(Server(create_web(controller.url, web), page_socket, "web page"))
         _wait_for_model(registry)
         undo.pop_all()
     return [controller, worker, page]

@@ -111,6 +111,14 @@ def test_a_figure_goes_with_its_licence_and_without_its_pixels():
     json.dumps(state)
 
 
+def test_a_log_of_llavas_page_is_read_too():
+    # As its gradio_web_server.py writes them: no id of the conversation.
+    state = {"system": "", "roles": ["USER", "ASSISTANT"], "messages": [["USER", "Q"], ["ASSISTANT", "A"]], "offset": 0}
+    row = {"type": "upvote", "model": "llava-v1.5-7b", "state": state, "ip": "127.0.0.1"}
+    votes = count_votes(json.dumps({"tstamp": 1.5 + number, **row}) for number in range(2))
+    assert votes.answers == {"llava-v1.5-7b": {"upvote": 2}}
+
+
 texts = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "\0", "\r\n\u2028", "<b>", '"\\'])
 
 

@@ -84,8 +84,10 @@ def _battle(row: Mapping[str, Any]) -> tuple[Any, Battle]:
 def _answer(row: Mapping[str, Any]) -> tuple[Any, tuple[str, str, tuple[str, ...]]]:
     state = row["state"]
     reasons = tuple(reason for reason in row.get("feedback", {}).get("reasons", ()) if reason in REASONS)
-    # A flag is no change of mind about the answer's worth.
-    key = (state["conv_id"], len(state["messages"]), row["type"] == "flag")
+    # LLaVA's lines do not say which conversation they are of: each stands for itself. A flag is no change of mind about the
+    # answer's worth.
+    talk = state.get("conv_id") or row["tstamp"]
+    key = (talk, len(state["messages"]), row["type"] == "flag")
     return key, (_text(row["model"]), row["type"], reasons)
 
 

@@ -1,0 +1,30 @@
+"""`llava-graph-serve votes`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def votes(
+    log_dir: Annotated[Path, typer.Argument(help="The --log-dir of the web page, or a log of FastChat's.")],
+    rounds: Annotated[int, typer.Option(min=10, help="Draws of the bootstrap that the intervals come from.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say what visitors think of the models: blind battles with ratings, votes on answers, and the reasons given.
+
+    Example:
+
+        llava-graph-serve votes ./log
+    """
+    from rich.console import Console
+
+    from serve.feedback.report import report, tables
+    from serve.feedback.votes import read_votes
+
+    read = read_votes(log_dir)
+    if as_json:
+        print(json.dumps(report(read, rounds=rounds), indent=2))
+    else:
+        Console().print(tables(read, rounds=rounds))
