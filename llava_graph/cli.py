@@ -3,6 +3,7 @@
 import typer
 
 from llava_graph.command import run
+from llava_graph.commands.chat import chat_command
 from llava_graph.commands.examples import examples_command
 from llava_graph.commands.explain import explain_command, report_command
 from llava_graph.model.assemble import assemble_command
@@ -13,6 +14,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Explain scientific figures.", rich_markup_mode="rich"
 )
 app.command("explain")(explain_command)
+app.command("chat")(chat_command)
 app.command("report")(report_command)
 app.command("examples")(examples_command)
 model_app = typer.Typer(no_args_is_help=True, help="Make models.")

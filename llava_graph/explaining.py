@@ -1,4 +1,4 @@
-"""What somebody wants explained, and how: one figure, or all figures of many sources, with what fails counted.
+"""All figures of many sources explained, what fails counted.
 
 In: sources, a model, a wish. Out: explained figures in their order, kept on disk as they come (`explained.store`).
 """
@@ -7,110 +7,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from llava_graph.asking import Ask, request
-from llava_graph.errors import AccessDenied, InputError, LlavaGraphError, ServeError
+from llava_graph.errors import AccessDenied, LlavaGraphError, ServeError
 from llava_graph.explain import Answerer
 from llava_graph.explained import ExplainedFigure, ExplainedPaper
 from llava_graph.explained.store import Store
-from llava_graph.generate import GenerationOptions
-from llava_graph.prompt import PromptOptions
-from llava_graph.record import Box, Dropped, Figure, Paper
-from llava_graph.region import crop
+from llava_graph.record import Dropped, Figure, Paper
 from llava_graph.sources import Opened, Source, is_wanted, reason_of, told
+from llava_graph.wish import Wish, explain_figure
 
-MAX_NEW_TOKENS = 256
-"""Where neither the reader nor the length says otherwise: two paragraphs."""
 FAILURES_IN_A_ROW = 3
 """So many refusals of a model's server mean that it is gone: the rest is left for another run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """How figures are explained."""
-
-    question: str | None = None
-    """None: an explanation as `ask` says."""
-    ask: Ask = Ask()
-    caption: str | None = None
-    """None: the record's."""
-    region: Box | None = None
-    ocr: bool = True
-    mentions: bool | None = None
-    """None: as the model is used to."""
-    max_new_tokens: int | None = None
-    temperature: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.question is not None and not self.question.strip():
-            raise InputError("the question is empty")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What differs between two wishes, as plain values for a document."""
-        row = asdict(self)
-        row["region"] = ",".join(f"{side:g}" for side in self.region) if self.region else None
-        return {**{name: value for name, value in row.items() if name != "ask"}, **row["ask"]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A figure as the model is given it, and what it is asked."""
-
-    figure: Figure
-    question: str
-    told: str
-    """The question as a reader sees it; empty where that is the question itself."""
-    options: PromptOptions
-    generation: GenerationOptions
-
-
-def prepare(figure: Figure, wish: Wish, answerer: Answerer) -> Prepared:
-    """What `wish` makes of a figure for this model. Raises InputError (a region too small), ImageError."""
-    given = figure if wish.caption is None else replace(figure, caption=wish.caption)
-    if wish.region is not None:
-        given = crop(given, wish.region)
-    options = answerer.prompt if wish.ocr else replace(answerer.prompt, ocr=False)
-    if wish.mentions is not None:
-        options = replace(options, mentions=wish.mentions)
-    question, told_as, tokens = wish.question, "", None
-    if question is None:
-        question, tokens = request(wish.ask, given, options, instructions=answerer.instructions)
-        told_as = wish.ask.told if answerer.instructions else ""
-    return Prepared(
-        figure=given,
-        question=question,
-        told=told_as,
-        options=options,
-        generation=GenerationOptions(
-            max_new_tokens=wish.max_new_tokens or tokens or MAX_NEW_TOKENS, temperature=wish.temperature
-        ),
-    )
-
-
-def explain_figure(
-    figure: Figure,
-    wish: Wish,
-    answerer: Answerer,
-    *,
-    on_text: Callable[[str], None] = lambda _: None,
-    stopping: threading.Event | None = None,
-) -> ExplainedFigure:
-    """One figure explained. Raises what `Answerer.explain` and `prepare` raise."""
-    ready = prepare(figure, wish, answerer)
-    explained = answerer.explain(
-        ready.figure,
-        ready.question,
-        told=ready.told,
-        options=ready.options,
-        generation=ready.generation,
-        on_text=on_text,
-        stopping=stopping,
-    )
-    whole = figure if wish.caption is None else replace(figure, caption=wish.caption)
-    return replace(explained, figure=whole, region=wish.region)
 
 
 class Listener(Protocol):

@@ -1,7 +1,6 @@
 """What the commands ask a person alike: which model, how figures are explained. Options in, values of ours out."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,17 +78,34 @@ Region = Annotated[
         help="Only this part of the figure, at its own resolution: 0..1 from the top left.",
     ),
 ]
+Evidence = Annotated[
+    bool,
+    typer.Option(
+        "--evidence/--no-evidence",
+        rich_help_panel=OUTPUT,
+        help="Behind each sentence what bears it out (caption, ¶ 2, text in figure), and (?) behind what stands nowhere.",
+    ),
+]
 
 
-def open_answerer(model: str | None, api: str | None, *, device: str | None = None) -> "Answerer":
-    """The model that answers. Raises CheckpointError, MissingExtra; with `api` InputError and ServeError."""
+def open_answerer(
+    model: str | None, api: str | None, *, device: str | None = None, conv_mode: str | None = None
+) -> "Answerer":
+    """The model that answers. Raises CheckpointError, MissingExtra, InputError (unknown template); with `api` ServeError."""
     if api:
+        if conv_mode:
+            raise InputError("the server writes the prompt itself", next_step="Leave --conv-mode out")
         from llava_graph.openai_client import ApiModel
 
         return ApiModel(api, model or "")
     from llava_graph.explain import Explainer
 
-    return Explainer(Path(model) if model and Path(model).is_dir() else model, device=device)
+    explainer = Explainer(model, device=device)
+    if conv_mode is None:
+        return explainer
+    from llava_graph.chat import load_template
+
+    return Explainer(model=replace(explainer.model, template=load_template(conv_mode)))
 
 
 def read_ask(level: str | None, length: str | None, sections: bool | None) -> Ask:

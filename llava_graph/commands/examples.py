@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llava_graph.commands.telling import AnswerText, Screen
+from llava_graph.commands.screen import AnswerText, Screen
 from llava_graph.errors import InputError
 from llava_graph.examples import example_figures
 

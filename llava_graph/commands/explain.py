@@ -13,14 +13,16 @@ from rich.markup import escape
 
 from llava_graph.command import complain, stderr
 from llava_graph.commands import asked
-from llava_graph.commands.telling import JsonLines, Printed, ProgressBar, Screen
+from llava_graph.commands.screen import Screen
+from llava_graph.commands.telling import JsonLines, Printed, ProgressBar
 from llava_graph.errors import InputError
 from llava_graph.explain import Answerer
 from llava_graph.explained.documents import check_place, store_path, write_documents
 from llava_graph.explained.store import Store
-from llava_graph.explaining import Listener, Outcome, Wish, explain_sources
+from llava_graph.explaining import Listener, Outcome, explain_sources
 from llava_graph.record import Dropped
 from llava_graph.sources import Source, find_sources
+from llava_graph.wish import Wish
 
 ALL_WELL, SOME_FAILED, NOTHING_DONE, STOPPED = 0, 1, 2, 130
 """Exit statuses."""
@@ -58,6 +60,7 @@ class Order:
     figures: tuple[str, ...] = ()
     out: Path | None = None
     as_json: bool = False
+    evidence: bool = False
     printed: bool = True
     """Answers go to stdout."""
     at_once: int = 1
@@ -80,6 +83,7 @@ def explain_command(
     ocr: asked.Ocr = True,
     mentions: asked.Mentions = None,
     region: asked.Region = None,
+    evidence: asked.Evidence = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", rich_help_panel=asked.OUTPUT, help="One line of JSON a figure, with all that was used."),
@@ -125,6 +129,7 @@ def explain_command(
         figures=split(figure),
         out=out,
         as_json=as_json,
+        evidence=evidence,
         at_once=at_once,
     )
     carry_out(order, unused=(level, length, sections))
@@ -229,7 +234,7 @@ def _listener(order: Order, sources: Sequence[Source]) -> Listener:
     if order.as_json:
         return JsonLines(Screen())
     if order.printed:
-        return Printed(Screen(), titles=len(sources) > 1 or sources[0].is_paper)
+        return Printed(Screen(), titles=len(sources) > 1 or sources[0].is_paper, evidence=order.evidence)
     return ProgressBar(len(sources))
 
 
@@ -239,7 +244,7 @@ def conclude(order: Order, outcome: Outcome) -> int:
         options = {name: value for name, value in order.wish.options.items() if value is not None}
         title = ", ".join(Path(name).name or name for name in order.names[:3]) + (" …" if len(order.names) > 3 else "")
         for file in write_documents(outcome.document(title, options), order.out):
-            stderr.print(f"written: {escape(str(file))} ({file.stat().st_size / 1e6:.1f} MB)")
+            stderr.print(f"written: {escape(str(file))} ({_size(file)})")
     if len(outcome.figures) + len(outcome.failed) > 1 or outcome.left_out:
         stderr.print(escape(summary(outcome)))
     if outcome.gave_up:
@@ -250,6 +255,11 @@ def conclude(order: Order, outcome: Outcome) -> int:
     if not outcome.figures:
         return NOTHING_DONE
     return SOME_FAILED if outcome.failed or outcome.gave_up else ALL_WELL
+
+
+def _size(file: Path) -> str:
+    size = file.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
 
 
 def summary(outcome: Outcome) -> str:

@@ -1,89 +1,27 @@
-"""How explanations appear on a terminal, in a pipe and as JSON lines: answers on stdout, everything else on stderr."""
+"""Who is told how it goes (`explaining.Listener`): answers on stdout as text or JSON lines, all else on stderr."""
 
 import json
-import re
-import sys
-from typing import Any, TextIO
+from typing import Any
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from llava_graph.asking import MEDICAL_NOTE, is_medical
 from llava_graph.command import stderr
+from llava_graph.commands.screen import BOLD, AnswerText, Screen, printable
 from llava_graph.explained import ExplainedFigure, to_plain
 from llava_graph.record import Dropped, Figure
 from llava_graph.sources import Source
-
-BOLD, DIM, YELLOW, RESET = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What could move the cursor, colour the terminal or turn the direction of writing: no paper and no model may do that."""
-
-
-def printable(text: str) -> str:
-    """A text of a paper or a model without signs that command a terminal."""
-    return _CONTROL.sub("", text)
-
-
-class Screen:
-    """Where answers are written. Colours only on a terminal."""
-
-    def __init__(self, out: TextIO | None = None) -> None:
-        self.out = out or sys.stdout
-        self.colours = self.out.isatty()
-
-    def write(self, text: str) -> None:
-        """Write at once."""
-        self.out.write(text)
-        self.out.flush()
-
-    def styled(self, text: str, style: str) -> str:
-        """The text in a style, on a terminal."""
-        return f"{style}{text}{RESET}" if self.colours and text else text
-
-
-class AnswerText:
-    """An answer as it streams: titles of sections without their marks, nothing that commands the terminal."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._held = ""
-        self.written = False
-        """Whether anything but blanks has been written."""
-
-    def push(self, piece: str) -> None:
-        """Write what is certain: a line that begins with # is held until it is whole."""
-        *lines, rest = (self._held + printable(piece)).split("\n")
-        self._held = ""
-        for line in lines:
-            self._write(self._line(line) + "\n")
-        if rest.lstrip().startswith("#") or not rest.strip():
-            self._held = rest
-        else:
-            self._write(rest)
-
-    def end(self) -> None:
-        """Write what was held, and the end of the line."""
-        self._write(self._line(self._held).rstrip() + "\n")
-        self._held = ""
-
-    def _line(self, line: str) -> str:
-        title = re.fullmatch(r"\s*#{1,6}\s+(.*?)\s*#*\s*", line)
-        return self._screen.styled(title[1], BOLD) if title else line
-
-    def _write(self, text: str) -> None:
-        if not self.written:
-            text = text.lstrip()
-        if text:
-            self.written = True
-            self._screen.write(text)
 
 
 class Printed:
     """Answers on stdout, each as it comes, under the name of its figure where there are several."""
 
-    def __init__(self, screen: Screen, *, titles: bool) -> None:
-        self._screen, self._titles = screen, titles
+    def __init__(self, screen: Screen, *, titles: bool, evidence: bool = False) -> None:
+        self._screen, self._titles, self._evidence = screen, titles, evidence
         self._answer: AnswerText | None = None
         self._count = 0
+        self._warned = False
 
     def opening(self, source: Source, step: str) -> None:
         """See `explaining.Listener`."""
@@ -97,7 +35,7 @@ class Printed:
         if self._titles:
             self._screen.write(("\n" if self._count else "") + self._title(source, figure) + "\n")
         self._count += 1
-        self._answer = AnswerText(self._screen)
+        self._answer = AnswerText(self._screen, figure if self._evidence else None)
 
     def text(self, piece: str) -> None:
         """See Listener."""
@@ -113,6 +51,9 @@ class Printed:
         if self._answer:
             self._answer.end()
         self._answer = None
+        if is_medical(explained.figure) and not self._warned:
+            self._warned = True
+            self.note(MEDICAL_NOTE)
 
     def lost(self, dropped: Dropped) -> None:
         """See Listener."""

@@ -1,4 +1,4 @@
-"""How evidence is shown, on a page, in a report and on a terminal alike: words for it, chips, and an answer cut where it changes."""
+"""How evidence is shown on a page, in a report and on a terminal alike: words, chips, an answer cut where it changes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -73,14 +73,14 @@ def marks_of(sentences: Sequence[Sentence]) -> list[Mark]:
 
 def cut(run: Run, sentences: Sequence[Sentence], marks: Sequence[Mark]) -> Iterator[Piece]:
     """A run of an answer, cut where a sentence or a mark begins or ends."""
+    places = [[(one.start, one.end) for one in spans] for spans in (sentences, marks)]
     edges = {run.start, run.end}
-    for one in (*sentences, *marks):
-        edges |= {place for place in (one.start, one.end) if run.start < place < run.end}
+    edges |= {place for spans in places for span in spans for place in span if run.start < place < run.end}
     for start, end in pairwise(sorted(edges)):
         text = run.text[start - run.start : end - run.start]
-        yield Piece(text, run.style, _at(sentences, start), _at(marks, start))
+        yield Piece(text, run.style, _at(places[0], start), _at(places[1], start))
 
 
-def _at(spans: Sequence[Sentence] | Sequence[Mark], place: int) -> int:
+def _at(spans: Sequence[tuple[int, int]], place: int) -> int:
     """The number of the span that holds a place, -1 if none does."""
-    return next((number for number, span in enumerate(spans) if span.start <= place < span.end), -1)
+    return next((number for number, (start, end) in enumerate(spans) if start <= place < end), -1)

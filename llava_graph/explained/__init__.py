@@ -3,7 +3,16 @@
 from llava_graph.explained.as_html import to_html
 from llava_graph.explained.as_json import from_json, to_json, to_plain
 from llava_graph.explained.as_markdown import to_markdown
-from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, now, versions
+from llava_graph.explained.records import (
+    Answer,
+    Explained,
+    ExplainedFigure,
+    ExplainedPaper,
+    as_paper,
+    now,
+    versions,
+    with_evidence,
+)
 
 __all__ = [
     "Answer",
@@ -18,4 +27,5 @@ __all__ = [
     "to_markdown",
     "to_plain",
     "versions",
+    "with_evidence",
 ]

@@ -6,7 +6,8 @@ from importlib.resources import files
 
 from llava_graph.errors import ImageError
 from llava_graph.explained import wording
-from llava_graph.explained.records import Explained, ExplainedFigure, ExplainedPaper, as_paper
+from llava_graph.explained.answers import Part, has_evidence, parts_of
+from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, with_evidence
 from llava_graph.images import open_image
 from llava_graph.record import Paper
 from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, standalone_page
@@ -25,6 +26,7 @@ class FigureView:
 
     anchor: str
     explained: ExplainedFigure
+    answers: tuple[tuple[Answer, tuple[Part, ...]], ...]
     picture: Picture | None
     thumbnail: Picture | None
     picture_missing: str
@@ -46,6 +48,7 @@ def to_html(explained: Explained, *, picture_bytes: int = PICTURE_BYTES) -> str:
     """The whole as one page. Pictures that find no room in `picture_bytes` are smaller, then left out with a word."""
     document = as_paper(explained)
     papers = _views(document, picture_bytes)
+    views = [view for paper in papers for view in paper.figures]
     parts = standalone_page(
         _file("page.html.jinja"),
         style=_file("page.css"),
@@ -53,8 +56,9 @@ def to_html(explained: Explained, *, picture_bytes: int = PICTURE_BYTES) -> str:
         generator=GENERATOR,
         document=document,
         papers=papers,
-        views=[view for paper in papers for view in paper.figures],
+        views=views,
         words=wording,
+        judged=has_evidence([answer for view in views for answer in view.explained.answers]),
         created=max((explained.created for explained in document.figures), default=""),
         versions=sorted({version for explained in document.figures for version in explained.versions}),
         link=arxiv_page(document.paper.id),
@@ -76,6 +80,7 @@ def _views(document: ExplainedPaper, picture_bytes: int) -> list[PaperView]:
 
 
 def _view(anchor: str, explained: ExplainedFigure, budget: Budget) -> FigureView:
+    explained = with_evidence(explained)
     figure = explained.figure
     picture, thumbnail, missing = None, None, ""
     try:
@@ -91,6 +96,7 @@ def _view(anchor: str, explained: ExplainedFigure, budget: Budget) -> FigureView
     return FigureView(
         anchor=anchor,
         explained=explained,
+        answers=tuple((answer, parts_of(answer)) for answer in explained.answers),
         picture=picture,
         thumbnail=thumbnail,
         picture_missing=missing,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llava_graph.errors import RecordError
-from llava_graph.explained.records import Explained, ExplainedFigure, ExplainedPaper
+from llava_graph.explained.records import Explained, ExplainedFigure, ExplainedPaper, with_evidence
 from llava_graph.record import parse, plain
 
 FORMAT = 1
@@ -36,7 +36,7 @@ def to_plain(explained: Explained, *, pictures: bool = True) -> dict[str, Any]:
 
 
 def from_json(text: str | bytes, where: str = "") -> Explained:
-    """What `to_json` wrote. Raises RecordError: no JSON, another kind or form, an unknown or wrong field."""
+    """What `to_json` wrote, with its evidence. Raises RecordError: no JSON, another kind or form, an unknown or wrong field."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -59,7 +59,7 @@ def from_json(text: str | bytes, where: str = "") -> Explained:
 
 
 def _figure(explained: ExplainedFigure, pictures: bool) -> dict[str, Any]:
-    row = plain(explained)
+    row = plain(with_evidence(explained))
     row["figure"] = explained.figure.to_row()
     data = row["figure"]["image"]["bytes"]
     row["figure"]["image"]["bytes"] = base64.b64encode(data).decode("ascii") if data and pictures else None

@@ -1,10 +1,20 @@
 """Explained figures as Markdown (CommonMark). Every text of a paper or a model is escaped: it is read as it was written."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper
+from llava_graph.explained.answers import Group, Words, has_evidence, parts_of
+from llava_graph.explained.records import (
+    Answer,
+    Explained,
+    ExplainedFigure,
+    ExplainedPaper,
+    as_paper,
+    with_evidence,
+)
 from llava_graph.explained.wording import (
+    EVIDENCE,
     MEDICAL_NOTE,
     RIGHTS,
     WARNING,
@@ -16,9 +26,9 @@ from llava_graph.explained.wording import (
     is_medical,
     licence_of,
     paper_title,
-    parts,
     summary,
 )
+from llava_graph.licences import licence_name
 from llava_graph.record import Paper
 from llava_graph.standalone import arxiv_page
 
@@ -31,7 +41,9 @@ _ADDRESS = re.compile(r":(?=//)|(?<=\bwww)\.|@")
 
 def to_markdown(explained: Explained, *, images: Mapping[str, str] | None = None) -> str:
     """The whole as one text. `images`: figure id -> address of its picture; a figure without one is text only."""
-    return "\n\n".join(_document(as_paper(explained), images or {})) + "\n"
+    document = as_paper(explained)
+    judged = replace(document, figures=tuple(with_evidence(figure) for figure in document.figures))
+    return "\n\n".join(_document(judged, images or {})) + "\n"
 
 
 def escape(text: str) -> str:
@@ -40,23 +52,37 @@ def escape(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
 
+def escape_words(text: str) -> str:
+    """A piece of a line, with the blanks at its ends."""
+    return "\n".join(_ADDRESS.sub(_slashed, _SIGNS.sub(_slashed, line)) for line in text.split("\n"))
+
+
 def escape_line(text: str) -> str:
     """A text as one escaped line, for headings and labels."""
     return _escape_line(" ".join(text.split()))
 
 
 def _escape_line(line: str) -> str:
-    line = _ADDRESS.sub(lambda found: "\\" + found[0], _SIGNS.sub(lambda found: "\\" + found[0], line))
+    return _guarded(escape_words(line))
+
+
+def _guarded(line: str) -> str:
+    """An escaped line that begins no list and makes no heading of the line above."""
     if begins := _BLOCK.match(line):
         return line[: begins.end()] + "\\" + line[begins.end() :] if begins[1] else "\\" + line
     return line
+
+
+def _slashed(found: re.Match[str]) -> str:
+    return "\\" + found[0]
 
 
 def _document(document: ExplainedPaper, images: Mapping[str, str]) -> Iterator[str]:
     yield f"# {escape_line(document_title(document))}"
     if about := _about_paper(document.paper, titled=True):
         yield about
-    yield f"{summary(document)}. {WARNING}"
+    judged = has_evidence([answer for figure in document.figures for answer in figure.answers])
+    yield f"{summary(document)}. {WARNING}" + (f" {EVIDENCE}" if judged else "")
     several = len(document.papers) > 1
     for paper in document.papers:
         mine = [explained for explained in document.figures if explained.figure.paper.id == paper.id]
@@ -81,7 +107,7 @@ def _about_paper(paper: Paper, *, titled: bool) -> str:
     """Its id with the address of its page, and its licence."""
     link = arxiv_page(paper.id)
     name = f"[{escape_line(paper.id)}]({link})" if link else escape_line(paper.id) if titled else ""
-    licence = f"licence: {escape_line(paper.licence)}" if paper.licence else ""
+    licence = f"licence: {escape_line(licence_name(paper.licence))}" if paper.licence else ""
     return " · ".join(part for part in (name, licence) if part)
 
 
@@ -111,14 +137,43 @@ def _figure(explained: ExplainedFigure, image: str, heading: str) -> Iterator[st
 def _answer(answer: Answer) -> Iterator[str]:
     model = escape_line(answer.model or "the model")
     yield f"**{escape_line(answer.question)}**"
-    for part in parts(answer):
+    for part in parts_of(answer):
         if part.title:
             yield f"**{escape_line(part.title)}**"
-        yield from (_hard_breaks(escape(paragraph)) for paragraph in part.paragraphs)
+        yield from (_group(group) for group in part.groups)
     if not answer.text.strip():
         yield "*no text*"
     notes = [f"*{model}*", *(part for part in (effort(answer), ending(answer)) if part)]
     yield "— " + ", ".join(notes)
+
+
+def _group(group: Group) -> str:
+    """A paragraph, a list, a table or code."""
+    if group.kind == "code":
+        return _fenced("\n".join(words.text for line in group.lines for words in line.cells[0]))
+    lines = [" · ".join(_words(cell) for cell in line.cells) for line in group.lines]
+    if group.kind in ("item", "numbered"):
+        marks = [f"{line.number}." if line.number else "-" for line in group.lines]
+        places = ["    " * line.level for line in group.lines]
+        return "\n".join(f"{place}{mark} {text}" for place, mark, text in zip(places, marks, lines, strict=True))
+    return "\n".join(_guarded(line) for line in "\\\n".join(lines).split("\n"))
+
+
+def _words(cell: Sequence[Words]) -> str:
+    """Words with what bears them out in brackets, and a (?) behind what stands nowhere."""
+    return "".join(_piece(words) for words in cell).strip()
+
+
+def _piece(words: Words) -> str:
+    text = _hard_breaks(escape_words(words.text))
+    bare = text.strip()
+    if bare and ("strong" in words.style or "em" in words.style):
+        sign = "**" if "strong" in words.style else "*"
+        text = text.replace(bare, f"{sign}{bare}{sign}")
+    if words.mark:
+        text += " (?)"
+    found = [chip.label for chip in words.chips] + (["not found"] if words.note else [])
+    return text + (rf" \[{', '.join(found)}\]" if found else "")
 
 
 def _made(document: ExplainedPaper) -> str:

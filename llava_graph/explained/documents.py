@@ -24,9 +24,7 @@ def store_path(out: Path) -> Path:
     if is_folder(out):
         return out / f"{NAME}{STORE_ENDING}"
     if out.suffix.lower() not in FORMS:
-        raise InputError(
-            f"no document ends in {out.suffix!r}", where=str(out), next_step=did_you_mean(out.suffix, FORMS)
-        )
+        raise _no_form(out)
     return out.with_name(out.name + STORE_ENDING)
 
 
@@ -46,20 +44,30 @@ def check_place(out: Path) -> None:
 def write_documents(document: ExplainedPaper, out: Path) -> list[Path]:
     """Write `document` to the file or folder `out`. Gives what was written. Raises InputError where the disk does not take it."""
     outs = [out / f"{NAME}{form}" for form in FORMS] if is_folder(out) else [out]
-    try:
-        for file in outs:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, _text(document, file))
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=str(out)) from error
+    for file in outs:
+        write_document(document, file)
     return outs
 
 
-def _text(document: ExplainedPaper, file: Path) -> str:
+def write_document(document: ExplainedPaper, file: Path) -> None:
+    """One document in the form that its ending says. Raises InputError: another ending, a disk that does not take it."""
     ending = file.suffix.lower()
-    if ending == ".md":
-        return to_markdown(document, images=write_pictures(document, file))
-    return to_html(document) if ending == ".html" else to_json(document)
+    if ending not in FORMS:
+        raise _no_form(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if ending == ".md":
+            text = to_markdown(document, images=write_pictures(document, file))
+        else:
+            text = to_html(document) if ending == ".html" else to_json(document)
+        write_text(file, text)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", where=str(file)) from error
+
+
+def _no_form(file: Path) -> InputError:
+    what = f"no document ends in {file.suffix!r}" if file.suffix else "the name has no ending"
+    return InputError(what, where=str(file), next_step=did_you_mean(file.suffix, FORMS))
 
 
 def write_pictures(document: ExplainedPaper, file: Path) -> dict[str, str]:

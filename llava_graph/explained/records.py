@@ -1,10 +1,13 @@
 """A figure with what models said about it, and a paper of such figures: what export, report, command line and API hand on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from llava_graph.evidence import Sentence
+from llava_graph.evidence.judging import judged
+from llava_graph.evidence.sources import sources_of
 from llava_graph.record import Box, Dropped, Figure, Paper, check_box
 
 VERSIONS = ("llava-graph", "transformers", "torch")
@@ -26,6 +29,8 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     seconds: float | None = None
+    sentences: tuple[Sentence, ...] = ()
+    """What bears each sentence out, see `llava_graph.evidence`; the writers look for it where it is empty (`with_evidence`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +99,18 @@ def as_paper(explained: Explained) -> ExplainedPaper:
     if isinstance(explained, ExplainedPaper):
         return explained
     return ExplainedPaper(paper=explained.figure.paper, figures=(explained,))
+
+
+def with_evidence(explained: ExplainedFigure) -> ExplainedFigure:
+    """With the evidence for every answer that has none yet; as it is where there is no text to look in."""
+    sources = sources_of(explained.figure)
+    if not (sources.prose or sources.inside):
+        return explained
+    answers = (
+        answer if answer.sentences else replace(answer, sentences=judged(answer.text, sources))
+        for answer in explained.answers
+    )
+    return replace(explained, answers=tuple(answers))
 
 
 def now() -> str:

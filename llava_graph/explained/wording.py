@@ -1,14 +1,13 @@
 """What Markdown and HTML say alike of a figure, a paper and an answer."""
 
-import re
-from dataclasses import dataclass
-
-from llava_graph.asking import MEDICAL_NOTE, is_medical, sections_of
+from llava_graph.asking import MEDICAL_NOTE, is_medical
+from llava_graph.evidence.shown import Chip
 from llava_graph.explained.records import Answer, ExplainedPaper
 from llava_graph.licences import licence_name
 from llava_graph.record import Figure, Paper
 
 __all__ = [
+    "EVIDENCE",
     "MEDICAL_NOTE",
     "RIGHTS",
     "WARNING",
@@ -18,13 +17,18 @@ __all__ = [
     "ending",
     "figure_title",
     "is_medical",
+    "licence_name",
     "licence_of",
     "paper_title",
-    "parts",
+    "place_of",
     "summary",
 ]
 
 WARNING = "A model wrote the explanations. It can be wrong: check what it says against the figure and the paper."
+EVIDENCE = (
+    "Behind a sentence stands what of the caption, the paragraphs and the text in the figure has its words; words are compared, "
+    "not meanings. What stands nowhere in them is marked: it may come from the image, or from nowhere."
+)
 RIGHTS = "Captions, paragraphs and pictures belong to their authors, under the licence that stands with them."
 MAX_ALT_CHARS = 160
 """Screen readers read an alternative text in one go; the whole caption stands beside the picture."""
@@ -60,21 +64,9 @@ def licence_of(figure: Figure) -> str:
     return licence_name(figure.licence or figure.paper.licence)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A section of an answer; `title` is empty for one that has none."""
-
-    title: str
-    paragraphs: tuple[str, ...]
-
-
-def parts(answer: Answer) -> tuple[Part, ...]:
-    """An answer in its sections and paragraphs; none for an answer without text."""
-    found = []
-    for section in sections_of(answer.text):
-        text = answer.text[section.start : section.end].strip()
-        found.append(Part(section.title, tuple(part for part in re.split(r"\n\s*\n", text) if part.strip())))
-    return tuple(found)
+def place_of(chip: Chip) -> str:
+    """Where on its figure's part of the page a chip leads."""
+    return {"caption": "caption", "paragraph": f"p{chip.index + 1}", "table": "table"}.get(chip.source, "text")
 
 
 def ending(answer: Answer) -> str:
