@@ -281,17 +281,6 @@ def test_the_clients_own_streaming_helper_puts_the_answer_together(client, engin
         assert stream.get_final_completion().choices[0].message.content == SENTENCE
 
 
-def test_a_model_that_stops_at_the_limit_says_length(client, engine, monkeypatch):
-    whole = engine.generate
-
-    def cut(*arguments):
-        for step in whole(*arguments):
-            yield type(step)(step.text, step.usage, step.finish_reason and "length")
-
-    monkeypatch.setattr(engine, "generate", cut)
-    assert client.chat.completions.create(model="scripted", messages=ASK).choices[0].finish_reason == "length"
-
-
 def test_the_request_id_is_the_callers_or_a_new_one(api, engine):
     for given, kept in (("abc-123", True), ("x" * 200, False), ("a b", False)):
         answer = HTTP.get(api.url + "/v1/models", headers={"x-request-id": given})
@@ -354,4 +343,5 @@ def test_half_a_character_waits_for_its_other_half():
     growing = Growing()
     assert [growing.push(Reply(text)) for text in ("a", "a\ufffd", "aé", "aéb")] == ["a", "", "é", "b"]
     assert growing.push(Reply("aéb\ufffd"), last=True) == "\ufffd"
-    assert growing.push(Reply("a"), last=True) == "", "nothing is taken back"
+    assert growing.push(Reply("a", "length"), last=True) == "", "nothing is taken back"
+    assert growing.finish_reason == "length"

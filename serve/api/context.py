@@ -13,10 +13,9 @@ from PIL import Image
 
 from llava_graph import asking
 from llava_graph.errors import InputError
-from llava_graph.images import encode_png
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, OcrLine, Turn
-from llava_graph.region import crop
+from llava_graph.region import crop, enlarged, lines_in, pixels_in
 from serve.api.chat_request import ChatRequest
 from serve.api.desk import Desk
 from serve.api.errors import ApiError
@@ -25,7 +24,7 @@ from serve.api.figure_request import FigureRequest
 from serve.api.pictures import Pictures
 from serve.client import ModelDetails, Sampling, flat_text
 from serve.papers import PaperShelf
-from serve.web.figure.opening import MAX_SIDE_PX, figure_of
+from serve.web.figure.opening import figure_of
 
 ReadText = Callable[[bytes], Sequence[OcrLine]]
 """From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
@@ -87,20 +86,19 @@ class Kitchen:
                     param="messages",
                     next_step="Or name a paper: figure.paper with figure.label",
                 )
-            # At full size: a region is cut out of the original pixels.
-            figure = await self._images.do(lambda: whole_figure(pictures[0]))
+            return await self._read_in(await self._images.do(lambda: uploaded(pictures[0], told)), told)
         figure = with_words(figure, told)
         if region := told.region:
             figure = await self._images.do(lambda: named("figure.region", lambda: crop(figure, region)))
-        figure = await self._images.do(lambda: smaller(figure))
-        if told.ocr is True or (told.ocr is None and not figure.ocr):
-            figure = replace(figure, ocr=await self.lines(figure))
-        return figure
+        return await self._read_in(figure, told)
 
-    async def lines(self, figure: Figure) -> tuple[OcrLine, ...]:
-        """The text in a figure, read here."""
-        image = figure.image
-        return tuple(await self._reading.do(lambda: self._read(image))) if isinstance(image, bytes) else ()
+    async def _read_in(self, figure: Figure, told: FigureRequest) -> Figure:
+        """With its text read here, if that is wanted or there is none."""
+        if told.ocr is True or (told.ocr is None and not figure.ocr):
+            image = figure.image
+            lines = await self._reading.do(lambda: self._read(image)) if isinstance(image, bytes) else ()
+            return replace(figure, ocr=tuple(lines))
+        return figure
 
     async def _of_paper(self, told: FigureRequest) -> Figure:
         shelf = self._shelf
@@ -151,22 +149,14 @@ def labelled(figures: Sequence[Figure], label: str) -> Figure:
     )
 
 
-def whole_figure(picture: Image.Image) -> Figure:
-    """An image as a record, no pixel lost."""
-    small = figure_of(picture)
-    if picture.size == (small.width, small.height):
-        return small
-    return replace(small, image=encode_png(picture), width=picture.width, height=picture.height)
-
-
-def smaller(figure: Figure) -> Figure:
-    """Scaled down to what models are sent, as on the page; its lines have places in 0..1 and stay."""
-    if max(figure.width, figure.height) <= MAX_SIDE_PX or not isinstance(figure.image, bytes):
-        return figure
-    from llava_graph.images import open_image
-
-    small = figure_of(open_image(figure.image))
-    return replace(figure, image=small.image, width=small.width, height=small.height)
+def uploaded(picture: Image.Image, told: FigureRequest) -> Figure:
+    """An image of the request, or the region of it, as a record. A region is cut out of the original pixels."""
+    region = told.region
+    if region is None:
+        return with_words(figure_of(picture), told)
+    part = named("figure.region", lambda: enlarged(pixels_in(picture, region)))
+    figure = with_words(figure_of(part), told)
+    return replace(figure, ocr=lines_in(figure.ocr, region))
 
 
 def sent(picture: Image.Image) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from llava_graph.errors import ContextOverflow, FetchError, InputError, LlavaGraphError, ServeError
+from llava_graph.errors import ContextOverflow, FetchError, InputError, LlavaGraphError, PaperError, ServeError
 from serve.http.guard import BodyTooLarge, BodyTooSlow
 from serve.protocol.codes import ErrorCode
 
@@ -82,8 +82,8 @@ _OF_CODE: Mapping[int, _Meaning] = {
     ErrorCode.CONTROLLER_WORKER_TIMEOUT: _Meaning(504, FAILED, "timeout"),
 }
 """FastChat's codes in OpenAI's terms; the other ones by their first digit."""
-_OF_FETCH = {"refused": 403, "too-large": 413}
-"""Reasons of a FetchError that are not 422 (vLLM's answer to an image that cannot be fetched)."""
+_OF_IMAGE_URL = {"refused": 403, "too-large": 413}
+"""Reasons why an image URL is not fetched that are not 422, which is vLLM's answer to such a one."""
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -115,9 +115,17 @@ def _of_input(error: LlavaGraphError) -> _Meaning:
     if isinstance(error, ContextOverflow):
         return _Meaning(400, BAD, "context_length_exceeded")
     if isinstance(error, FetchError):
-        return _Meaning(_OF_FETCH.get(error.reason, 422), BAD, f"image_url_{error.reason.replace('-', '_')}")
+        return _Meaning(502, FAILED, "paper_not_fetched", 60)
+    if isinstance(error, PaperError):
+        return _Meaning(404 if error.reason == "not-found" else 422, BAD, f"paper_{error.reason.replace('-', '_')}")
     bad = isinstance(error, InputError)
     return _Meaning(400, BAD, "invalid_value") if bad else _Meaning(500, FAILED, "internal_error")
+
+
+def image_not_fetched(error: FetchError, param: str) -> ApiError:
+    """An image URL that was refused or gave no image."""
+    status = _OF_IMAGE_URL.get(error.reason, 422)
+    return ApiError(str(error), status=status, name=f"image_url_{error.reason.replace('-', '_')}", param=param)
 
 
 def model_not_found(model: str, known: list[str]) -> ApiError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_graph.errors import InputError
+from serve.http.guard import is_loopback
 
 KEYS_VARIABLE = "LLAVA_GRAPH_API_KEYS"
 MIN_KEY_CHARS = 16
@@ -83,3 +84,20 @@ def caller(authorization: str, keys: tuple[ApiKey, ...]) -> ApiKey | None:
     given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
     matching = [known for known in keys if hmac.compare_digest(known.digest, given)]
     return matching[0] if matching and scheme.lower() == "bearer" else None
+
+
+def keys_for(host: str, keys: tuple[ApiKey, ...], *, anonymous: bool = False) -> tuple[ApiKey, ...] | None:
+    """The keys to ask for on `host`; None: anybody may call.
+
+    Raises InputError for a server that other machines can reach and that has no keys, unless that is wanted (`anonymous`).
+    """
+    if keys and anonymous:
+        raise InputError(
+            "--allow-anonymous asks for no key, and there are keys", next_step="Leave out the one or the other"
+        )
+    if not keys and not anonymous and not is_loopback(host):
+        raise InputError(
+            f"an API on {host} can be reached from other machines, and then it asks for a key",
+            next_step=f"Set {KEYS_VARIABLE}, use --api-keys FILE, or say --allow-anonymous",
+        )
+    return keys or None

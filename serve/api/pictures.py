@@ -13,7 +13,7 @@ from llava_graph.errors import FetchError, ImageError, ServeError
 from llava_graph.images import open_image
 from serve.api.chat_request import ImageSource
 from serve.api.desk import Desk
-from serve.api.errors import ApiError, refusal_of
+from serve.api.errors import ApiError, image_not_fetched
 from serve.http.fetch import Fetcher
 from serve.protocol.messages import image_bytes
 
@@ -40,8 +40,7 @@ class Pictures:
         except ApiError:
             raise
         except FetchError as error:
-            told = refusal_of(error)
-            raise ApiError(str(error), status=told.status, name=told.code, param=source.param) from error
+            raise image_not_fetched(error, source.param) from error
         except (ImageError, ServeError) as error:
             raise ApiError(
                 f"{source.param}: {error.what}", param=source.param, name="invalid_image", next_step=error.next_step
