@@ -63,7 +63,7 @@ TITLES = {heading.title: heading.key for heading in (PLOTTED, SHOWN, READING, CL
 """Every title that an answer may carry -> the section's key."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Ask:
     """How a reader wants a figure explained."""
 
@@ -96,7 +96,7 @@ def request(
     `options`: what the model is shown beside the figure. A model that does not follow `instructions` knows nothing but the
     plain requests of its training, and gets one of them.
     """
-    if not instructions:
+    if not can_follow(options, instructions=instructions):
         return explain_request(figure.id, options), None
     lines = ["Explain this figure.", LEVELS[ask.level], GIVEN_ALONE]
     if ask.sections:
@@ -104,6 +104,15 @@ def request(
         lines += [f"## {heading.title}\n({heading.wanted})" for heading in headings(figure, options)]
     lines.append(f"Write at most {LENGTHS[ask.length]} words in all.")
     return "\n".join(lines), ask.max_new_tokens
+
+
+def can_follow(options: PromptOptions, *, instructions: bool) -> bool:
+    """Whether a model can be asked for a level, a length and sections.
+
+    `instructions`: what its checkpoint says of itself. The published LLaVA-Graph checkpoints say nothing, and were trained on
+    16 requests word for word.
+    """
+    return instructions and options.style != "llava_graph"
 
 
 def headings(figure: Figure, options: PromptOptions = PromptOptions()) -> tuple[Heading, ...]:
@@ -139,7 +148,7 @@ _MARKS = r"[ \t]{0,3}(?P<sharp>\#{1,6}[ \t]*)?(?:[-*+>][ \t]+)?(?:\(?\d{1,2}[.)]
 _TITLE = "|".join(re.escape(title).replace(r"\ ", r"[ \t]+") for title in sorted(TITLES, key=len, reverse=True))
 _LINE = re.compile(
     rf"^{_MARKS}(?P<title>{_TITLE})(?![^\W_])[ \t]*(?P<inner>[:.–—]|-(?=[ \t]))?[ \t]*(?P<close>\*\*|__|\*|_)?[ \t]*"
-    r"(?P<outer>[:–—]|-(?=[ \t]))?[ \t]*(?P<rest>[^\n]*)(?P<ended>\n?)",
+    r"(?(inner)|(?P<outer>[:–—]|-(?=[ \t]))?[ \t]*)(?P<rest>[^\n]*)(?P<ended>\n?)",
     re.MULTILINE | re.IGNORECASE,
 )
 _DECORATION = re.compile(r"^[\s#>*_+\-.()\d:]+|[\s*_.–—-]+$")

@@ -50,6 +50,7 @@ class _Line:
 
 _FENCE = re.compile(r"[ \t]*(```|~~~)")
 _HEADING = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*$")
+_BARE_HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]*$")
 _BULLET = re.compile(r"(?P<indent>[ \t]*)(?:[-*+•])[ \t]+(?=\S)")
 _NUMBERED = re.compile(r"(?P<indent>[ \t]*)(?P<number>\d{1,3})[.)][ \t]+(?=\S)")
 _ROW = re.compile(r"[ \t]*\|(?P<cells>.*?)\|?[ \t]*$")
@@ -82,7 +83,7 @@ def blocks_of(text: str, start: int = 0, end: int | None = None, *, complete: bo
             flush()
             fence = fenced[1]
             found.append(Block(CODE, ((),)))
-        elif not line.strip() or _RULE.match(line):
+        elif not line.strip() or _RULE.match(line) or _BARE_HEADING.match(line):
             flush()
         elif heading := _HEADING.match(line):
             flush()
@@ -167,8 +168,10 @@ def _pieces(place: int, line: str) -> Iterator[tuple[str, int, str]]:
         begin, end = match.span()
         if style == "escape":
             yield "", place + begin + 1, line[begin + 1 : end]
-        elif style == "code":
-            yield style, place + begin + 1, line[begin + 1 : end - 1]
+        elif style in ("code", "formula"):
+            # Without its delimiters: ` $ $$ \( \[
+            wide = 2 if match[0].startswith(("$$", "\\")) else 1
+            yield style, place + begin + wide, line[begin + wide : end - wide]
         else:
             yield style, place + begin, line[begin:end]
         last = end

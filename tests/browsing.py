@@ -78,7 +78,9 @@ def choose_and_wait(page) -> None:
 
 
 def answers(page) -> list[str]:
-    return page.evaluate("[...document.querySelectorAll('#chat .bot .prose')].map(found => found.innerText.trim())")
+    """The texts of the answers, without the sources behind their sentences."""
+    runs = "[...found.querySelectorAll('.run')].map(run => run.textContent).join('')"
+    return page.evaluate(f"[...document.querySelectorAll('#chat .answer')].map(found => {runs}).filter(Boolean)")
 
 
 def answer(page) -> str:

@@ -19,7 +19,7 @@ from llava_graph.asking import (
     suggested_questions,
 )
 from llava_graph.errors import InputError
-from llava_graph.prompt import EXPLAIN_REQUESTS, MAX_QUESTION_CHARS, PromptOptions
+from llava_graph.prompt import EXPLAIN_REQUESTS, LLAVA_GRAPH_REQUESTS, MAX_QUESTION_CHARS, PromptOptions
 from llava_graph.record import Figure, OcrLine, Panel
 
 CHART = Figure(id="a", kind="chart", caption="Loss of IIPS over training.", mentions=("As Figure 1 shows, it falls.",))
@@ -72,6 +72,8 @@ def test_a_model_that_follows_no_instructions_gets_a_request_of_its_training():
         text, tokens = request(Ask(level=level), CHART, instructions=False)
         assert text in EXPLAIN_REQUESTS
         assert tokens is None
+        historic = PromptOptions(style="llava_graph")
+        assert request(Ask(level=level), CHART, historic)[0] in LLAVA_GRAPH_REQUESTS
 
 
 def test_a_wrong_level_or_length_is_refused_with_the_known_ones():

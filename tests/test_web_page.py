@@ -322,7 +322,7 @@ def test_the_bin_at_the_conversation_forgets_it_but_keeps_the_figure(page, worke
     choose_and_wait(page)
     page.click("#explain")
     eventually(lambda: "tokens in" in page.locator("#status").inner_text())
-    page.locator("#chat button[aria-label*='lear'], #chat button[title*='lear']").first.click()
+    page.click("#chat .forget")
     # The bin empties the conversation in the browser at once; the line below it goes when the server has forgotten it too.
     eventually(lambda: not answers(page) and not page.locator("#status").inner_text().strip())
     assert page.locator("#viewer .pixels").is_visible()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from llava_graph.asking import Ask
 from llava_graph.errors import InputError
 from llava_graph.images import open_image
 from llava_graph.prompt import PromptOptions
@@ -14,9 +15,9 @@ from llava_graph.record import OcrLine, Turn
 from serve.client import ModelDetails, flat_text
 from serve.web.banner import banner
 from serve.web.context.preview import Preview, preview
-from serve.web.conversation.text import shown
 from serve.web.figure.opening import MAX_SIDE_PX, SHOWN_SIDE_PX, figure_of, view_of
 from serve.web.figure.reading import RegionReader
+from serve.web.given import given_for
 from serve.web.session import OnPage, Session, messages_for
 
 
@@ -79,7 +80,8 @@ def test_the_preview_is_what_explain_sends_word_for_word():
     session = with_lines("Loss", "Epoch")
     changes = {"figure": session.figure.id, "edits": [{"line": 0, "text": "Error"}, {"line": 1, "on": False}]}
     for options in ({}, {"ocr_style": "words"}, {"style": "llava_graph"}):
-        (message,), _ = messages_for(on_the_page(session, "A caption.", changes), None, PromptOptions(**options))
+        details = ModelDetails("m", prompt=PromptOptions(**options))
+        (message,) = given_for(on_the_page(session, "A caption.", changes), None, details, ask=Ask()).messages
         shown = previewed(session, "A caption.", changes, **options)
         assert shown.prompt == flat_text(message, "<image>\n")
         assert "Error" in shown.prompt
@@ -110,11 +112,7 @@ def test_a_huge_figure_is_scaled_down_once():
     assert (figure.width, figure.height) == (MAX_SIDE_PX, round(300 * MAX_SIDE_PX / 9000))
 
 
-def test_answers_are_text_whatever_they_contain():
-    assert shown("a <script> b") == "a &lt;script> b"
-    assert shown("![x](http://evil/y.png)") == "\\!\\[x](http://evil/y.png)"
-    assert shown("**bold** and `a < b`") == "**bold** and `a < b`"
-    assert shown("`open <b>") == "`open &lt;b>"
+def test_a_banner_is_text_whatever_it_says():
     assert "<" not in banner("<b>no", "<i>").replace('<div class="banner" role="alert"><strong>', "").replace(
         "</strong>", ""
     ).replace("</div>", "")

@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from serve.web.conversation.text import chat_messages
+from llava_graph.record import Figure
+from serve.web.conversation.view import conversation_view
 from serve.web.session import Session
 
 
@@ -19,6 +20,8 @@ class Look:
     busy: bool = False
     field: str | None = None
     """What the question field holds now; None leaves it alone."""
+    figure: Figure | None = None
+    """As it stands on the page, for the evidence; None: as the session has it."""
 
 
 def drawn(look: Look) -> tuple[Any, ...]:
@@ -27,7 +30,7 @@ def drawn(look: Look) -> tuple[Any, ...]:
     return (
         look.session,
         look.banner,
-        chat_messages(look.session.turns),
+        conversation_view(look.session, look.figure or look.session.figure, busy=look.busy),
         look.status,
         gr.skip() if look.field is None else look.field,
         gr.update(interactive=ready),

@@ -1,12 +1,14 @@
 """The conversation and the fields that lead it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
-EMPTY_CHAT = (
-    "**Choose a figure, add its caption, press Explain.**\n\nThen ask on: the figure stays in the conversation."
-)
+from llava_graph.asking import Ask
+
+LEVEL_CHOICES = [("Lay reader", "lay"), ("Student", "student"), ("Expert", "expert")]
+LENGTH_CHOICES = [("Short", "short"), ("Medium", "medium"), ("Long", "long")]
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,13 @@ class ConversationParts:
 
     explain: gr.Button
     clear: gr.Button
-    chat: gr.Chatbot
+    level: gr.Radio
+    length: gr.Radio
+    asking_note: gr.HTML
+    """Why level and length cannot be chosen."""
+    chat: gr.HTML
+    """Shows `view.conversation_view`. Its events: select (a suggested question), submit (retry), input (another version of an
+    answer), clear."""
     status: gr.HTML
     asked_about: gr.HTML
     """The regions that the next question is about."""
@@ -25,17 +33,18 @@ class ConversationParts:
 
 
 def build_conversation() -> ConversationParts:
-    """From top to bottom: Explain, the conversation, its status line, the question."""
+    """From top to bottom: Explain and for whom, the conversation, its status line, the question."""
     with gr.Row(elem_id="actions"):
         explain = gr.Button("Explain", variant="primary", interactive=False, elem_id="explain", scale=3, min_width=140)
         clear = gr.Button("Clear", elem_id="clear", scale=1, min_width=88)
-    chat = gr.Chatbot(
-        label="Conversation",
-        show_label=False,
-        height=480,
-        placeholder=EMPTY_CHAT,
-        buttons=["copy"],
-        layout="bubble",
+    level, length, asking_note = _for_whom()
+    chat = gr.HTML(
+        None,
+        # A template without places to fill: gradio would run what stands in them as JavaScript.
+        html_template=_file("conversation.html"),
+        js_on_load=_file("conversation.js") + _file("answers.js"),
+        apply_default_css=False,
+        padding=False,
         elem_id="chat",
     )
     status = gr.HTML("", elem_id="status", padding=False)
@@ -53,4 +62,17 @@ def build_conversation() -> ConversationParts:
         )
         ask = gr.Button("Ask", variant="primary", interactive=False, scale=1, min_width=88, elem_id="ask")
         stop = gr.Button("Stop", variant="stop", visible=False, scale=1, min_width=88, elem_id="stop")
-    return ConversationParts(explain, clear, chat, status, asked_about, question, ask, stop)
+    return ConversationParts(explain, clear, level, length, asking_note, chat, status, asked_about, question, ask, stop)
+
+
+def _for_whom() -> tuple[gr.Radio, gr.Radio, gr.HTML]:
+    """Level and length of an explanation."""
+    with gr.Row(elem_id="asking"):
+        level = gr.Radio(LEVEL_CHOICES, value=Ask.level, label="Explain for", show_label=False, elem_id="level")
+        length = gr.Radio(LENGTH_CHOICES, value=Ask.length, label="Length", show_label=False, elem_id="answer-length")
+        note = gr.HTML("", elem_id="asking-note", padding=False)
+    return level, length, note
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

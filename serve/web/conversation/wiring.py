@@ -1,55 +1,44 @@
-"""Explaining and asking on, and what ends an answer."""
+"""Explaining, asking on, asking again, and what ends an answer."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from llava_graph.errors import LlavaGraphError
-from serve.client import ModelClient, Sampling
+import gradio as gr
+
+from llava_graph.asking import can_follow
+from llava_graph.errors import InputError, LlavaGraphError
+from serve.client import ModelClient, ModelDetails, Sampling
 from serve.web.banner import error_banner
-from serve.web.conversation.answering import answer
+from serve.web.conversation.answering import Wish, again, answer
+from serve.web.conversation.view import conversation_view
 from serve.web.figure.reading import RegionReader
 from serve.web.look import Look, drawn
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, PageParts
-from serve.web.session import Session
+from serve.web.session import OnPage, Session
 
 TO_CHAT_ON_PHONES = (
     "() => { if (innerWidth < 800) document.querySelector('#right').scrollIntoView({behavior: 'smooth'}) }"
 )
+FOLLOWS_NONE = (
+    "This model was trained to explain figures in its own way: it follows no level, length or sections. "
+    "Another model can be chosen when the server is started."
+)
+
+Values = dict[Any, Any]
+Drawn = AsyncGenerator[tuple[Any, ...]]
+FIELD = 4
+"""Place of the question field in `PageParts.look`."""
 
 
 def wire_conversation(
     parts: PageParts, client: ModelClient, options: WebOptions, taking: Sequence[Any], reader: RegionReader
 ) -> list[Any]:
-    """Explain, Ask, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them. Returns the events in
-    which a model answers."""
-    talk = parts.conversation
-    context = [*parts.given.values(), *parts.models.sampling]
-
-    async def run(question: str | None, values: Sequence[Any]) -> AsyncGenerator[tuple[Any, ...]]:
-        page = parts.on_page(values)
-        temperature, top_p, length = values[-3:]
-        sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
-        try:
-            # The caption, the text and the regions are those on the page now, in every turn.
-            asked = page.now()
-            regions = () if question is None else await reader.parts(page)
-        except LlavaGraphError as error:
-            yield drawn(Look(page.session, error_banner(error)))
-            return
-        async for look in answer(client, asked, question, page.model or "", sampling, regions=regions):
-            # The visitor's session keeps the figure as it was read, so that every change can be undone.
-            yield drawn(replace(look, session=replace(look.session, figure=page.session.figure)))
-
-    async def explain(*values: Any) -> AsyncGenerator[tuple[Any, ...]]:
-        async for step in run(None, values):
-            yield step
-
-    async def ask(question: str, *values: Any) -> AsyncGenerator[tuple[Any, ...]]:
-        async for step in run(question or "", values):
-            yield step
-
+    """Explain, Ask, Retry, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them. Returns the
+    events in which a model answers."""
+    talk, steps = parts.conversation, _Steps(parts, client, reader)
+    context = {*parts.given.values(), *parts.models.sampling}
     stream: dict[str, Any] = {
         "show_progress": "hidden",
         "concurrency_limit": options.concurrency_count,
@@ -58,31 +47,140 @@ def wire_conversation(
     }
     talk.explain.click(None, js=TO_CHAT_ON_PHONES)
     answers = [
-        talk.explain.click(explain, context, parts.look, **stream),
-        talk.ask.click(ask, [talk.question, *context], parts.look, **stream),
-        talk.question.submit(ask, [talk.question, *context], parts.look, **stream),
+        talk.explain.click(steps.explain, context, parts.look, **stream),
+        talk.ask.click(steps.ask, {talk.question, *context}, parts.look, **stream),
+        talk.question.submit(steps.ask, {talk.question, *context}, parts.look, **stream),
+        talk.chat.select(steps.ask_suggested, context, parts.look, **stream),
+        talk.chat.submit(steps.retry, context, parts.look, **stream),
     ]
     wire_ends(parts, answers, taking)
+    wire_evidence(parts)
+    wire_for_whom(parts, client)
     return answers
 
 
-def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:
-    """What ends an answer: Stop, the bin at the conversation, Clear, and taking the figure away."""
-    talk, figure = parts.conversation, parts.figure
+class _Steps:
+    """What leads to an answer, as gradio calls it: with the values of all components that say what the model is given."""
 
-    def stopped(session: Session) -> tuple[Any, ...]:
-        return drawn(Look(session, status="Stopped."))
+    def __init__(self, parts: PageParts, client: ModelClient, reader: RegionReader) -> None:
+        self._parts, self._client, self._reader = parts, client, reader
+
+    async def explain(self, values: Values) -> Drawn:
+        """Explain the figure, for whom and how long as the page says."""
+
+        async def wish(page: OnPage) -> Wish:
+            return Wish(ask=page.ask)
+
+        async for step in self._answered(values, wish):
+            yield step
+
+    async def ask(self, values: Values) -> Drawn:
+        """The question in the field."""
+        async for step in self._answered(values, self._question(values[self._parts.conversation.question])):
+            yield step
+
+    async def ask_suggested(self, values: Values, event: gr.EventData) -> Drawn:
+        """A suggested question; what stands in the field stays there."""
+        data = event._data if isinstance(event._data, dict) else {}
+        async for step in self._answered(values, self._question(data.get("ask"))):
+            yield (*step[:FIELD], gr.skip(), *step[FIELD + 1 :])
+
+    async def retry(self, values: Values) -> Drawn:
+        """The last question once more, with the regions that are chosen now."""
+
+        async def wish(page: OnPage) -> Wish:
+            last = again(page.session)
+            return replace(last, regions=() if last.question is None else await self._reader.parts(page))
+
+        async for step in self._answered(values, wish):
+            yield step
+
+    def _question(self, text: Any) -> Callable[[OnPage], Awaitable[Wish]]:
+        async def wish(page: OnPage) -> Wish:
+            return Wish(question=str(text or ""), regions=await self._reader.parts(page))
+
+        return wish
+
+    async def _answered(self, values: Values, wish: Callable[[OnPage], Awaitable[Wish]]) -> Drawn:
+        page = _on_page(self._parts, values)
+        temperature, top_p, length = (values[slider] for slider in self._parts.models.sampling)
+        sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
+        try:
+            # The caption, the text and the regions are those on the page now, in every turn.
+            asked, wished = page.now(), await wish(page)
+        except LlavaGraphError as error:
+            yield drawn(Look(page.session, error_banner(error)))
+            return
+        async for look in answer(self._client, asked, wished, page.model or "", sampling):
+            # The visitor's session keeps the figure as it was read, so that every change can be undone.
+            yield drawn(replace(look, session=replace(look.session, figure=page.session.figure)))
+
+
+def _on_page(parts: PageParts, values: Values) -> OnPage:
+    return OnPage(**{name: values[component] for name, component in parts.given.items()})
+
+
+def wire_evidence(parts: PageParts) -> None:
+    """Evidence follows what stands on the page: corrections of caption and lines, and the version of an answer that is chosen."""
+    talk, given = parts.conversation, list(parts.given.values())
+
+    def shown(*values: Any) -> Any:
+        page = parts.on_page(values)
+        try:
+            return conversation_view(page.session, page.now().figure)
+        except InputError:
+            return gr.skip()  # a correction that is refused is told when something is asked
+
+    def choose(values: Values, event: gr.EventData) -> tuple[Any, Any]:
+        page, data = _on_page(parts, values), event._data if isinstance(event._data, dict) else {}
+        number, version = data.get("answer"), data.get("version")
+        if type(number) is not int or type(version) is not int:
+            return gr.skip(), gr.skip()
+        session = page.session.with_version(number, version)
+        return session, conversation_view(session, _figure_now(page))
+
+    changed = [parts.figure.changes.change, parts.context.caption.change, parts.figure.viewer.change]
+    gr.on(changed, shown, given, talk.chat, trigger_mode="always_last", **AT_ONCE)
+    talk.chat.input(choose, set(given), [parts.session, talk.chat], **AT_ONCE)
+
+
+def wire_for_whom(parts: PageParts, client: ModelClient) -> None:
+    """Level and length are off for a model that follows no instructions, with the reason."""
+    talk = parts.conversation
+
+    async def offered(model: str | None) -> tuple[Any, Any, str]:
+        try:
+            details = await client.details(model) if model else ModelDetails("")
+        except LlavaGraphError:
+            details = ModelDetails("")  # that it does not answer is told when it is asked
+        follows = can_follow(details.prompt, instructions=details.instructions)
+        off = gr.update(interactive=follows)
+        return off, off, "" if follows else f"<p>{FOLLOWS_NONE}</p>"
+
+    outputs = [talk.level, talk.length, talk.asking_note]
+    gr.on([parts.models.model.change, parts.models.line.change], offered, parts.models.model, outputs, **AT_ONCE)
+
+
+def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:
+    """What ends an answer: Stop, clearing the conversation, Clear, and taking the figure away."""
+    talk, figure = parts.conversation, parts.figure
+    given = list(parts.given.values())
+
+    def stopped(*values: Any) -> tuple[Any, ...]:
+        page = parts.on_page(values)
+        return drawn(Look(page.session.settled(), status="Stopped.", figure=_figure_now(page)))
 
     def cleared() -> tuple[Any, ...]:
         return (*drawn(Look(Session(), field="")), None, None, "")
 
-    def forgotten(session: Session) -> tuple[Any, ...]:
-        return drawn(Look(replace(session, turns=())))
+    def forgotten(*values: Any) -> tuple[Any, ...]:
+        page = parts.on_page(values)
+        return drawn(Look(replace(page.session, turns=(), facts=()), figure=_figure_now(page)))
 
     everything = [*parts.look, figure.upload, figure.viewer, parts.context.caption]
     after_the_end: tuple[tuple[Any, Any, list[Any], list[Any]], ...] = (
-        (talk.stop.click, stopped, [parts.session], parts.look),
-        (talk.chat.clear, forgotten, [parts.session], parts.look),
+        (talk.stop.click, stopped, given, parts.look),
+        (talk.chat.clear, forgotten, given, parts.look),
         (talk.clear.click, cleared, [], everything),
         (figure.upload.clear, cleared, [], everything),
     )
@@ -97,3 +195,11 @@ def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -
         change = ended.then(action, inputs, outputs, **step)
         if action is not cleared:
             smaller.append(change)
+
+
+def _figure_now(page: OnPage) -> Any:
+    """The figure as it stands on the page; as it was read where a correction is refused."""
+    try:
+        return page.now().figure
+    except InputError:
+        return page.session.figure

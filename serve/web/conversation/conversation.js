@@ -1,0 +1,138 @@
+// The conversation: questions, answers as they grow, and what bears out each sentence. In: props.value as
+// serve/web/conversation/view.py makes it. Out: gradio events "select" {ask}, "submit" {} (retry), "input" {answer, version},
+// "clear" {}, and "llava:light" on the document with {lines, caption, paragraphs, regions, spans, show}.
+// Text only ever becomes textContent. gradio hands in `element`, `props`, `trigger` and `watch`.
+
+const find = (name) => element.querySelector("." + name);
+const [talk, log, turnsAt, empty, note, suggestions, announced] =
+  ["talk", "log", "turns", "empty", "note", "suggestions", "announced"].map(find);
+const NEAR_PX = 48;
+let view = { turns: [] }, drawn = [], writing = false;
+
+function make(tag, className = "", values = {}) {
+  return Object.assign(document.createElement(tag), { className, ...values });
+}
+
+/* What the server sends */
+
+function show() {
+  view = props.value || { turns: [] };
+  const stick = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
+  const turns = view.turns || [];
+  const before = drawn.length;
+  // A retry and another version have the same question: they are drawn in the place of the answer before.
+  const kept = turns.findIndex((turn, at) => !drawn[at] || (drawn[at].id !== turn.id && drawn[at].question !== turn.question));
+  while (drawn.length > (kept < 0 ? turns.length : kept)) drawn.pop().node.remove();
+  turns.forEach((turn, at) => {
+    drawn[at] ??= begin();
+    update(drawn[at], turn, at === turns.length - 1);
+  });
+  empty.hidden = turns.length > 0;
+  note.hidden = !view.note;
+  note.textContent = view.note || "";
+  find("forget").disabled = !turns.length;
+  suggest();
+  // A reader who has scrolled up is left alone; a new question is gone to.
+  if (turns.length && (stick || turns.length > before)) log.scrollTop = log.scrollHeight;
+  announce(turns);
+}
+
+/* Of a growing answer a screen reader hears that it grows and that it is there, not every word. */
+function announce(turns) {
+  const last = turns[turns.length - 1], now = Boolean(last?.writing);
+  if (now && !writing) announced.textContent = "The model is writing.";
+  if (!now && writing && last) {
+    const unfound = last.answer.sentences.filter((sentence) => sentence.verdict === "not found").length;
+    const doubts = last.answer.marks.length;
+    const told = [unfound && `${unfound} of its sentences not found in the text given`, doubts && `${doubts} marked words or numbers`];
+    announced.textContent = ["The answer is there", ...told.filter(Boolean)].join(", ") + ".";
+  }
+  writing = now;
+}
+
+/* One question and its answer */
+
+function begin() {
+  const node = make("article", "turn");
+  const asked = make("p", "asked"), answer = make("div", "answer"), tools = make("div", "tools");
+  node.append(asked, answer, tools);
+  turnsAt.append(node);
+  return { node, asked, answer, tools, groups: [] };
+}
+
+function update(place, turn, isLast) {
+  Object.assign(place, { id: turn.id, question: turn.question });
+  if (place.asked.textContent !== turn.question) place.asked.textContent = turn.question;
+  place.turn = turn;
+  const at = view.turns.indexOf(turn);
+  place.node.classList.toggle("writing", turn.writing);
+  place.answer.setAttribute("aria-busy", turn.writing);
+  drawBlocks(place, turn.answer);
+  const key = JSON.stringify([turn.writing, isLast, view.busy, turn.version, turn.versions, Boolean(turn.text)]);
+  if (place.toolsKey !== key) drawTools(place, at, isLast);
+  place.toolsKey = key;
+  const first = place.answer.querySelector(".source");
+  if (first && !place.answer.querySelector(".source[tabindex='0']")) first.tabIndex = 0;
+}
+
+function drawTools(place, at, isLast) {
+  const turn = place.turn, quiet = !turn.writing && !view.busy;
+  place.tools.replaceChildren();
+  if (turn.versions > 1) {
+    const step = (way, label, sign) => {
+      const button = make("button", "talk-button step", { type: "button", textContent: sign, ariaLabel: label });
+      button.disabled = !quiet || !(turn.version + way in Array.from({ length: turn.versions }));
+      button.addEventListener("click", () => trigger("input", { answer: at, version: place.turn.version + way }));
+      return button;
+    };
+    const count = make("span", "count", { textContent: `${turn.version + 1}/${turn.versions}` });
+    count.setAttribute("aria-label", `Answer ${turn.version + 1} of ${turn.versions}`);
+    place.tools.append(step(-1, "Earlier answer", "‹"), count, step(1, "Later answer", "›"));
+  }
+  if (turn.writing || !turn.text) return;
+  const copy = make("button", "talk-button copy", { type: "button", textContent: "Copy" });
+  copy.addEventListener("click", () => copyText(copy, place.turn.text));
+  place.tools.append(copy);
+  if (isLast && quiet) {
+    const retry = make("button", "talk-button retry", { type: "button", textContent: "Retry", title: "Ask the same again; this answer stays" });
+    retry.addEventListener("click", () => trigger("submit", {}));
+    place.tools.append(retry);
+  }
+}
+
+async function copyText(button, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Without https a page may not write to the clipboard; a field may be copied from.
+    const field = make("textarea", "", { value: text });
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    button.focus();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = "Copy"; }, 1500);
+}
+
+/* Suggested questions */
+
+function suggest() {
+  const asked = view.suggestions || [];
+  const key = JSON.stringify(asked);
+  suggestions.hidden = !asked.length;
+  if (suggestions.dataset.key === key) return;
+  suggestions.dataset.key = key;
+  suggestions.replaceChildren(...asked.map((text) => {
+    const button = make("button", "suggestion", { type: "button", textContent: text });
+    button.addEventListener("click", () => {
+      suggestions.hidden = true;
+      trigger("select", { ask: text });
+      log.focus({ preventScroll: true });
+    });
+    return button;
+  }));
+}
+
+find("forget").addEventListener("click", () => trigger("clear", {}));
