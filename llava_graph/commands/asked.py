@@ -1,7 +1,7 @@
 """What the commands ask a person alike: which model, how figures are explained. Options in, values of ours out."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -34,6 +34,21 @@ Api = Annotated[
 ]
 Device = Annotated[
     str | None, typer.Option(rich_help_panel=MODEL, help="cpu, cuda, cuda:1, … Default: a GPU if there is one.")
+]
+ModelBase = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=MODEL,
+        help="The model under an adapter (LoRA) in --model. Default: the one that the adapter names.",
+    ),
+]
+Load8bit = Annotated[
+    bool,
+    typer.Option("--load-8bit", rich_help_panel=MODEL, help="The language model's weights in 8 bits (bitsandbytes)."),
+]
+Load4bit = Annotated[
+    bool,
+    typer.Option("--load-4bit", rich_help_panel=MODEL, help="The language model's weights in 4 bits (bitsandbytes)."),
 ]
 MaxNewTokens = Annotated[
     int | None,
@@ -88,24 +103,44 @@ Evidence = Annotated[
 ]
 
 
-def open_answerer(
-    model: str | None, api: str | None, *, device: str | None = None, conv_mode: str | None = None
-) -> "Answerer":
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """Which model answers."""
+
+    model: str | None = None
+    """A checkpoint, or with `api` the server's name for it; None: the packaged one, or the only one there."""
+    api: str | None = None
+    base: str | None = None
+    device: str | None = None
+    bits: Literal[4, 8] | None = None
+    conv_mode: str | None = None
+    """Name of a chat template; None: the checkpoint's own."""
+
+    def __post_init__(self) -> None:
+        if self.api:
+            here = {
+                "--model-base": self.base,
+                "--device": self.device,
+                "--load-…bit": self.bits,
+                "--conv-mode": self.conv_mode,
+            }
+            if given := [name for name, value in here.items() if value is not None]:
+                raise InputError(f"{', '.join(given)} is for a model in this process; the server of --api has its own")
+
+
+def open_answerer(choice: ModelChoice) -> "Answerer":
     """The model that answers. Raises CheckpointError, MissingExtra, InputError (unknown template); with `api` ServeError."""
-    if api:
-        if conv_mode:
-            raise InputError("the server writes the prompt itself", next_step="Leave --conv-mode out")
+    if choice.api:
         from llava_graph.openai_client import ApiModel
 
-        return ApiModel(api, model or "")
-    from llava_graph.explain import Explainer
-
-    explainer = Explainer(model, device=device)
-    if conv_mode is None:
-        return explainer
+        return ApiModel(choice.api, choice.model or "")
     from llava_graph.chat import load_template
+    from llava_graph.explain import Explainer
+    from llava_graph.model.load import load
 
-    return Explainer(model=replace(explainer.model, template=load_template(conv_mode)))
+    template = load_template(choice.conv_mode) if choice.conv_mode else None
+    loaded = load(choice.model, base=choice.base, device=choice.device, bits=choice.bits)
+    return Explainer(model=replace(loaded, template=template) if template else loaded)
 
 
 def read_ask(level: str | None, length: str | None, sections: bool | None) -> Ask:

@@ -13,6 +13,7 @@ from llava_graph.commands import asked
 from llava_graph.commands.screen import Screen
 from llava_graph.commands.talk import Talk, choose, with_text
 from llava_graph.errors import InputError
+from llava_graph.model.quantize import bits_of
 from llava_graph.sources import Opened, find_sources
 from llava_graph.wish import Wish
 
@@ -28,6 +29,9 @@ def chat_command(
     image_file: Annotated[str | None, typer.Option(help="The figure, as LLaVA's command line names it.")] = None,
     model: asked.Model = None,
     api: asked.Api = None,
+    model_base: asked.ModelBase = None,
+    load_8bit: asked.Load8bit = False,
+    load_4bit: asked.Load4bit = False,
     device: asked.Device = None,
     max_new_tokens: asked.MaxNewTokens = None,
     temperature: asked.Temperature = None,
@@ -72,7 +76,15 @@ def chat_command(
     chosen = choose(figures, number, name)
     if caption is not None:
         chosen = replace(chosen, caption=caption)
-    answerer = asked.open_answerer(model, api, device=device, conv_mode=conv_mode)
+    choice = asked.ModelChoice(
+        model=model,
+        api=api,
+        base=model_base,
+        device=device,
+        bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
+        conv_mode=conv_mode,
+    )
+    answerer = asked.open_answerer(choice)
     if unused := asked.unused_wishes(answerer, level, length, sections):
         stderr.print(
             f"[yellow]note:[/] {escape(answerer.name)} follows no instructions: {', '.join(unused)} is not used"
@@ -84,7 +96,7 @@ def chat_command(
         figures=tuple(figures),
         screen=Screen(),
         evidence=evidence,
-        reopen=lambda other: asked.open_answerer(other, api, device=device),
+        reopen=lambda other: asked.open_answerer(replace(choice, model=other, base=None)),
     )
     talk.go(sys.stdin.isatty())
 

@@ -20,6 +20,7 @@ from llava_graph.explain import Answerer
 from llava_graph.explained.documents import check_place, store_path, write_documents
 from llava_graph.explained.store import Store
 from llava_graph.explaining import Listener, Outcome, explain_sources
+from llava_graph.model.quantize import bits_of
 from llava_graph.record import Dropped
 from llava_graph.sources import Source, find_sources
 from llava_graph.wish import Wish
@@ -54,9 +55,7 @@ class Order:
 
     names: Sequence[str]
     wish: Wish
-    model: str | None = None
-    api: str | None = None
-    device: str | None = None
+    model: asked.ModelChoice = asked.ModelChoice()
     figures: tuple[str, ...] = ()
     out: Path | None = None
     as_json: bool = False
@@ -72,6 +71,9 @@ def explain_command(
     question: Annotated[str | None, typer.Option(help="Ask this instead of for an explanation.")] = None,
     model: asked.Model = None,
     api: asked.Api = None,
+    model_base: asked.ModelBase = None,
+    load_8bit: asked.Load8bit = False,
+    load_4bit: asked.Load4bit = False,
     device: asked.Device = None,
     at_once: AtOnce = 1,
     max_new_tokens: asked.MaxNewTokens = None,
@@ -123,9 +125,13 @@ def explain_command(
     order = Order(
         names=sources,
         wish=wish,
-        model=model,
-        api=api,
-        device=device,
+        model=asked.ModelChoice(
+            model=model,
+            api=api,
+            base=model_base,
+            device=device,
+            bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
+        ),
         figures=split(figure),
         out=out,
         as_json=as_json,
@@ -143,6 +149,9 @@ def report_command(
     figure: Figures = None,
     model: asked.Model = None,
     api: asked.Api = None,
+    model_base: asked.ModelBase = None,
+    load_8bit: asked.Load8bit = False,
+    load_4bit: asked.Load4bit = False,
     device: asked.Device = None,
     at_once: AtOnce = 1,
     max_new_tokens: asked.MaxNewTokens = None,
@@ -171,9 +180,13 @@ def report_command(
     order = Order(
         names=sources,
         wish=wish,
-        model=model,
-        api=api,
-        device=device,
+        model=asked.ModelChoice(
+            model=model,
+            api=api,
+            base=model_base,
+            device=device,
+            bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
+        ),
         figures=split(figure),
         out=out,
         printed=False,
@@ -189,7 +202,7 @@ def split(figures: Sequence[str] | None) -> tuple[str, ...]:
 
 def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None] = (None, None, None)) -> None:
     """Find, explain, write; then exit with the status that says how it went. Raises what cannot be helped."""
-    if order.at_once > 1 and not order.api:
+    if order.at_once > 1 and not order.model.api:
         raise InputError("--at-once needs --api: a model in this process answers one at a time")
     if order.out:
         check_place(order.out)
@@ -198,7 +211,7 @@ def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None
         for drop in lost:
             complain(f"{drop.item}: {drop.detail}")
         sys.exit(NOTHING_DONE)
-    answerer = asked.open_answerer(order.model, order.api, device=order.device)
+    answerer = asked.open_answerer(order.model)
     if names := asked.unused_wishes(answerer, *unused):
         stderr.print(
             f"[yellow]note:[/] {escape(answerer.name)} follows no instructions: {', '.join(names)} is not used"
@@ -212,7 +225,7 @@ def explained(order: Order, sources: Sequence[Source], lost: Sequence[Dropped], 
     with ExitStack() as stack:
         store = Store()
         if order.out:
-            about = {"model": answerer.name, "checkpoint": order.model, "api": order.api}
+            about = {"model": answerer.name, "checkpoint": order.model.model, "api": order.model.api}
             store = stack.enter_context(Store.at(store_path(order.out), about | order.wish.options))
             if store.begun_anew:
                 stderr.print(

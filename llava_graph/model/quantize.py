@@ -10,6 +10,13 @@ BLOCK = 64
 """bitsandbytes packs 4-bit weights in blocks of so many; a narrower layer fails when it computes."""
 
 
+def bits_of(*, load_8bit: bool, load_4bit: bool) -> Literal[4, 8] | None:
+    """LLaVA's two switches as one choice. Raises InputError for both."""
+    if load_8bit and load_4bit:
+        raise InputError("--load-8bit and --load-4bit exclude each other")
+    return 8 if load_8bit else 4 if load_4bit else None
+
+
 def in_bits(folder: Path, bits: Literal[4, 8], dtype: Any) -> Any:
     """transformers' settings for the checkpoint in `folder`; `dtype` is what 4-bit weights compute in.
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from llava_graph.errors import InputError
+from llava_graph.model.quantize import bits_of
 from serve.engines.batching.limits import Limits
 from serve.engines.engine import Engine
 from serve.engines.upstream.discovery import UpstreamOptions
 
+__all__ = ["EngineChoice", "bits_of", "open_engine"]
 log = logging.getLogger(__name__)
 
 OPTIONS = {"device": "--device", "dtype": "--dtype", "bits": "--load-4bit or --load-8bit", "model_base": "--model-base"}
@@ -60,10 +62,3 @@ def open_engine(choice: EngineChoice) -> Engine:
     return UpstreamEngine(
         choice.upstream, found, limit=limits.max_batch_size, max_waiting=limits.max_waiting, about=about
     )
-
-
-def bits_of(*, load_8bit: bool, load_4bit: bool) -> Literal[4, 8] | None:
-    """LLaVA's two switches as one choice. Raises InputError for both."""
-    if load_8bit and load_4bit:
-        raise InputError("--load-8bit and --load-4bit exclude each other")
-    return 8 if load_8bit else 4 if load_4bit else None
