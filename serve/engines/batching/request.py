@@ -85,6 +85,11 @@ class Request:
         """Tokens, with what is written."""
         return self.written + (self.prepared.prompt.tokens if self.prepared else 0)
 
+    def was_read(self) -> None:
+        """Its pixels are not needed any more."""
+        if self.prepared:
+            self.prepared = Prepared(Prompt({}, self.prepared.prompt.ids), self.prepared.row)
+
     def take(self, now: float) -> None:
         """Count a token."""
         self.written += 1

@@ -197,6 +197,7 @@ class Scheduler:
         for request, one, token in zip(group, prepared, tokens, strict=True):
             self._line.leave(request)
             self._running[one.row] = request
+            request.was_read()
             self._tell(request, Begun(one.prompt.tokens))
             self._take(request, one.row, token, now)
 
@@ -230,13 +231,13 @@ class Scheduler:
         requests = list(self._running.values())
         if is_out_of_memory(error):
             error = out_of_memory()
-            victim = max(requests, key=lambda request: (request.length, request.read_from))
+            victim = max(reversed(requests), key=lambda request: request.length)
         elif not self._shaken:
             self._shaken = True
             log.warning("a step failed and is repeated (%s)", error)
             return
         else:
-            victim = max(requests, key=lambda request: request.read_from)
+            victim = requests[-1]
         log.warning("one of %d answers is given up: %s", len(requests), error)
         self._leave(victim, "error", error)
         self._free_memory()
