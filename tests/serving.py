@@ -16,11 +16,13 @@ from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
 from serve.controller.admission import Admission
 from serve.controller.app import create_controller
+from serve.controller.membership import Probing
 from serve.controller.registry import Registry
 from serve.engines.engine import Step
 from serve.http.servers import Server, bind
 from serve.protocol.messages import GenerateRequest, Usage, open_images
-from serve.worker.app import WorkerOptions, create_worker
+from serve.worker.answering import WorkerOptions
+from serve.worker.app import create_worker
 from serve.worker.heartbeat import Heartbeat
 from serve.worker.slots import Slots
 
@@ -115,7 +117,8 @@ def running_controller(
     registry: Registry | None = None, *, port: int = 0, admission: Admission = Admission(), probe_every: float = 5.0
 ) -> Iterator[Server]:
     """A controller on a free port."""
-    app = create_controller(registry, admission=admission, probe_every=probe_every)
+    probing = Probing(every_s=probe_every, timeout_s=min(3.0, 2 * probe_every))
+    app = create_controller(registry, admission=admission, probing=probing)
     with Server(app, bind("127.0.0.1", port), "controller") as server:
         yield server
 

@@ -10,10 +10,13 @@ import httpx
 import pytest
 
 from llava_graph.errors import InputError
+from serve.controller.admission import Admission
 from serve.controller.registry import Registry
 from serve.protocol.messages import Registration, WorkerStatus
 from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
 
+NOBODY = "http://127.0.0.1:59999"
+"""Nobody listens there."""
 SENTENCE = "The curve rises and then it stays flat until the end ."
 
 
@@ -259,7 +262,7 @@ def test_without_a_worker_the_relay_says_so_and_asks_nobody(controller):
 def test_a_dead_worker_is_dropped_and_the_next_one_answers(engine):
     registry = Registry()
     with running_controller(registry) as controller, running_worker(engine) as worker:
-        for address in ("http://127.0.0.1:9", worker.url):
+        for address in (NOBODY, worker.url):
             registry.register(Registration(address, False), WorkerStatus(("scripted",)))
         last = chunks(post(controller.url, "/worker_generate_stream", model="scripted", prompt="Q"))[-1]
         assert last["error_code"] == 0
@@ -269,7 +272,7 @@ def test_a_dead_worker_is_dropped_and_the_next_one_answers(engine):
 def test_refreshing_drops_the_dead_and_never_hides_the_living(engine):
     registry = Registry()
     with running_controller(registry) as controller, running_worker(engine) as worker:
-        for address in ("http://127.0.0.1:9", worker.url):
+        for address in (NOBODY, worker.url):
             registry.register(Registration(address, False), WorkerStatus(("old",)))
         post(controller.url, "/refresh_all_workers")
         assert post(controller.url, "/list_models").json() == {"models": ["scripted"]}
@@ -306,18 +309,22 @@ def test_after_a_restart_of_the_controller_the_workers_come_back(engine):
             eventually(lambda: post(second.url, "/list_models").json()["models"] == ["scripted"])
 
 
-def test_registration_needs_the_token_where_there_is_one():
-    registration = {"worker_name": "http://10.0.0.5:21002", "check_heart_beat": True}
-    registration["worker_status"] = {"model_names": ["m"], "speed": 1, "queue_length": 0}
-    with running_controller(token="s3cret") as controller:
-        url = controller.url + "/register_worker"
-        assert HTTP.post(url, json=registration).json()["error_code"] == 40101
-        wrong = HTTP.post(url, json=registration, headers={"Authorization": "Bearer wrong"})
-        assert (wrong.status_code, wrong.json()["error_code"]) == (401, 40102)
+def test_registration_needs_the_token_where_there_is_one(worker):
+    registration = {"worker_name": worker.url, "check_heart_beat": True}
+    with running_controller(admission=Admission(token="s3cret")) as controller:
+        for path in ("/register_worker", "/receive_heart_beat", "/unregister_worker"):
+            url = controller.url + path
+            assert HTTP.post(url, json=registration).json()["error_code"] == 40101
+            wrong = HTTP.post(url, json=registration, headers={"Authorization": "Bearer wrong"})
+            assert (wrong.status_code, wrong.json()["error_code"]) == (401, 40102)
         assert post(controller.url, "/list_models").json() == {"models": []}
-        right = HTTP.post(url, json=registration, headers={"Authorization": "Bearer s3cret"})
-        assert (right.status_code, right.json()) == (200, None)
-        assert post(controller.url, "/list_models").json() == {"models": ["m"]}
+        right = {"Authorization": "Bearer s3cret"}
+        taken = HTTP.post(controller.url + "/register_worker", json=registration, headers=right)
+        assert (taken.status_code, taken.json()) == (200, None)
+        assert post(controller.url, "/list_models").json() == {"models": ["scripted"]}
+        left = HTTP.post(controller.url + "/unregister_worker", json=registration, headers=right)
+        assert left.json() == {"existed": True}
+        assert post(controller.url, "/list_models").json() == {"models": []}
 
 
 def test_without_a_token_no_stranger_can_register(controller):
@@ -337,7 +344,7 @@ def test_a_web_page_cannot_talk_to_controller_or_worker(controller, worker):
 
 
 def test_a_worker_that_gives_no_status_stays_out(controller):
-    response = post(controller.url, "/register_worker", worker_name="http://127.0.0.1:9", check_heart_beat=True)
+    response = post(controller.url, "/register_worker", worker_name=NOBODY, check_heart_beat=True)
     assert (response.status_code, response.json()) == (200, None), "as FastChat's controller answers"
     assert post(controller.url, "/list_models").json() == {"models": []}
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from llava_graph.errors import InputError
+from llava_graph.errors import InputError, ServeError
+from serve.controller.admission import HostList
 from serve.controller.registry import Registry
 from serve.protocol.messages import Registration, WorkerStatus
 
@@ -19,8 +20,14 @@ class Clock:
         return self.now
 
 
-def registry(dispatch="shortest_queue", clock=None):
-    return Registry(dispatch, expire_after=90, clock=clock or Clock(), rng=random.Random(0))
+def registry(dispatch="shortest_queue", clock=None, replicas="a,b,fast,slow"):
+    return Registry(
+        dispatch,
+        expire_after=90,
+        clock=clock or Clock(),
+        rng=random.Random(0),
+        replica_hosts=HostList.parse(replicas),
+    )
 
 
 def add(reg, address, *models, speed=1.0, queue=0, beats=True, multimodal=True):
@@ -111,7 +118,7 @@ def test_an_answer_of_a_removed_worker_does_not_bring_it_back():
     add(reg, "http://a")
     reg.remove("http://a")
     reg.remove("http://a")
-    reg.update("http://a", WorkerStatus(("m",)))
+    reg.answered("http://a", WorkerStatus(("m",)))
     assert reg.workers() == ()
 
 
@@ -135,3 +142,77 @@ def test_many_threads_lose_nothing():
     for thread in threads:
         thread.join()
     assert reg.status() == replace(reg.status(), queue_length=8 * 500)
+
+
+def test_one_that_is_gone_is_offered_no_more_and_comes_back_with_its_answer():
+    reg = registry()
+    add(reg, "http://a")
+    assert reg.unanswered("http://a", gone=True)
+    assert (reg.address_of("m"), reg.models(), reg.workers(), reg.known()) == ("", [], (), ("http://a",))
+    assert not reg.unanswered("http://a", gone=True), "said once"
+    assert reg.heart_beat("http://a", 0), "it lives"
+    assert reg.address_of("m") == "", "and cannot be reached all the same"
+    reg.answered("http://a", WorkerStatus(("m",)))
+    assert reg.address_of("m") == "http://a"
+
+
+def test_one_that_is_slow_once_is_still_offered():
+    reg = registry()
+    add(reg, "http://a")
+    assert not reg.unanswered("http://a")
+    assert reg.address_of("m") == "http://a"
+    assert reg.unanswered("http://a")
+    assert reg.address_of("m") == ""
+    assert not reg.unanswered("http://nobody")
+
+
+def test_a_name_belongs_to_the_host_that_serves_it():
+    clock = Clock()
+    reg = registry(clock=clock, replicas="")
+    add(reg, "http://10.0.0.1:21002")
+    add(reg, "http://10.0.0.1:21003")  # a replica on the same host
+    with pytest.raises(
+        ServeError, match="'m' is served by the worker at http://10.0.0.1:2100., on another host"
+    ) as raised:
+        add(reg, "http://10.0.0.2:21002")
+    assert raised.value.code == 40103
+    add(reg, "http://10.0.0.2:21002", "other")
+    reg.answered("http://10.0.0.2:21002", WorkerStatus(("other", "m")))
+    assert {reg.address_of("m")[:15] for _ in range(9)} == {"http://10.0.0.1"}, "nor by a changed status"
+    for address in ("http://10.0.0.1:21002", "http://10.0.0.1:21003"):
+        reg.unanswered(address, gone=True)
+    with pytest.raises(ServeError):
+        add(reg, "http://10.0.0.2:21002")  # it may only be restarting
+    clock.now = 90.1
+    add(reg, "http://10.0.0.2:21002")
+    assert reg.address_of("m") == "http://10.0.0.2:21002"
+
+
+def test_one_that_never_beats_does_not_hold_its_names_for_ever():
+    clock = Clock()
+    reg = registry(clock=clock, replicas="")
+    add(reg, "http://a", beats=False)
+    reg.unanswered("http://a", gone=True)
+    clock.now = 91
+    add(reg, "http://b")
+    assert reg.address_of("m") == "http://b"
+
+
+def test_this_machine_has_one_name():
+    reg = registry(replicas="")
+    for address in ("http://127.0.0.1:1", "http://localhost:2", "http://[::1]:3"):
+        add(reg, address)
+    assert len(reg.workers()) == 3
+
+
+@pytest.mark.parametrize(
+    "replicas", ["10.0.0.0/24", "10.0.0.1,10.0.0.2", ".example.org", "w1.example.org,w2.example.org"]
+)
+def test_replicas_share_a_name_where_the_operator_says_so(replicas):
+    reg = registry(replicas=replicas)
+    hosts = ("10.0.0.1", "10.0.0.2") if replicas[0] == "1" else ("w1.example.org", "w2.example.org")
+    for host in hosts:
+        add(reg, f"http://{host}:21002")
+    assert {reg.address_of("m") for _ in range(4)} == {f"http://{host}:21002" for host in hosts}
+    with pytest.raises(ServeError):
+        add(reg, "http://10.0.1.9:21002")

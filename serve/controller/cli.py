@@ -22,6 +22,26 @@ def controller(
             help="Seconds after which a silent worker is gone.",
         ),
     ] = HEART_BEAT_EXPIRATION_S,
+    worker_hosts: Annotated[
+        str,
+        typer.Option(
+            help="Where workers may live: names, addresses, networks (10.0.0.0/24), by commas. Default: anywhere."
+        ),
+    ] = "",
+    replica_hosts: Annotated[
+        str,
+        typer.Option(
+            help="Hosts that may serve a model together, written likewise. Otherwise a model's name belongs to the host "
+            "whose worker serves it."
+        ),
+    ] = "",
+    allow_tokenless_from: Annotated[
+        str,
+        typer.Option(
+            help="Networks from which FastChat's workers, which cannot send a token, may register themselves. Whoever is "
+            "there can serve a model under a new name."
+        ),
+    ] = "",
     log_level: LogLevel = "info",
 ) -> None:
     """Keep the list of workers and say who serves which model.
@@ -32,8 +52,10 @@ def controller(
 
         llava-graph-serve controller --port 21001
 
-        LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0
+        LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0 --worker-hosts 10.0.0.0/24 \\
+            --replica-hosts 10.0.0.5,10.0.0.6
     """
+    from serve.controller.admission import Admission, HostList
     from serve.controller.app import create_controller
     from serve.controller.registry import Registry
     from serve.http.guard import require_token_off_loopback, worker_token
@@ -41,8 +63,14 @@ def controller(
 
     set_up_logging(log_level)
     require_token_off_loopback(host, worker_token())
-    registry = Registry(dispatch_method, expire_after=heart_beat_expiration)
-    server = Server(create_controller(registry, token=worker_token()), bind(host, port), "controller")
+    admission = Admission(
+        token=worker_token(),
+        worker_hosts=HostList.parse(worker_hosts),
+        tokenless_from=HostList.parse(allow_tokenless_from),
+    )
+    replicas = HostList.parse(replica_hosts)
+    registry = Registry(dispatch_method, expire_after=heart_beat_expiration, replica_hosts=replicas)
+    server = Server(create_controller(registry, admission=admission), bind(host, port), "controller")
     server.start()
     print(f"controller at {server.url}", flush=True)
     wait_for_signal([server])

@@ -1,6 +1,6 @@
 """Which workers there are, which models they serve and who is asked next: pure state behind one lock.
 
-In: registrations, heartbeats, a clock. Out: names of models and addresses of workers. No network here.
+In: registrations, heartbeats, what probes found, a clock. Out: names of models and addresses of workers. No network here.
 """
 
 import random
@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from llava_graph.errors import InputError, did_you_mean
+from llava_graph.errors import InputError, ServeError, did_you_mean
+from serve.controller.admission import HostList, host_of
+from serve.protocol.codes import ErrorCode
 from serve.protocol.messages import Registration, WorkerStatus
 
 Dispatch = Literal["lottery", "shortest_queue"]
 HEART_BEAT_EXPIRATION_S = 90.0
 """FastChat's default: two of its 45 s heartbeats."""
+PATIENCE = 2
+"""So many questions in a row may stay without an answer before a worker that still takes connections is no longer offered."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class WorkerEntry:
     check_heart_beat: bool
     multimodal: bool
     last_heart_beat: float
-    """Seconds of the registry's clock."""
+    """Seconds of the registry's clock; a probe that was answered counts as one."""
+    unanswered: int = 0
+    """Probes in a row; from PATIENCE on it is offered to nobody, until it answers or is forgotten."""
 
     @property
     def load(self) -> float:
@@ -43,6 +49,7 @@ class Registry:
         dispatch: Dispatch = "shortest_queue",
         *,
         expire_after: float = HEART_BEAT_EXPIRATION_S,
+        replica_hosts: HostList = HostList(),
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
@@ -52,15 +59,22 @@ class Registry:
             )
         self.dispatch = dispatch
         self.expire_after = expire_after
+        self.replica_hosts = replica_hosts
         self._clock = clock
         self._rng = rng or random.Random()  # noqa: S311  (it draws a worker, not a secret)
         self._lock = threading.Lock()
         self._workers: dict[str, WorkerEntry] = {}
 
     def register(self, registration: Registration, status: WorkerStatus) -> bool:
-        """Add or renew a worker. True when it was not known."""
+        """Add or renew a worker. True when it was not known.
+
+        Raises ServeError 40103 when another host serves one of its names (see `replica_hosts`): nobody takes a name over.
+        """
         with self._lock:
-            fresh = registration.worker_name not in self._alive()
+            for name in status.model_names:
+                if holder := self._holder(name, registration.worker_name):
+                    raise _taken(name, registration.worker_name, holder)
+            fresh = registration.worker_name not in self._known()
             self._workers[registration.worker_name] = WorkerEntry(
                 registration.worker_name,
                 status,
@@ -73,28 +87,46 @@ class Registry:
     def heart_beat(self, address: str, queue_length: int) -> bool:
         """Renew a worker. False when it is unknown and must register again."""
         with self._lock:
-            entry = self._alive().get(address)
+            entry = self._known().get(address)
             if entry is None:
                 return False
             status = replace(entry.status, queue_length=queue_length)
+            # A heartbeat says that it lives, not that it can be reached: only an answer does.
             self._workers[address] = replace(entry, status=status, last_heart_beat=self._clock())
             return True
 
-    def update(self, address: str, status: WorkerStatus) -> None:
-        """A known worker was asked and has answered; an unknown one stays unknown."""
+    def answered(self, address: str, status: WorkerStatus) -> None:
+        """A known worker was asked and has answered; an unknown one stays unknown. Names of other hosts are passed over."""
         with self._lock:
-            if entry := self._alive().get(address):
-                self._workers[address] = replace(entry, status=status, last_heart_beat=self._clock())
+            if entry := self._known().get(address):
+                names = tuple(name for name in status.model_names if not self._holder(name, address))
+                status = replace(status, model_names=names)
+                self._workers[address] = replace(entry, status=status, last_heart_beat=self._clock(), unanswered=0)
 
-    def remove(self, address: str) -> None:
-        """Forget a worker, known or not."""
+    def unanswered(self, address: str, *, gone: bool = False) -> bool:
+        """A worker was asked and has not answered; `gone`: nobody is there. True when it is offered no more from now on."""
         with self._lock:
-            self._workers.pop(address, None)
+            entry = self._known().get(address)
+            if entry is None:
+                return False
+            count = max(entry.unanswered + 1, PATIENCE if gone else 0)
+            self._workers[address] = replace(entry, unanswered=count)
+            return entry.unanswered < PATIENCE <= count
+
+    def remove(self, address: str) -> bool:
+        """Forget a worker. False when it was not known."""
+        with self._lock:
+            return self._workers.pop(address, None) is not None
+
+    def known(self) -> tuple[str, ...]:
+        """The addresses of all workers, also of those that do not answer now."""
+        with self._lock:
+            return tuple(self._known())
 
     def workers(self) -> tuple[WorkerEntry, ...]:
-        """Everybody alive, in the order of registration."""
+        """Everybody who can be asked, in the order of registration."""
         with self._lock:
-            return tuple(self._alive().values())
+            return tuple(self._offered())
 
     def models(self, multimodal: bool | None = None) -> list[str]:
         """Sorted names; with `multimodal` only those of such workers."""
@@ -108,7 +140,7 @@ class Registry:
         """
         tried = frozenset(without)
         with self._lock:
-            entries = [e for e in self._alive().values() if model in e.status.model_names and e.address not in tried]
+            entries = [e for e in self._offered() if model in e.status.model_names and e.address not in tried]
             if not entries:
                 return ""
             if self.dispatch == "lottery":
@@ -127,8 +159,24 @@ class Registry:
             sum(entry.status.queue_length for entry in entries),
         )
 
-    def _alive(self) -> dict[str, WorkerEntry]:
-        """Drop the expired and give the rest. Call it with the lock held."""
+    def _holder(self, name: str, address: str) -> str:
+        """The address of a worker on another host that has `name` for itself; empty when it may be taken. Lock held."""
+        host = host_of(address)
+        for entry in self._known().values():
+            other = host_of(entry.address)
+            # One that never beats would hold its names for ever after its death.
+            alive = entry.unanswered < PATIENCE or self._clock() - entry.last_heart_beat < self.expire_after
+            shared = self.replica_hosts.has(host) and self.replica_hosts.has(other)
+            if name in entry.status.model_names and other != host and alive and not shared:
+                return entry.address
+        return ""
+
+    def _offered(self) -> list[WorkerEntry]:
+        """Lock held."""
+        return [entry for entry in self._known().values() if entry.unanswered < PATIENCE]
+
+    def _known(self) -> dict[str, WorkerEntry]:
+        """Drop the expired and give the rest. Lock held."""
         oldest = self._clock() - self.expire_after
         self._workers = {
             address: entry
@@ -136,3 +184,12 @@ class Registry:
             if not entry.check_heart_beat or entry.last_heart_beat >= oldest
         }
         return self._workers
+
+
+def _taken(name: str, address: str, holder: str) -> ServeError:
+    return ServeError(
+        f"the model {name!r} is served by the worker at {holder}, on another host",
+        code=ErrorCode.NO_PERMISSION,
+        where=address,
+        next_step="Give it another name, or allow both hosts with the controller's --replica-hosts",
+    )

@@ -43,6 +43,16 @@ def address_of(sock: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
+class _SigningOff(uvicorn.Server):
+    """Awaits `app.state.leaving()`, where there is such a thing, before it stops to listen: a worker signs off."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        leaving = getattr(getattr(self.config.app, "state", None), "leaving", None)
+        if leaving is not None:
+            await leaving()
+        await super().shutdown(sockets)
+
+
 class Server:
     """One app on one socket, in a thread of its own."""
 
@@ -54,7 +64,7 @@ class Server:
         config = uvicorn.Config(
             app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=round(STOP_TIMEOUT_S)
         )
-        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn = _SigningOff(config)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> "Server":

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -266,11 +267,13 @@ def count_placeholders(request: GenerateRequest) -> int:
 
 def worker_address(value: Any) -> str:
     """A worker's base URL without the final slash. Raises ServeError 40001 for anything but http(s)://host[:port][/path]."""
-    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", value):
-        raise invalid(
-            f"worker_name must be the worker's address, such as http://127.0.0.1:21002, got {str(value)[:80]!r}"
-        )
-    return value.rstrip("/")
+    well_formed = isinstance(value, str) and re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", value)
+    try:
+        if well_formed and urlsplit(value).hostname and urlsplit(value).port != 0:
+            return str(value).rstrip("/")
+    except ValueError:  # a port beyond 65535, half a bracket
+        pass
+    raise invalid(f"worker_name must be the worker's address, such as http://127.0.0.1:21002, got {str(value)[:80]!r}")
 
 
 def chat_messages(value: Any) -> tuple[dict[str, Any], ...]:

@@ -109,7 +109,8 @@ def worker(
     from serve.engines.upstream.discovery import UpstreamOptions, upstream_key
     from serve.http.guard import worker_token
     from serve.http.servers import Server, address_of, bind, wait_for_signal
-    from serve.worker.app import WorkerOptions, create_worker
+    from serve.worker.answering import WorkerOptions
+    from serve.worker.app import create_worker
     from serve.worker.heartbeat import Heartbeat
 
     set_up_logging(log_level)

@@ -1,15 +1,16 @@
-"""How a worker stays known to its controller: it registers, beats, and registers again when the controller has forgotten it.
+"""How a worker stays known to its controller: it registers, beats, registers again when forgotten, and signs off when it ends.
 
 All of it beside the requests: a controller that is down never holds up an answer (LLaVA's worker waits for it in the handler).
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import httpx
 
+from llava_graph.errors import ServeError
 from serve.http.guard import bearer
 from serve.protocol.messages import WorkerStatus
 
@@ -20,10 +21,12 @@ HEART_BEAT_INTERVAL_S = 45.0
 RETRY_S = 5.0
 """Between two attempts to reach a controller that is down."""
 TIMEOUT_S = 5.0
+LEAVE_TIMEOUT_S = 1.0
+"""A controller that is down holds no worker up that ends."""
 
 
 class Heartbeat:
-    """Knows the controller's and the worker's address. `run` goes on until it is cancelled."""
+    """Knows the controller's and the worker's address. `run` goes on until it is cancelled or `leave` is called."""
 
     def __init__(
         self,
@@ -44,23 +47,45 @@ class Heartbeat:
         self._headers = bearer(token)
         self._transport = transport
         self._soon = asyncio.Event()
+        self._known = False
+        self._left = False
 
     def nudge(self) -> None:
         """An answer has ended: let the controller know the new queue length soon."""
         self._soon.set()
 
-    async def run(self, status: Callable[[], WorkerStatus]) -> None:
-        """Register, then beat every `interval` s and shortly after every answer."""
-        async with httpx.AsyncClient(
-            transport=self._transport, headers=self._headers, trust_env=False, timeout=TIMEOUT_S
-        ) as client:
-            known = False
-            while True:
-                known = await (self._beat(client, status()) if known else self._register(client, status()))
-                if known:
+    async def run(self, status: Callable[[], Awaitable[WorkerStatus]]) -> None:
+        """Register, then beat every `interval` s and shortly after every answer.
+
+        While `status` raises ServeError (the model is elsewhere and away) the controller hears nothing.
+        """
+        async with self._client() as client:
+            while not self._left:
+                self._known = await self._once(client, status)
+                if self._known:
                     await self._pause()
                 else:
                     await asyncio.sleep(self.retry)
+
+    async def leave(self) -> None:
+        """The worker ends: no client shall be sent to it any more. FastChat's controller does not know the word (404)."""
+        self._left = True
+        if self._known:
+            async with self._client() as client:
+                with suppress(httpx.HTTPError):
+                    body = {"worker_name": self.worker}
+                    await client.post(self.controller + "/unregister_worker", json=body, timeout=LEAVE_TIMEOUT_S)
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=self._transport, headers=self._headers, trust_env=False, timeout=TIMEOUT_S)
+
+    async def _once(self, client: httpx.AsyncClient, status: Callable[[], Awaitable[WorkerStatus]]) -> bool:
+        try:
+            told = await status()
+        except ServeError as error:
+            log.warning("not registered: %s", error)
+            return False
+        return await (self._beat(client, told) if self._known else self._register(client, told))
 
     async def _pause(self) -> None:
         # At most one heartbeat a second, however many answers end.
