@@ -7,15 +7,16 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from llava_graph.errors import InputError
+from llava_graph.errors import InputError, ServeError
 from llava_graph.images import encode_png
 from llava_graph.record import Figure
-from serve.client import ModelClient, Sampling
+from serve.client import ModelClient, ModelDetails, Sampling
 from serve.feedback.votes import read_votes
 from serve.http.servers import Server, bind
 from serve.web import WebOptions, create_web
 from serve.web.arena.battle import VOTES, Battle, Side, draw_pair
 from serve.web.arena.fighting import fight
+from serve.web.models.finding import find_models
 from serve.web.session import AnswerFacts, Session
 from tests.browsing import choose, choose_and_wait, models, running_chromium, upload, visiting
 from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
@@ -137,6 +138,28 @@ def test_a_model_that_fails_makes_the_battle_void_and_says_why(controller, two):
     assert "broken" not in failed["error"], "what an engine raises stays in the worker's log"
 
 
+class Client:
+    """Two models, of which the first does not answer."""
+
+    async def models(self) -> list[str]:
+        return ["dead", "small"]
+
+    async def details(self, name: str) -> ModelDetails:
+        if name == "dead":
+            raise ServeError("the worker of dead has gone")
+        return ModelDetails(name, about="<b>Small</b>.", context_length=2048, instructions=False)
+
+
+def test_the_picker_tells_what_each_model_is_and_passes_over_a_dead_one():
+    found = asyncio.run(find_models(Client()))
+    assert (found.names, found.chosen, found.banner) == (("dead", "small"), "small", "")
+    assert "<dt>dead</dt><dd>does not answer now</dd>" in found.cards
+    assert "<dt>small</dt><dd>&lt;b&gt;Small&lt;/b&gt;. Context of 2,048 tokens" in found.cards
+    assert "level and length do nothing" in found.cards
+    # Who chose the dead one hears why it does not answer.
+    assert "the worker of dead has gone" in asyncio.run(find_models(Client(), "dead")).banner.lower()
+
+
 @pytest.fixture(scope="module")
 def chromium():
     with running_chromium() as browser:
@@ -163,6 +186,9 @@ def test_a_visitor_compares_votes_and_sees_the_names(chromium, controller, two, 
         engine.pause = 0.1
     with web(controller, log_dir=tmp_path) as site, visiting(chromium, site) as page:
         choose_and_wait(page)
+        assert page.locator("#model").is_visible()
+        page.locator("#settings button").first.click()
+        assert page.locator("#model-cards dt").all_inner_texts() == list(NAMES)
         compare(page, "Does it rise?")
         page.wait_for_selector("#arena-stop")
         page.wait_for_selector("#arena-leftvote")

@@ -14,17 +14,17 @@ def wire_models(page: gr.Blocks, parts: PageParts, client: ModelClient, options:
     """Look the models up when the page opens, and what a model is when it is chosen."""
     known: list[Models] = []
 
-    async def find(wanted: str | None) -> tuple[Any, str, str]:
+    async def find(wanted: str | None) -> tuple[Any, ...]:
         if not (options.model_list_mode == "once" and known and known[0].names):
             known[:] = [await find_models(client, wanted or "")]
         models = known[0]
         dropdown = gr.update(choices=list(models.names), value=models.chosen or None, visible=len(models.names) > 1)
-        return dropdown, models.line, models.banner
+        return dropdown, models.line, models.cards, models.banner
 
     async def choose(wanted: str | None) -> tuple[str, str]:
         models = await find_models(client, wanted or "")
         return models.line, models.banner
 
     model = parts.models.model
-    page.load(find, model, [model, parts.models.line, parts.banner], **AT_ONCE)
+    page.load(find, model, [model, parts.models.line, parts.models.cards, parts.banner], **AT_ONCE)
     model.input(choose, model, [parts.models.line, parts.banner], **AT_ONCE)
