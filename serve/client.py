@@ -184,7 +184,7 @@ class _Worker:
         if self.details.takes_messages:
             return body | {"messages": list(messages), "images": uris}
         try:
-            data = await _json(self.http, self.address + "/worker_get_conv_template", {})
+            data = await _json(self.http, self.address + "/worker_get_conv_template", {"model": self.details.name})
         except httpx.HTTPError as error:
             raise _gone(self.details.name) from error
         conversation = Conversation.from_json(data["conv"]) if "conv" in data else VICUNA_V1

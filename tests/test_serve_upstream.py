@@ -11,12 +11,14 @@ from PIL import Image
 
 from llava_graph.errors import InputError, ServeError
 from llava_graph.images import encode_png
+from serve.api import create_api
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
 from serve.engines.upstream.discovery import UpstreamOptions, checked_address, discover
 from serve.engines.upstream.engine import UpstreamEngine
+from serve.http.servers import Server, bind
 from serve.protocol.conversation import VICUNA_V1
-from tests.openai_server import USAGE, WORDS, OpenAiServer, chunk, running_openai
-from tests.serving import HTTP, b64, eventually, png, running_controller, running_worker
+from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
+from tests.upstream_server import USAGE, WORDS, OpenAiServer, chunk, running_openai
 
 TEXT = "".join(WORDS)
 KINDS = ("vllm", "sglang", "llamacpp", "ollama", "openai")
@@ -450,3 +452,20 @@ def test_the_worker_gives_out_the_template_that_it_reads(worker):
     conv = HTTP.post(worker.url + "/worker_get_conv_template").json()["conv"]
     assert conv["name"] == "figures"
     assert (conv["sep_style"], conv["roles"], conv["stop_str"]) == (2, list(MESSAGES_V1.roles), None)
+
+
+def test_our_own_api_is_a_server_like_any_other():
+    """Page -> worker -> API -> controller -> worker: what a group with one GPU machine and one page has."""
+    engine = ScriptedEngine()
+    with running_controller() as controller, running_worker(engine, controller.url):
+        eventually(lambda: HTTP.post(controller.url + "/list_models").json()["models"])
+        with Server(create_api(controller.url), bind("127.0.0.1", 0), "API") as api:
+            there = engine_of(api.url)
+            assert (there.upstream.model, there.upstream.kind, there.context_length) == ("scripted", "openai", 100)
+            with running_worker(there) as worker:
+                messages = [{"role": "user", "content": CONTENT}]
+                last = ask(worker, model="scripted", messages=messages, images=[b64(png(50, 20))], seed=3)[-1]
+    assert last["text"] == "The curve rises and then it stays flat until the end ."
+    assert last["usage"] == {"prompt_tokens": 7, "completion_tokens": 12, "total_tokens": 19}
+    assert (engine.sizes[0], engine.requests[0].seed) == ((50, 20), 3)
+    assert engine.requests[0].messages[0]["content"] == CONTENT

@@ -60,9 +60,15 @@ class Server:
         self.name = name
         self.url = address_of(sock)
         self._sock = sock
-        # No websockets: nothing here speaks them. No log config: the command sets up logging once.
+        # No websockets: nothing here speaks them. No log config: the command sets up logging once. No X-Forwarded-For: a
+        # client's address is that of its connection, and nobody writes himself another.
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=round(STOP_TIMEOUT_S)
+            app,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            proxy_headers=False,
+            timeout_graceful_shutdown=round(STOP_TIMEOUT_S),
         )
         self._uvicorn = _SigningOff(config)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)

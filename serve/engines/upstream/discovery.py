@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -194,8 +194,10 @@ def _context_length(http: httpx.Client, kind: str, entry: Mapping[str, Any]) -> 
         running = _aside(http, "/api/ps").get("models")
         named = [m for m in running if isinstance(m, Mapping)] if isinstance(running, list) else []
         return next((_whole(m.get("context_length")) for m in named if m.get("name") == entry["id"]), 0)
-    # vLLM and SGLang say max_model_len, OpenRouter context_length.
-    return _whole(entry.get("max_model_len")) or _whole(entry.get("context_length"))
+    # vLLM and SGLang say max_model_len, OpenRouter context_length; our own API says it of one model only.
+    told = _whole(entry.get("max_model_len")) or _whole(entry.get("context_length"))
+    one = {} if told else _json(_get(http, f"models/{quote(entry['id'])}"))
+    return told or (_whole(one.get("context_length")) if isinstance(one, Mapping) else 0)
 
 
 def _aside(http: httpx.Client, path: str, body: Mapping[str, Any] | None = None) -> Mapping[str, Any]:

@@ -35,6 +35,13 @@ def vllm(words=WORDS, finish="stop"):
     yield chunk(None, usage=USAGE)
 
 
+def saying(text, pause=0.0):
+    """A script that says `text` word by word, so many seconds apart."""
+    words = [word if place == 0 else f" {word}" for place, word in enumerate(text.split(" "))]
+    spoken = [item for word in words for item in ([pause] if pause else []) + [chunk({"content": word})]]
+    return [*spoken, chunk({}, "stop"), chunk(None, usage=USAGE), "data: [DONE]\n\n"]
+
+
 def llamacpp(words=WORDS, finish="stop"):
     """Content null first, the end with an empty delta, timings beside the usage."""
     yield chunk({"role": "assistant", "content": None})
@@ -63,6 +70,8 @@ class OpenAiServer:
     script: Any = None
     refusals: list[tuple[int, Any]] = field(default_factory=list)
     """(status, JSON or text) that the next requests for an answer get, before the script."""
+    models: list[dict[str, Any]] | None = None
+    """What it serves; None: one model, as servers of its kind tell of it."""
     no_chat: bool = False
     down: int = 0
     """An HTTP status that /models has while the model loads."""
@@ -94,8 +103,9 @@ class OpenAiServer:
 
     def question(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/v1/models":
+            data = [MODELS[self.kind]] if self.models is None else self.models
             loading = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
-            return (self.down, loading) if self.down else (200, {"object": "list", "data": [MODELS[self.kind]]})
+            return (self.down, loading) if self.down else (200, {"object": "list", "data": data})
         if path == "/props" and self.kind == "llamacpp":
             return 200, {"default_generation_settings": {"n_ctx": 16384}, "total_slots": 4}
         if path == "/api/version" and self.kind == "ollama":
