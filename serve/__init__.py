@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serve.api import create_api
+    from serve.api.app import create_api
     from serve.controller.app import create_controller
     from serve.web import create_web
     from serve.worker.app import create_worker
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["create_api", "create_controller", "create_web", "create_worker"]
 
 _DOORS = {
-    "create_api": "serve.api",
+    "create_api": "serve.api.app",
     "create_controller": "serve.controller.app",
     "create_web": "serve.web",
     "create_worker": "serve.worker.app",

@@ -1,10 +1,21 @@
-"""`llava-graph-serve controller | worker | web | all | votes`, with the flags that FastChat's and LLaVA's commands have."""
+"""`llava-graph-serve controller | worker | web | api | all | votes`, with the flags that FastChat's and LLaVA's commands have."""
 
 from typing import Annotated, Literal
 
 import typer
 
 from llava_graph.command import run
+from serve.api.cli import (
+    AllowAnonymous,
+    AllowImageHosts,
+    ApiKeys,
+    CorsOrigin,
+    NoImageUrls,
+    RequestsPerMinute,
+    TokensPerMinute,
+    api,
+    options_of,
+)
 from serve.command import (
     CONTROLLER_PORT,
     WEB_PORT,
@@ -35,10 +46,11 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Serve a model: the controller, workers and the web page, or all of them at once.",
+    help="Serve a model: the controller, workers, the web page and the API, or all of them at once.",
 )
 app.command()(controller)
 app.command()(worker)
+app.command()(api)
 
 
 @app.command()
@@ -99,16 +111,28 @@ def everything(
     max_waiting: MaxWaiting = 64,
     log_dir: LogDir = None,
     log_visitors: LogVisitors = False,
+    api_keys: ApiKeys = None,
+    allow_anonymous: AllowAnonymous = False,
+    requests_per_minute: RequestsPerMinute = None,
+    tokens_per_minute: TokensPerMinute = None,
+    cors_origin: CorsOrigin = None,
+    allow_image_hosts: AllowImageHosts = "",
+    no_image_urls: NoImageUrls = False,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Controller, worker and web page in one process; prints the controller's and the page's address when a model answers.
+    """Controller, worker, web page and API in one process; prints the controller's and the page's address when a model answers.
+
+    The API is under the page's address: /v1, /health, /metrics. Where other machines reach it, it asks for a key.
 
     Examples:
 
         llava-graph-serve all
 
         llava-graph-serve all --model-path ./checkpoint --port 8000
+
+        llava-graph-serve all --host 0.0.0.0 --api-keys keys.txt
     """
+    from serve.api.keys import keys_beside_page
     from serve.engines.batching.limits import Limits
     from serve.engines.opening import EngineChoice, bits_of
     from serve.http.servers import wait_for_signal
@@ -126,7 +150,15 @@ def everything(
         bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
         limits=Limits(max_batch_size=max_batch_size, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting),
     )
-    servers = start_all(host, port, choice, options, WebOptions(log_dir=log_dir, log_visitors=log_visitors))
+    api_options = options_of(
+        keys_beside_page(host, api_keys, anonymous=allow_anonymous),
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        cors_origin=cors_origin,
+        image_hosts=None if no_image_urls else allow_image_hosts,
+    )
+    web_options = WebOptions(log_dir=log_dir, log_visitors=log_visitors)
+    servers = start_all(host, port, choice, options, web=web_options, api=api_options)
     print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)
     wait_for_signal(servers)

@@ -34,7 +34,14 @@ def test_all_of_it_starts_serves_a_page_and_ends_at_ctrl_c(model):
             controller, url = process.stdout.readline().strip(), process.stdout.readline().strip()
             assert re.fullmatch(r"controller at http://127\.0\.0\.1:\d+", controller)
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
-            assert "LLaVA-Graph" in HTTP.get(url).text
+            page = HTTP.get(url)
+            assert "LLaVA-Graph" in page.text
+            assert "content-security-policy" in page.headers
+            assert HTTP.get(url + "/health").json() == {"status": "ok"}
+            models = HTTP.get(url + "/v1/models")
+            assert len(models.json()["data"]) == 1
+            assert "content-security-policy" not in models.headers, "the page's middleware does not touch the API"
+            assert "llava_graph_api_requests_total" in HTTP.get(url + "/metrics").text
             busy = subprocess.run(
                 [*COMMAND, "all", "--port", url.rsplit(":", 1)[1]],
                 capture_output=True,

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llava_graph.errors import InputError
 from serve.command import CONTROLLER_PORT, Host, LogLevel, names_in, set_up_logging
+
+if TYPE_CHECKING:
+    from serve.api import ApiKey, ApiOptions
 
 API_PORT = 8000
 """FastChat's OpenAI server's, and vLLM's."""
@@ -69,26 +72,48 @@ def api(
 
         llava-graph-serve api --host 0.0.0.0 --api-keys keys.txt --requests-per-minute 60 --no-image-urls
     """
-    from serve.api import ApiOptions, configured_keys, create_api
+    from serve.api import configured_keys, create_api
     from serve.api.keys import keys_for
-    from serve.http.fetch import FetchLimits
     from serve.http.servers import Server, bind, wait_for_signal
     from serve.papers import PaperShelf
 
     set_up_logging(log_level)
-    options = ApiOptions(
-        keys=keys_for(host, configured_keys(api_keys), anonymous=allow_anonymous),
+    options = options_of(
+        keys_for(host, configured_keys(api_keys), anonymous=allow_anonymous),
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
-        allowed_origins=origins(cors_origin or []),
-        fetch=None if no_image_urls else FetchLimits(allowed_hosts=names_in(allow_image_hosts)),
-        max_body=max_body_mb * 2**20,
+        cors_origin=cors_origin,
+        image_hosts=None if no_image_urls else allow_image_hosts,
+        max_body_mb=max_body_mb,
     )
     sock = bind(host, port)
     server = Server(create_api(controller_url, options, shelf=None if no_papers else PaperShelf()), sock, "API")
     server.start()
     print(f"{server.url}/v1", flush=True)
     wait_for_signal([server])
+
+
+def options_of(
+    keys: "tuple[ApiKey, ...] | None",
+    *,
+    requests_per_minute: int | None,
+    tokens_per_minute: int | None,
+    cors_origin: list[str] | None,
+    image_hosts: str | None,
+    max_body_mb: int = 64,
+) -> "ApiOptions":
+    """What was said on the command line. `image_hosts` None: no image is fetched. Raises InputError."""
+    from serve.api import ApiOptions
+    from serve.http.fetch import FetchLimits
+
+    return ApiOptions(
+        keys=keys,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        allowed_origins=origins(cors_origin or []),
+        fetch=None if image_hosts is None else FetchLimits(allowed_hosts=names_in(image_hosts)),
+        max_body=max_body_mb * 2**20,
+    )
 
 
 def origins(given: list[str]) -> tuple[str, ...]:

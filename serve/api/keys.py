@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from llava_graph.errors import InputError
 from serve.http.guard import is_loopback
+
+log = logging.getLogger(__name__)
 
 KEYS_VARIABLE = "LLAVA_GRAPH_API_KEYS"
 MIN_KEY_CHARS = 16
@@ -101,3 +104,12 @@ def keys_for(host: str, keys: tuple[ApiKey, ...], *, anonymous: bool = False) ->
             next_step=f"Set {KEYS_VARIABLE}, use --api-keys FILE, or say --allow-anonymous",
         )
     return keys or None
+
+
+def keys_beside_page(host: str, file: Path | None, *, anonymous: bool = False) -> tuple[ApiKey, ...] | None:
+    """The same for an API that comes with the page: without keys the page is there, and nobody gets into the API."""
+    keys = configured_keys(file)
+    if keys or anonymous or is_loopback(host):
+        return keys_for(host, keys, anonymous=anonymous)
+    log.warning("the API beside the page answers nobody: set %s or use --api-keys", KEYS_VARIABLE)
+    return ()
