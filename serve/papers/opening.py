@@ -1,5 +1,6 @@
 """One paper that is being opened, by a thread of its own, for all who wait for it."""
 
+import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -8,6 +9,7 @@ from llava_graph.errors import LlavaGraphError
 from scicap_builder.one_paper import PaperRecords
 from scicap_builder.progress import Step
 
+_log = logging.getLogger(__name__)
 BEGUN = Step(what="looking on the shelf")
 
 
@@ -97,6 +99,8 @@ class Opening:
             records = self._work(self)
         except BaseException as raised:  # noqa: BLE001  (it belongs to those who wait, whatever it is)
             error = raised
+            if not isinstance(raised, LlavaGraphError | Abandoned):
+                _log.exception("opening a paper failed")
         self._forget(self)
         with self._changed:
             self._records, self._error = records, error
@@ -108,4 +112,9 @@ def _fresh(error: BaseException | None) -> BaseException:
     if isinstance(error, LlavaGraphError):
         kind, state = error.__reduce__()
         return kind(*state)
-    return error or RuntimeError("an opening has ended with nothing")
+    if isinstance(error, Abandoned):
+        return Abandoned()
+    return LlavaGraphError(
+        f"opening the paper failed on this server ({type(error).__name__}: {error})"[:300],
+        next_step="The server's log has the details",
+    )

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llava_graph.errors import MissingExtra
 from ocr import read_text
 from serve.client import ModelClient
+from serve.papers import PaperShelf
 from serve.web.figure.opening import ReadText
 from serve.web.options import WebOptions
 from serve.web.uploads import UploadsOnly
@@ -60,9 +61,11 @@ def create_web(
     options: WebOptions = WebOptions(),
     *,
     read: ReadText = read_text,
+    papers: PaperShelf | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> FastAPI:
-    """The page as an ASGI app that asks the controller at `controller_url`. `read`: what reads the text in figures.
+    """The page as an ASGI app that asks the controller at `controller_url`. `read`: what reads the text in figures. `papers`: a
+    shelf that others use too; None makes one of its own.
 
     Raises MissingExtra without gradio.
     """
@@ -71,7 +74,8 @@ def create_web(
     from serve.web.sharing.recording import recorder_for
     from serve.web.theme import theme
 
-    page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options))
+    shelf = papers or PaperShelf(options.papers)
+    page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options), shelf)
     page.queue(max_size=options.max_queue, api_open=False)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
@@ -83,7 +87,7 @@ def create_web(
         theme=theme(),
         css_paths=_styles(),
         footer_links=["settings"],
-        max_file_size=options.max_file_size,
+        max_file_size=options.max_file_bytes,
         show_error=False,
         enable_monitoring=False,
         ssr_mode=False,

@@ -1,8 +1,9 @@
 """What a model is given with a question: messages and pixels. In: the session, the regions asked about, what the model takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from llava_graph.asking import Ask, can_follow, request
 from llava_graph.errors import ImageError
 from llava_graph.prompt import Message, PromptOptions, build_messages
 from llava_graph.record import Figure, Turn
@@ -24,20 +25,36 @@ class Given:
     """What the question is about."""
     note: str = ""
     """What is to be said about it: what the model cannot take."""
+    max_new_tokens: int | None = None
+    """Tokens that the answer may take; None: what is set otherwise."""
 
 
-def given_for(session: Session, question: str | None, details: ModelDetails, regions: Sequence[Part] = ()) -> Given:
-    """For a question, about `regions` if there are some, or for an explanation of the figure (None).
+def given_for(
+    session: Session,
+    question: str | None,
+    details: ModelDetails,
+    regions: Sequence[Part] = (),
+    ask: Ask | None = None,
+) -> Given:
+    """For a question, about `regions` if there are some, or for an explanation of the figure (None), wanted as `ask` says.
 
     Raises InputError for a wrong question, ImageError for a figure without pixels.
     """
     if session.figure is None:
         raise ImageError("there is no figure yet", next_step="Upload one, or pick an example.")
+    shown = session.shown
+    details = replace(details, prompt=shown.options(details.prompt))
+    figure = shown.figure(session.figure)
+    session = replace(session, figure=figure)
+    if question is None and ask and can_follow(details.prompt, instructions=details.instructions):
+        wanted, tokens = request(ask, figure, details.prompt)
+        messages, _ = messages_for(session, None, details.prompt, wanted)
+        return Given(messages, pixels_of([figure]), ask.told, max_new_tokens=tokens)
     if question is None or not regions:
         messages, asked = messages_for(session, question, details.prompt)
-        return Given(messages, pixels_of([session.figure]), asked)
+        return Given(messages, pixels_of([figure]), asked)
     return question_about(
-        session.figure, regions, question, details.prompt, history=session.history, max_images=details.max_images
+        figure, regions, question, details.prompt, history=session.history, max_images=details.max_images
     )
 
 

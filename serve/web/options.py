@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from serve.papers.options import USUAL, ShelfOptions
+
 
 @dataclass(frozen=True, kw_only=True)
 class WebOptions:
@@ -15,8 +17,10 @@ class WebOptions:
     """Answers at once for all visitors together (LLaVA's default)."""
     max_queue: int = 64
     """Visitors who may wait; the next one is told that the page is full."""
-    max_file_size: str = "32mb"
+    max_file_bytes: int = 32 * 2**20
     """Of one upload."""
+    papers: ShelfOptions = USUAL
+    """Where opened papers lie, and what they may cost."""
     log_dir: Path | None = None
     """Where conversations of visitors who agree are kept, in FastChat's format; None: nowhere."""
     log_visitors: bool = False

@@ -1,12 +1,13 @@
 """The page: where each panel stands, and the order in which they are wired. In: a client that reaches the models.
 
     header   brand, models/ (the model line)
+    paper/          the paper bar: an arXiv id, what is being done, the paper's figures
     banner   what went wrong (banner.py)
-    paper/          the paper bar: an arXiv id, a dropped file, the paper's figures
-    left     figure/        upload field, viewer with boxes, lines, examples
+    left     figure/        drop zone, viewer with boxes, lines, examples
              context/       caption, paragraphs, what the model is given
     right    conversation/  Explain, answers, question, Ask and Stop
              sharing/       export, link, votes, the log's switch
+             compare/       with and without the text; two figures
              arena/         two models compared blind
              models/        the settings of answers
 
@@ -24,8 +25,11 @@ when somebody acts), pure logic beside them, and its .html, .js and .css (every 
 import gradio as gr
 
 from serve.client import ModelClient
+from serve.papers import PaperShelf
 from serve.web.arena.parts import build_arena
 from serve.web.arena.wiring import wire_arena
+from serve.web.compare.parts import build_compare
+from serve.web.compare.wiring import wire_compare
 from serve.web.context.parts import build_context
 from serve.web.context.wiring import wire_context
 from serve.web.conversation.parts import build_conversation
@@ -37,6 +41,8 @@ from serve.web.figure.wiring import wire_figure
 from serve.web.models.parts import build_model_line, build_models
 from serve.web.models.wiring import wire_models
 from serve.web.options import WebOptions
+from serve.web.paper.parts import build_paper
+from serve.web.paper.wiring import wire_paper
 from serve.web.parts import PageParts
 from serve.web.session import Session
 from serve.web.sharing.parts import build_sharing
@@ -56,7 +62,9 @@ PRIVACY_WITH_LOG = (
 UPLOADS_KEPT_S = 3600
 
 
-def build_page(client: ModelClient, options: WebOptions, read: ReadText, recorder: Recorder) -> gr.Blocks:
+def build_page(
+    client: ModelClient, options: WebOptions, read: ReadText, recorder: Recorder, shelf: PaperShelf
+) -> gr.Blocks:
     """The page. Everything it shows of a visitor lives in that visitor's own state."""
     with gr.Blocks(
         title=f"{TITLE}: figures explained",
@@ -64,32 +72,35 @@ def build_page(client: ModelClient, options: WebOptions, read: ReadText, recorde
         delete_cache=(UPLOADS_KEPT_S, UPLOADS_KEPT_S),
         fill_width=True,
     ) as page:
-        parts = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY)
+        parts = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY, options)
         wire_models(page, parts, client, options)
-        taking = wire_figure(parts, read)
+        taking = [*wire_figure(parts, read), *wire_paper(parts, shelf, read)]
         reader = RegionReader(read)
         wire_context(parts, client, reader)
         answers = wire_conversation(parts, client, options, taking, reader)
         wire_sharing(page, parts, recorder, answers)
+        wire_compare(page, parts, client, options, reader)
         wire_arena(page, parts, client, options, recorder)
     return page
 
 
-def _arrange(privacy: str) -> PageParts:
+def _arrange(privacy: str, options: WebOptions) -> PageParts:
     """The panels in their places."""
     session = gr.State(Session())
     with gr.Row(elem_id="header"):
         gr.HTML(HEADER, elem_id="brand", padding=False)
         model_line = build_model_line()
+    paper = build_paper()
     banner = gr.HTML("", elem_id="banner", padding=False)
     with gr.Row(elem_id="columns", equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_id="left"):
-            figure = build_figure()
+            figure = build_figure(options.max_file_bytes)
             context = build_context()
         with gr.Column(scale=6, min_width=320, elem_id="right"):
             conversation = build_conversation()
             sharing = build_sharing()
+            compare = build_compare()
             arena = build_arena()
             models = build_models(model_line)
     gr.HTML(f"<p>{privacy}</p>", elem_id="privacy", padding=False)
-    return PageParts(session, banner, models, figure, context, conversation, sharing, arena)
+    return PageParts(session, banner, models, paper, figure, context, conversation, sharing, compare, arena)

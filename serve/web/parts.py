@@ -6,10 +6,12 @@ from typing import Any
 import gradio as gr
 
 from serve.web.arena.parts import ArenaParts
+from serve.web.compare.parts import CompareParts
 from serve.web.context.parts import ContextParts
 from serve.web.conversation.parts import ConversationParts
 from serve.web.figure.parts import FigureParts
 from serve.web.models.parts import ModelParts
+from serve.web.paper.parts import PaperParts
 from serve.web.session import OnPage
 from serve.web.sharing.parts import SharingParts
 
@@ -24,10 +26,12 @@ class PageParts:
     session: gr.State
     banner: gr.HTML
     models: ModelParts
+    paper: PaperParts
     figure: FigureParts
     context: ContextParts
     conversation: ConversationParts
     sharing: SharingParts
+    compare: CompareParts
     arena: ArenaParts
 
     @property
@@ -36,14 +40,24 @@ class PageParts:
         return {
             "session": self.session,
             "caption": self.context.caption,
+            "context": self.context.chosen,
             "changes": self.figure.changes,
             "regions": self.figure.regions,
             "model": self.models.model,
+            "level": self.conversation.level,
+            "length": self.conversation.length,
         }
 
     def on_page(self, values: Any) -> OnPage:
-        """The values of `given`, in its order (more may follow them), by name."""
+        """The values of `given` by name: by component, or in its order (more may follow them)."""
+        if isinstance(values, dict):
+            return OnPage(**{name: values[component] for name, component in self.given.items()})
         return OnPage(**dict(zip(self.given, values, strict=False)))
+
+    @property
+    def arrival(self) -> list[Any]:
+        """What `serve.web.figure.wiring.arrival` gives values for."""
+        return [*self.look, self.figure.viewer, self.context.caption]
 
     @property
     def look(self) -> list[Any]:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llava_graph.asking import Ask
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, Turn
 from serve.client import Sampling
+from serve.web.context.shown import AS_TRAINED, Shown, shown_in
 from serve.web.figure.lines import corrected
 
 
@@ -29,6 +31,8 @@ class AnswerFacts:
     """ "stop", "length", or empty as long as the answer has not ended."""
     question: str | None = None
     """As it was typed; None: an explanation."""
+    ask: Ask | None = None
+    """How the explanation was wanted."""
     others: tuple["Version", ...] = ()
     """What else was answered to the same question."""
 
@@ -50,6 +54,8 @@ class Session:
     turns: tuple[Turn, ...] = ()
     facts: tuple[AnswerFacts, ...] = ()
     """One for each answer of `turns`, in their order."""
+    shown: Shown = AS_TRAINED
+    """What of the figure's surroundings goes to the model."""
     original: bytes | None = None
     """The upload as it came, where it has more pixels than the figure: regions are cut out of it."""
 
@@ -92,6 +98,15 @@ class Session:
         turns = (*self.turns[: 2 * number + 1], turn, *self.turns[2 * number + 2 :])
         return replace(self, turns=turns, facts=(*self.facts[:number], facts, *self.facts[number + 1 :]))
 
+    def settled(self) -> "Session":
+        """After an answer was stopped: an empty one that was to take another one's place gives it back."""
+        number = len(self.facts) - 1
+        if number < 0 or not self.facts[-1].others or self.turns[-1].text.strip():
+            return self
+        before = self.facts[-1].others[-1]
+        facts = replace(before.facts, others=self.facts[-1].others[:-1])
+        return self.answered(before.text, facts)
+
     def answered(self, text: str, facts: AnswerFacts | None = None) -> "Session":
         """With the last answer, and what is known of it, replaced."""
         turns = (*self.turns[:-1], Turn(role="assistant", text=text))
@@ -104,11 +119,20 @@ class OnPage:
 
     session: Session = Session()
     caption: str | None = ""
+    context: Any = None
+    """{"figure": id, "slots", "paragraphs"}: what of its surroundings is given, see serve.web.context.shown."""
     changes: Any = None
     """{"figure": id, "edits": see serve.web.figure.lines}: what the visitor changed of the lines in the figure."""
     regions: Any = None
     """{"figure": id, "regions": [{"name", "box"}, …]}: what the next question is about, see serve.web.figure.regions."""
     model: str | None = ""
+    level: str | None = Ask.level
+    length: str | None = Ask.length
+
+    @property
+    def ask(self) -> Ask:
+        """How an explanation is wanted. Raises InputError."""
+        return Ask(level=self.level or Ask.level, length=self.length or Ask.length)
 
     def now(self) -> Session:
         """The session with its figure as the page shows it: what the model is given. Raises InputError.
@@ -121,16 +145,20 @@ class OnPage:
         lines = figure.ocr
         if isinstance(self.changes, dict) and self.changes.get("figure") == figure.id:
             lines = corrected(lines, self.changes.get("edits"))
-        return replace(self.session, figure=replace(figure, caption=(self.caption or "").strip(), ocr=lines))
+        shown = shown_in(self.context, figure)
+        figure = replace(figure, caption=(self.caption or "").strip(), ocr=lines)
+        return replace(self.session, figure=figure, shown=shown)
 
 
 def messages_for(
-    session: Session, question: str | None, prompt: PromptOptions = PromptOptions()
+    session: Session, question: str | None, prompt: PromptOptions = PromptOptions(), wanted: str | None = None
 ) -> tuple[list[Message], str]:
-    """(messages, the question as shown) for a question, or for an explanation (None). `prompt`: what the model was
-    trained with. Raises InputError."""
+    """(messages, the question as sent) for a question, or for an explanation (None).
+
+    `prompt`: what the model was trained with. `wanted`: the words of an explain request; None: a plain one. Raises InputError.
+    """
     if session.figure is None:
         raise ValueError("there is no figure to ask about")
-    request = explain_request(session.figure.id, prompt) if question is None else question.strip()
+    request = (wanted or explain_request(session.figure.id, prompt)) if question is None else question.strip()
     history = () if question is None else session.history
     return build_messages(session.figure, request, prompt, history=history), request

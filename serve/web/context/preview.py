@@ -34,10 +34,10 @@ async def preview(client: ModelClient, page: OnPage, reader: RegionReader) -> Pr
             return Preview()
         details = await client.details(page.model or "")
         regions = await reader.parts(page)
-        given = given_for(session, YOUR_QUESTION if regions else None, details, regions)
+        given = given_for(session, YOUR_QUESTION if regions else None, details, regions, page.ask)
     except LlavaGraphError as error:
         return Preview(note=f"{error.what}. {error.next_step}")
-    notes = (given.note, _shortening(session.figure, details.prompt))
+    notes = (given.note, _shortening(session.shown.figure(session.figure), session.shown.options(details.prompt)))
     about = f"About {given.about}. {given.note}".strip() if regions else ""
     return Preview(written_out(given.messages), " ".join(note for note in notes if note), about)
 

@@ -1,14 +1,18 @@
-"""The preview of the prompt, drawn anew when anything that it is made of has changed."""
+"""What surrounds the figure, and the preview of the prompt, drawn anew when anything that it is made of has changed."""
 
 import html
 from typing import Any
 
 import gradio as gr
 
+from llava_graph.errors import LlavaGraphError
+from llava_graph.prompt import PromptOptions
 from serve.client import ModelClient
 from serve.web.context.preview import preview
+from serve.web.context.shown import surroundings
 from serve.web.figure.reading import RegionReader
 from serve.web.parts import AT_ONCE, PageParts
+from serve.web.session import Session
 
 
 def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) -> None:
@@ -18,13 +22,33 @@ def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) ->
         shown = await preview(client, parts.on_page(values), reader)
         return shown.prompt, _paragraph(shown.note), _paragraph(shown.asked_about)
 
+    async def surround(session: Session, model: str | None) -> Any:
+        if session.figure is None:
+            return None
+        try:
+            trained = (await client.details(model or "")).prompt
+        except LlavaGraphError:
+            trained = PromptOptions()  # why no model answers is told elsewhere
+        return surroundings(session.figure, trained)
+
+    gr.on(
+        [parts.figure.viewer.change, parts.models.line.change],
+        surround,
+        [parts.session, parts.models.model],
+        parts.context.around,
+        trigger_mode="always_last",
+        **AT_ONCE,
+    )
     gr.on(
         [
             parts.figure.viewer.change,
             parts.figure.changes.change,
             parts.figure.regions.change,
             parts.context.caption.change,
+            parts.context.chosen.change,
             parts.models.model.input,
+            parts.conversation.level.input,
+            parts.conversation.length.input,
         ],
         look,
         list(parts.given.values()),

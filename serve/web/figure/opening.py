@@ -12,7 +12,8 @@ from PIL import Image
 
 from llava_graph.errors import ImageError, LlavaGraphError
 from llava_graph.images import encode_png, open_image
-from llava_graph.record import Figure, OcrLine
+from llava_graph.record import Box, Figure, OcrLine
+from ocr.merge import with_rest
 from serve.web.banner import banner, error_banner
 from serve.web.figure.lines import line_rows
 from serve.web.session import Session
@@ -66,6 +67,32 @@ def read_figure(opened: Reading, read: ReadText) -> Reading:
         failed = error_banner(error)
     view = {**opened.view, "lines": line_rows(figure.ocr), "reading": False}
     return Reading(replace(session, figure=figure), view, failed)
+
+
+def reading_of(figure: Figure, *, waiting: bool) -> Reading:
+    """A figure of a paper as a new session. `waiting`: some of its text is still to be read."""
+    data = figure.image
+    try:
+        if not isinstance(data, bytes):
+            raise ImageError("the figure has no pixels at hand", next_step="Open its paper again.")
+        image = open_image(data)
+        small = figure_of(image) if max(image.size) > MAX_SIDE_PX else figure
+        shown = replace(figure, image=small.image, width=small.width, height=small.height)
+    except ImageError as error:
+        return Reading(Session(), banner=error_banner(error))
+    view = {**view_of(shown, image), "reading": waiting}
+    return Reading(Session(shown, original=None if small is figure else data), view)
+
+
+def read_rest(opened: Reading, parts: Sequence[Box], read: ReadText) -> Reading:
+    """With what `read` finds in some parts of the figure (0..1), beside the text that is known already."""
+    figure = opened.session.figure
+    if figure is None or not isinstance(figure.image, bytes):
+        return opened
+    known = figure.ocr
+    return read_figure(
+        opened, lambda data: with_rest(open_image(data), known, parts, lambda part: read(encode_png(part)))
+    )
 
 
 def figure_of(image: Image.Image) -> Figure:

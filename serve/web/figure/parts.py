@@ -9,6 +9,7 @@ import gradio as gr
 from llava_graph.examples import ExampleFigure, example_figures
 from llava_graph.images import open_image
 from ocr.draw import COLOURS, UNSURE
+from serve.papers.obtaining import TAKEN
 from serve.web.figure.lines import MAX_ADDED, MAX_LINE_CHARS
 from serve.web.figure.regions import MAX_REGIONS
 
@@ -17,8 +18,8 @@ from serve.web.figure.regions import MAX_REGIONS
 class FigureParts:
     """One figure, and where it comes from."""
 
-    upload: gr.Image
-    """Takes uploads; what was uploaded stands in the viewer."""
+    upload: gr.HTML
+    """Takes files. Events: `upload` {path, name} for a picture, `paper` {path, name} for a paper."""
     viewer: gr.HTML
     """Shows `view_of` a figure."""
     changes: gr.HTML
@@ -29,22 +30,28 @@ class FigureParts:
     examples: Sequence[ExampleFigure]
 
 
-def build_figure() -> FigureParts:
+def build_figure(max_upload_bytes: int) -> FigureParts:
     """From top to bottom: the upload field or the viewer, and the examples."""
-    upload = gr.Image(
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "clipboard"],
-        label="Figure",
-        show_label=False,
-        height=288,
-        buttons=[],
-        elem_id="figure",
-    )
+    upload = _drop_zone(max_upload_bytes)
     viewer = _viewer()
     changes, regions = _told_by_the_viewer("edits", "edited"), _told_by_the_viewer("regions", "told")
     gallery, examples = _examples()
     return FigureParts(upload, viewer, changes, regions, gallery, examples)
+
+
+def _drop_zone(max_bytes: int) -> gr.HTML:
+    """Where files are dropped; it also takes those that are dropped or pasted elsewhere on the page."""
+    folder = Path(__file__).parent
+    return gr.HTML(
+        None,
+        html_template=(folder / "drop.html").read_text(encoding="utf-8"),
+        js_on_load=(folder / "drop.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        padding=False,
+        elem_id="figure",
+        papers=list(TAKEN),
+        max_bytes=max_bytes,
+    )
 
 
 VIEWER = ("viewer.js", "viewer_regions.js", "viewer_zoom.js", "viewer_bar.js")

@@ -37,6 +37,7 @@ function show() {
   lines = (view.lines || []).map((read, number) => ({ ...read, read, number, on: true }));
   build();
   send();
+  document.dispatchEvent(new CustomEvent("figure-shown", { detail: { figure } }));
 }
 
 function build() {

@@ -1,0 +1,62 @@
+"""The page while a paper is opened, and when one of its figures is chosen. Values in, values for the page out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llava_graph.errors import InputError, LlavaGraphError
+from serve.papers import PaperShelf
+from serve.web.banner import error_banner
+from serve.web.figure.opening import Reading, ReadText, read_rest, reading_of
+from serve.web.paper.view import FAILED, check_figures, doing_view, paper_view
+from serve.web.session import Session
+
+LOOK_S = 0.2
+"""s between two looks at a paper that is being opened."""
+NOT_KEPT = InputError("this paper is not kept here any more", next_step="Open it again.")
+
+
+async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> AsyncGenerator[tuple[dict[str, Any], str]]:
+    """(what the bar shows, banner) until the paper is there, or a reason why it is not. Closing it ends the waiting."""
+    try:
+        with await asyncio.to_thread(shelf.opening, source) as opening:
+            step = None
+            while not opening.done:
+                if opening.step != step:
+                    step = opening.step
+                    yield doing_view(step), ""
+                await asyncio.sleep(LOOK_S)
+        paper = opening.result()
+        check_figures(paper)
+        yield paper_view(paper, await asyncio.to_thread(shelf.thumbnails, paper), pick), ""
+    except LlavaGraphError as error:
+        yield FAILED, error_banner(error)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """A figure of a paper as it arrives."""
+
+    reading: Reading
+    caption: str = ""
+    waiting: bool = False
+    """Some of its text is still being read."""
+
+
+def picked(shelf: PaperShelf, figure_id: str, read: ReadText) -> Iterator[Picked]:
+    """A figure of a paper on the shelf: at once, and again when the text in its pictures is read. Blocks."""
+    figure, paper = shelf.figure(figure_id), shelf.paper(figure_id.rpartition("#")[0])
+    if figure is None or paper is None:
+        yield Picked(Reading(Session(), banner=error_banner(NOT_KEPT)))
+        return
+    unread = paper.unread.get(figure.id, ())
+    reading = reading_of(figure, waiting=bool(unread))
+    waiting = bool(unread) and reading.session.figure is not None
+    yield Picked(reading, figure.caption, waiting)
+    if waiting:
+        whole = read_rest(reading, unread, read)
+        if whole.session.figure and not whole.banner:
+            shelf.keep_text(figure.id, whole.session.figure.ocr)
+        yield Picked(whole, figure.caption)

@@ -1,0 +1,159 @@
+// The paper bar. In: props.value = {doing: {step, share}} while a paper is opened, {failed: true} when it could not be,
+// {paper, title, source, figures: [{id, label, page, caption, text, thumb}], lost, pick} when it is there, null for none.
+// Out: "ask_paper" {source}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure}.
+// Text of a paper only ever becomes textContent.
+
+const find = (name) => element.querySelector("." + name);
+const [form, source, doing, step, bar, opened, strip] =
+  [find("ask-paper"), find("source"), find("doing"), find("step"), element.querySelector("progress"), find("opened"), find("strip")];
+const [search, nothing, lost] = [find("search"), find("nothing"), find("lost")];
+let paper = null, chosen = "", busy = false, told = "", failed = false;
+source.maxLength = props.max_chars;
+
+/* What the server sends */
+
+function show() {
+  const value = props.value;
+  busy = Boolean(value?.doing);
+  if (busy) {
+    step.textContent = value.doing.step;
+    if (value.doing.share == null) bar.removeAttribute("value");
+    else bar.value = value.doing.share;
+  } else if (!value) paper = null;
+  else if (value.paper && value.paper !== paper?.paper) {
+    paper = value;
+    search.value = "";
+    drawPaper();
+  }
+  if (value?.paper && value.pick) pick(value.pick);
+  refresh();
+}
+
+function refresh() {
+  doing.hidden = !busy && !told;
+  doing.classList.toggle("failed", !busy && failed);
+  if (!busy) step.textContent = told;
+  bar.hidden = !busy && (failed || !told);
+  find("leave").textContent = busy ? "Cancel" : "Close";
+  find("leave").hidden = !busy && !failed;
+  find("open").disabled = busy;
+  opened.hidden = !paper;
+  document.body.classList.toggle("has-paper", Boolean(paper));
+}
+
+document.addEventListener("file-told", ({ detail }) => {
+  told = detail.text;
+  failed = detail.failed;
+  if (told && !failed) bar.removeAttribute("value");
+  refresh();
+});
+
+/* The figures of a paper */
+
+function make(tag, className, text = "") {
+  return Object.assign(document.createElement(tag), { className, textContent: text });
+}
+
+function drawPaper() {
+  find("title").textContent = paper.title || paper.source;
+  find("title").title = paper.title;
+  find("of").textContent = paper.source;
+  strip.replaceChildren(...paper.figures.map(thumbnail));
+  lost.hidden = !paper.lost.length;
+  lost.open = false;
+  const left = paper.lost.length === 1 ? "1 thing was" : `${paper.lost.length} things were`;
+  lost.querySelector("summary").textContent = `${left} left out`;
+  lost.querySelector("ul").replaceChildren(...paper.lost.map((line) => make("li", "", line)));
+  filter();
+}
+
+function thumbnail(figure) {
+  const button = make("button", "thumb");
+  Object.assign(button, { type: "button", title: figure.caption, tabIndex: -1 });
+  button.dataset.figure = figure.id;
+  button.setAttribute("role", "option");
+  const image = make("img", "");
+  Object.assign(image, { src: figure.thumb, alt: "", draggable: false });
+  const name = make("span", "name");
+  name.append(make("strong", "", figure.label));
+  if (figure.page) name.append(make("span", "page", `p. ${figure.page}`));
+  button.setAttribute("aria-label", `${figure.label}${figure.page ? `, page ${figure.page}` : ""}: ${figure.caption}`);
+  button.append(image, name);
+  button.addEventListener("click", () => pick(figure.id));
+  return button;
+}
+
+const thumbs = (all = false) => [...strip.children].filter((one) => all || !one.hidden);
+
+function pick(id) {
+  mark(id);
+  trigger("pick_figure", { figure: id });
+}
+
+function mark(id) {
+  chosen = id;
+  for (const one of thumbs(true)) {
+    const mine = one.dataset.figure === id;
+    one.setAttribute("aria-selected", mine);
+    one.tabIndex = mine ? 0 : -1;
+    if (mine) strip.scrollTo({ left: one.offsetLeft - (strip.clientWidth - one.clientWidth) / 2 });
+  }
+  if (!thumbs().some((one) => one.tabIndex === 0) && thumbs().length) thumbs()[0].tabIndex = 0;
+}
+
+/* Another figure is shown, whoever has chosen it */
+document.addEventListener("figure-shown", ({ detail }) => mark(detail.figure));
+
+function go(by) {
+  const all = thumbs(), at = all.findIndex((one) => one.dataset.figure === chosen);
+  const next = all[at < 0 ? 0 : at + by];
+  if (next) pick(next.dataset.figure);
+  return next;
+}
+
+strip.addEventListener("keydown", (event) => {
+  const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!by && event.key !== "Home" && event.key !== "End") return;
+  event.preventDefault();
+  const all = thumbs(), at = all.indexOf(document.activeElement);
+  const next = event.key === "Home" ? all[0] : event.key === "End" ? all.at(-1) : all[at + by];
+  next?.focus();
+});
+document.addEventListener("keydown", (event) => {
+  const by = { "]": 1, "[": -1 }[event.key];
+  const writing = event.target.closest?.("input, textarea, select, [contenteditable=true]");
+  if (!by || !paper || writing || event.ctrlKey || event.metaKey || event.altKey) return;
+  go(by);
+});
+
+function filter() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const [place, one] of thumbs(true).entries())
+    one.hidden = !words.every((word) => paper.figures[place].text.includes(word));
+  nothing.hidden = thumbs().length > 0 || !paper.figures.length;
+  mark(chosen);
+}
+
+/* What the visitor does */
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!busy) trigger("ask_paper", { source: source.value });
+});
+find("file").addEventListener("click", () => document.querySelector("#figure input[type=file]")?.click());
+find("leave").addEventListener("click", () => {
+  told = "";
+  if (busy) trigger("leave_paper");
+  refresh();
+});
+find("shut").addEventListener("click", () => {
+  paper = null;
+  props.value = null;
+  refresh();
+});
+search.addEventListener("input", filter);
+
+watch("value", show);
+show();
+const query = new URLSearchParams(location.search), asked = Object.fromEntries(query);
+if (asked.paper || asked.figure) trigger("follow_link", asked);

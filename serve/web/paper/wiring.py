@@ -1,0 +1,68 @@
+"""Opening a paper, and choosing one of its figures."""
+
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from llava_graph.errors import InputError
+from serve.papers import PaperShelf
+from serve.web.banner import error_banner
+from serve.web.figure.opening import ReadText
+from serve.web.figure.wiring import ARRIVING, arrival
+from serve.web.paper.opening import opened, picked
+from serve.web.paper.view import FAILED
+from serve.web.parts import AT_ONCE, PageParts
+from serve.web.sharing.links import wanted_by
+
+OPENING: dict[str, Any] = {
+    # Visitors who wait for a paper at once; the next ones wait in gradio's queue.
+    "concurrency_limit": 16,
+    "concurrency_id": "papers",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+NO_FIGURE = InputError("this link names no figure of a paper", next_step="Open a paper by its arXiv id instead.")
+
+
+def wire_paper(parts: PageParts, shelf: PaperShelf, read: ReadText) -> list[Any]:
+    """Returns the events that bring a figure, so that Clear can end them."""
+    bar = parts.paper.bar
+
+    async def ask(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
+        async for step in opened(shelf, _text(event, "source")):
+            yield step
+
+    async def take(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
+        # A path under gradio's folder of uploads: see serve.web.uploads.
+        async for step in opened(shelf, Path(_text(event, "path"))):
+            yield step
+
+    async def follow(event: gr.EventData) -> AsyncGenerator[tuple[Any, str, Any]]:
+        wanted = wanted_by({name: _text(event, name) for name in ("figure", "question")})
+        source = wanted.figure.rpartition("#")[0] or _text(event, "paper")
+        if not source:
+            yield FAILED, error_banner(NO_FIGURE), gr.skip()
+            return
+        async for view, banner in opened(shelf, source, wanted.figure):
+            yield view, banner, wanted.question or gr.skip()
+
+    def pick(event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        for figure in picked(shelf, _text(event, "figure"), read):
+            yield arrival(figure.reading, figure.caption, waiting=figure.waiting)
+
+    told = [bar, parts.banner]
+    papers = [
+        bar.ask_paper(ask, None, told, **OPENING),
+        bar.follow_link(follow, None, [*told, parts.conversation.question], **OPENING),
+        parts.figure.upload.paper(take, None, told, **OPENING),
+    ]
+    bar.leave_paper(lambda: None, cancels=papers, **AT_ONCE).then(lambda: FAILED, None, bar, **AT_ONCE)
+    return [bar.pick_figure(pick, None, parts.arrival, **ARRIVING)]
+
+
+def _text(event: gr.EventData, name: str) -> str:
+    """What the browser sends along; empty if it is no text."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    return value if isinstance(value, str) else ""
