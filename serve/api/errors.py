@@ -59,7 +59,9 @@ class Refusal:
         """As an answer of its own."""
         waiting = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         challenge = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
-        return JSONResponse(self.to_json(), self.status, {**(headers or {}), **waiting, **challenge})
+        # The rest of such a body is not waited for.
+        closing = {"Connection": "close"} if self.status in (408, 413) else {}
+        return JSONResponse(self.to_json(), self.status, {**(headers or {}), **waiting, **challenge, **closing})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, impatient with clients that send the head of a request slowly or not at all.
+"""uvicorn's HTTP protocol, impatient with clients that send the head of a request, or take an answer, slowly or not at all.
 
-uvicorn waits for ever for a first request and for the rest of a head (Slowloris): a few thousand such connections are all that a
-server has. Bodies have a time limit of their own (`serve.http.guard.read_json`), and so have slow readers (`serve.http.stream`).
+uvicorn waits for ever for a first request, for the rest of a head (Slowloris) and for a reader: a few thousand such connections
+are all that a server has. Bodies have a time limit of their own (`serve.http.guard.read_json`).
 """
 
 import asyncio
@@ -11,12 +11,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_TIMEOUT_S = 15.0
 """From the opening of a connection, or the end of an answer, to the end of the next request's head."""
 
+READ_TIMEOUT_S = 60.0
+"""A client that takes next to nothing for so long, with the buffers full (some 64 KB here, and the system's), has failed."""
+
 
 class ImpatientProtocol(H11Protocol):
-    """Closes a connection on which no whole head has come in time."""
+    """Ends a connection on which no whole head comes in time, or whose client does not read."""
 
     head_timeout = HEAD_TIMEOUT_S
+    read_timeout = READ_TIMEOUT_S
     _head_timer: asyncio.TimerHandle | None = None
+    _read_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
@@ -26,7 +31,25 @@ class ImpatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
         self._stop_waiting()
+        self._stop_reading_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The buffer is full: the client has to read now."""
+        super().pause_writing()
+        if self._read_timer is None:
+            # Not `close`, which would wait until the buffer is empty. Whoever writes the answer hears of a disconnect.
+            self._read_timer = self.loop.call_later(self.read_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._stop_reading_timer()
+
+    def _stop_reading_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def data_received(self, data: bytes) -> None:
         """A whole head ends the waiting; a piece of one does not."""

@@ -10,10 +10,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from llava_graph.errors import InputError, ServeError
+from serve.http.impatient import ImpatientProtocol
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 3.0
 """Answers that are being written when the server stops may take this long."""
+
+MAX_HEAD = 32 * 2**10
+"""Bytes of a request's line and headers; other servers take 8 to 64 KB."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -66,8 +70,11 @@ class Server:
             app,
             log_config=None,
             access_log=False,
+            http=ImpatientProtocol,
+            h11_max_incomplete_event_size=MAX_HEAD,
             ws="none",
             proxy_headers=False,
+            server_header=False,
             timeout_graceful_shutdown=round(STOP_TIMEOUT_S),
         )
         self._uvicorn = _SigningOff(config)

@@ -1,19 +1,14 @@
 """Answers that end with their client: a streamed response that closes its generator, and work that stops when nobody waits."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Send
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-SEND_TIMEOUT_S = 60.0
-"""A client that takes nothing for so long, with the system's buffers full, has failed: its stream is cut off."""
 
 
 class Stream(StreamingResponse):
@@ -30,23 +25,14 @@ class Stream(StreamingResponse):
         media_type: str | None = None,
         *,
         begun: AsyncGenerator[Any] | None = None,
-        send_timeout: float = SEND_TIMEOUT_S,
     ) -> None:
         super().__init__(content, media_type=media_type)
         self._generators = [content, *([begun] if begun else [])]
-        self._send_timeout = send_timeout
 
     async def stream_response(self, send: Send) -> None:
         """Send it all, close it in any case."""
-
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self._send_timeout):
-                await send(message)
-
         try:
-            await super().stream_response(send_in_time)
-        except TimeoutError:
-            log.info("a client took nothing for %g s: its stream is cut off", self._send_timeout)
+            await super().stream_response(send)
         finally:
             for generator in self._generators:
                 await generator.aclose()
