@@ -138,6 +138,8 @@ class _Image:
 
 
 def _named(name: str, read_text: bool, find_papers: FindPapers) -> tuple[Sequence[Source | _Image], Sequence[Dropped]]:
+    if not name.strip():
+        raise InputError("the name is empty")
     path = _path(name)
     if path.is_dir() and is_dataset(path):
         return [_data_set(path, name)], ()
@@ -260,7 +262,7 @@ def is_wanted(figure: Figure, wanted: Sequence[str]) -> bool:
 def _bare(name: str) -> str:
     """ "Figure 3", "Fig. 3", "fig3" and "3" are one figure."""
     flat = re.sub(r"[\s.:]+", "", name.casefold())
-    return re.sub(r"^fig(?:ure)?s?(?=[\da-z])", "", flat)
+    return re.sub(r"^fig(?:ure)?(?=[\da-z])", "", flat)
 
 
 def reason_of(error: Exception) -> str:

@@ -17,6 +17,7 @@ from llava_graph.explained.records import ExplainedFigure, ExplainedPaper
 from llava_graph.record import Dropped, Paper, parse, plain
 
 FORMAT = 1
+HEAD = b'{"format": '
 Finished = tuple[Paper, tuple[Dropped, ...]]
 
 
@@ -40,31 +41,52 @@ class Store:
         asked = json.loads(json.dumps(dict(asked)))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = _locked(path)
-            before = file.read()
+            before = store._open(path)
             if before and not store._read(before, asked, path):
-                file.close()
-                aside = path.with_name(path.name + ".old")
-                path.replace(aside)
-                store.begun_anew = str(aside)
-                file = _locked(path)
-                before = b""
-            whole = before.rfind(b"\n") + 1
-            file.seek(whole)
-            file.truncate()  # the half line of a killed run
+                store.begun_anew = str(path.with_name(path.name + ".old"))
+                store.close()
+                path.replace(store.begun_anew)
+                before = store._open(path)
+            store._begin(before.rfind(b"\n") + 1, asked)
         except OSError as error:
+            store.close()
             raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from error
-        store._file = file
-        if not whole:
-            store._write({"format": FORMAT, "asked": asked})
+        except InputError:
+            store.close()
+            raise
         return store
+
+    def _open(self, path: Path) -> bytes:
+        """Lock the file; what it holds. Raises InputError, OSError."""
+        file = path.open("a+b")
+        self._file = file
+        if not try_lock(file, wait=False):
+            raise InputError(
+                "another process is writing here",
+                where=str(path),
+                next_step="Wait until it is done, or give another --out",
+            )
+        file.seek(0)
+        return file.read()
+
+    def _begin(self, whole: int, asked: Mapping[str, Any]) -> None:
+        """Write on after `whole` bytes: the half line of a killed run goes."""
+        if self._file is not None:
+            self._file.truncate(whole)
+        if not whole:
+            self._write({"format": FORMAT, "asked": asked})
+
+    def close(self) -> None:
+        """Let others write here."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        self.close()
 
     def of(self, source: str, mark: str) -> list[ExplainedFigure]:
         """The figures of a source that was, when they were explained, as `mark` says."""
@@ -99,6 +121,8 @@ class Store:
     def _read(self, data: bytes, asked: Mapping[str, Any], path: Path) -> bool:
         """Whether it holds answers to `asked`; then they are known. Raises InputError for somebody else's file."""
         lines = data.split(b"\n")[:-1]
+        if not lines and data.startswith(HEAD):
+            return True  # killed in its first line
         try:
             head = json.loads(lines[0]) if lines else {}
             if not isinstance(head, dict) or "asked" not in head:
@@ -123,15 +147,3 @@ class Store:
         explained = from_json(json.dumps(row["explained"]))
         if isinstance(explained, ExplainedFigure):
             self._figures.setdefault(row["source"], []).append((row["mark"], explained))
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """The file, open and ours. Raises InputError, OSError."""
-    file = path.open("a+b")
-    if not try_lock(file, wait=False):
-        file.close()
-        raise InputError(
-            "another process is writing here", where=str(path), next_step="Wait until it is done, or give another --out"
-        )
-    file.seek(0)
-    return file
