@@ -59,7 +59,9 @@ def showing(visitor, engine):
         return visitor, pixels
 
     visitor.set_viewport_size({"width": 1280, "height": 800})
+    visitor.fill("#caption textarea", "to be cleared")
     visitor.click("#clear")
+    eventually(lambda: not visitor.locator("#caption textarea").input_value())
     visitor.wait_for_selector("#viewer .pixels", state="hidden")
     visitor.wait_for_selector("#explain[disabled]")
     engine.requests.clear()

@@ -1,0 +1,178 @@
+"""What is asked for a comparison, and the answers as they grow. In: figures and a question. Out: columns beside each other."""
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from llava_graph.errors import InputError, LlavaGraphError
+from llava_graph.prompt import checked_question
+from llava_graph.record import Figure, Turn
+from llava_graph.several_images import COMPARE_REQUEST, Part, build_comparison
+from serve.client import ModelClient, ModelDetails, Sampling
+from serve.web.at_once import at_once
+from serve.web.compare.differences import Marked, marked, told
+from serve.web.given import Given, given_for, pixels_of
+from serve.web.session import Session
+
+UPDATE_S = 0.1
+"""At most so often are the answers drawn."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One answer, and what it was given."""
+
+    heading: str
+    given: Given
+    text: str = ""
+    error: str = ""
+    """Why there is no whole answer."""
+    seconds: float | None = None
+    """None: it is still being written."""
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Answers beside each other."""
+
+    question: str
+    columns: tuple[Column, ...]
+    figures: tuple[str, ...]
+    """Ids of the figures that it is about, the one that is shown last."""
+    note: str = ""
+    """How they were asked."""
+    names: tuple[str, ...] = ()
+    """What the answers are called where their differences are told; empty: they are not compared by sentences."""
+    history: tuple[Turn, ...] = ()
+    """Earlier questions and answers about the same figures."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return all(column.seconds is not None for column in self.columns)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """What a next question about the same figures builds on."""
+        first = self.columns[0]
+        if len(self.columns) > 1 or not first.text.strip():
+            return self.history
+        return (*self.history, Turn(role="user", text=self.question), Turn(role="assistant", text=first.text))
+
+    def stopped(self) -> "Contrast":
+        """With every answer ended where it is."""
+        return replace(self, columns=tuple(replace(column, seconds=column.seconds or 0.0) for column in self.columns))
+
+    def view(self) -> dict[str, Any]:
+        """What the browser shows; where the answers differ is marked when all have ended."""
+        sides = self._marked()
+        columns = [_column_view(column) for column in self.columns]
+        for column, side in zip(columns, sides, strict=False):
+            column["pieces"] = [asdict(piece) for piece in side.pieces]
+        return {
+            "question": self.question,
+            "note": self.note,
+            "earlier": [asdict(turn) for turn in self.history],
+            "columns": columns,
+            "verdict": told(self.names, sides) if sides else "",
+        }
+
+    def _marked(self) -> list[Marked]:
+        """Both answers with what only they say; empty as long as they are not both there."""
+        if not self.names or not self.ended or not all(column.text and not column.error for column in self.columns):
+            return []
+        one, other = (column.text for column in self.columns)
+        return [marked(one, other), marked(other, one)]
+
+
+def _column_view(column: Column) -> dict[str, Any]:
+    return {
+        "heading": column.heading,
+        "text": column.text,
+        "note": column.given.note,
+        "error": column.error,
+        "seconds": column.seconds,
+        "tokens": column.completion_tokens,
+    }
+
+
+def with_and_without(
+    session: Session, question: str | None, details: ModelDetails, regions: Sequence[Part] = ()
+) -> Contrast:
+    """The same question with the lines of text in the figure and without them. `question` None: an explanation.
+
+    Raises InputError where there is nothing to leave out.
+    """
+    figure = session.figure
+    if figure is None or not figure.ocr:
+        raise InputError(
+            "there is no text of the figure to leave out",
+            next_step="Switch lines on, or add what stands in the figure.",
+        )
+    if not details.prompt.ocr:
+        raise InputError(f"{details.name} is never given the text in figures", next_step="Choose another model.")
+    alone = replace(session, turns=(), facts=())
+    bare = replace(alone, figure=replace(figure, ocr=()))
+    bare_regions = [replace(part, figure=replace(part.figure, ocr=())) for part in regions]
+    given = given_for(alone, question, details, regions), given_for(bare, question, details, bare_regions)
+    lines = f"{len(figure.ocr)} line{'s' if len(figure.ocr) > 1 else ''}"
+    return Contrast(
+        given[0].asked,
+        (
+            Column(f"With the text in the figure ({lines})", given[0]),
+            Column("Without the text in the figure", given[1]),
+        ),
+        (figure.id,),
+        "Both are asked with temperature 0, so that they differ by the text alone.",
+        ("with the text", "without it"),
+    )
+
+
+def two_figures(
+    figures: tuple[Figure, Figure], question: str | None, details: ModelDetails, history: Sequence[Turn] = ()
+) -> Contrast:
+    """A question about two figures (None: compare them). A model of one image is asked about each by itself."""
+    ids = tuple(figure.id for figure in figures)
+    if details.max_images >= len(figures):
+        asked = COMPARE_REQUEST if question is None else checked_question(question)
+        messages = build_comparison(figures, asked, details.prompt, history=history)
+        given = Given(messages, pixels_of(figures), asked)
+        return Contrast(asked, (Column("About both figures", given),), ids, history=tuple(history))
+    columns = tuple(
+        Column(f"Figure {name}", given_for(Session(figure), question, details))
+        for name, figure in zip("AB", figures, strict=True)
+    )
+    return Contrast(
+        "Explain each figure." if question is None else question.strip(),
+        columns,
+        ids,
+        f"{details.name} takes one image, so it cannot see both figures at once: it was asked the same about each by itself.",
+    )
+
+
+async def answered(client: ModelClient, contrast: Contrast, model: str, sampling: Sampling) -> AsyncGenerator[Contrast]:
+    """The contrast as its answers grow, all at once. An error of one is that column's end, not the other's."""
+    streams = [_written(client, column, model, sampling) for column in contrast.columns]
+    drawn = 0.0
+    async with aclosing(at_once(streams, contrast.columns)) as steps:
+        async for columns in steps:
+            contrast = replace(contrast, columns=tuple(columns))
+            if contrast.ended or time.monotonic() - drawn > UPDATE_S:
+                drawn = time.monotonic()
+                yield contrast
+
+
+async def _written(client: ModelClient, column: Column, model: str, sampling: Sampling) -> AsyncGenerator[Column]:
+    begun = time.monotonic()
+    try:
+        given = column.given
+        async with aclosing(client.answer(model, given.messages, given.images, sampling)) as replies:
+            async for reply in replies:
+                column = replace(column, text=reply.text, completion_tokens=reply.completion_tokens)
+                yield column
+    except LlavaGraphError as error:
+        column = replace(column, error=f"{error.what}. {error.next_step}".strip())
+    yield replace(column, seconds=time.monotonic() - begun)
