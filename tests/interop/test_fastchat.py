@@ -2,17 +2,9 @@
 
 import asyncio
 import base64
-import json
-import os
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 import openai
 import pytest
 from PIL import Image
@@ -24,12 +16,20 @@ from serve.engines.upstream.discovery import UpstreamOptions, discover
 from serve.engines.upstream.engine import UpstreamEngine
 from serve.http.servers import Server, bind
 from serve.protocol.conversation import VICUNA_V1
+from tests.interop.peers import (
+    PYTHON,
+    answers,
+    fastchat_controller,
+    fastchat_openai,
+    fastchat_worker,
+    free_port,
+    last_chunk,
+    models,
+)
 from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 from tests.upstream_server import WORDS as UPSTREAM_WORDS
 from tests.upstream_server import OpenAiServer, running_openai
 
-ROOT = Path(__file__).parent.parent.parent
-PYTHON = ROOT / os.environ.get("LLAVA_GRAPH_FASTCHAT", ".venv-fastchat") / "bin" / "python"
 SENTENCE = "The curve rises and then it stays flat until the end ."
 ECHO = "1 image(s); The curve rises and then it stays flat ."
 PNG = encode_png(Image.new("RGB", (40, 30), "red"))
@@ -45,67 +45,6 @@ class VicunaEngine(ScriptedEngine):
 
     def render(self, messages):
         return VICUNA_V1.prompt(["".join(part["text"] for part in message["content"]) for message in messages])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-@contextmanager
-def running(folder: Path, *command: str) -> Iterator[subprocess.Popen]:
-    """A process of FastChat's, which writes its logs where it stands."""
-    environment = {**os.environ, "PYTHONPATH": "", "FASTCHAT_WORKER_HEART_BEAT_INTERVAL": "1"}
-    with (folder / "out.log").open("ab") as log:
-        process = subprocess.Popen([PYTHON, *command], cwd=folder, stdout=log, stderr=log, env=environment)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        return HTTP.get(url).status_code < 500
-    except httpx.TransportError:
-        return False
-
-
-@contextmanager
-def fastchat_controller(folder: Path, port: int = 0) -> Iterator[str]:
-    port = port or free_port()
-    with running(folder, "-m", "fastchat.serve.controller", "--host", "127.0.0.1", "--port", str(port)):
-        url = f"http://127.0.0.1:{port}"
-        eventually(lambda: answers(url + "/test_connection"), 60)
-        yield url
-
-
-@contextmanager
-def fastchat_openai(folder: Path, controller: str) -> Iterator[openai.OpenAI]:
-    port = str(free_port())
-    command = ("-m", "fastchat.serve.openai_api_server", "--host", "127.0.0.1", "--port", port)
-    with running(folder, *command, "--controller-address", controller):
-        url = f"http://127.0.0.1:{port}/v1"
-        eventually(lambda: answers(url + "/models"), 60)
-        with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-            yield client
-
-
-@contextmanager
-def fastchat_worker(folder: Path, controller: str) -> Iterator[str]:
-    port = str(free_port())
-    with running(folder, str(Path(__file__).parent / "fastchat_worker.py"), controller, port):
-        yield f"http://127.0.0.1:{port}"
-
-
-def models(controller: str) -> list[str]:
-    return HTTP.post(controller + "/list_models").json()["models"]
-
-
-def last_chunk(response) -> dict:
-    assert response.content.endswith(b"\0")
-    return json.loads(response.content.split(b"\0")[-2])
 
 
 @pytest.fixture(scope="module")
