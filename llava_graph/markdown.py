@@ -48,6 +48,8 @@ class _Line:
     """Where the end of the line before it stands."""
 
 
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+"""A line with its end. str.splitlines would also break at control characters."""
 _FENCE = re.compile(r"[ \t]*(```|~~~)")
 _HEADING = re.compile(r"[ \t]{0,3}(#{1,6})[ \t]+(?P<text>.*?)[ \t]*#*[ \t]*$")
 _BARE_HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]*$")
@@ -107,7 +109,7 @@ def blocks_of(text: str, start: int = 0, end: int | None = None, *, complete: bo
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
     place = start
-    for line in text[start:end].splitlines(keepends=True):
+    for line in LINE.findall(text[start:end]):
         yield place, line.rstrip()
         place += len(line)
 

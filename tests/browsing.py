@@ -84,7 +84,7 @@ def answers(page) -> list[str]:
 
 
 def answer(page) -> str:
-    return answers(page)[-1] if answers(page) else ""
+    return (answers(page) or [""])[-1]
 
 
 def told(page) -> str:

@@ -56,6 +56,7 @@ def test_what_stands_in_the_figure_is_found_by_its_line():
     sentence = judged("The y-axis shows the validation error and the x-axis the epoch.")
     assert sentence.verdict == "supported"
     assert {one.index for one in sentence.supports if one.source == "figure text"} == {0, 1}
+    assert judged("The x-axis is the epoch.").supports == (Support("figure text", 1),)
     assert Support("figure text", 2) in judged("The curve of IIPS-Net is drawn, too.").supports
 
 

@@ -72,10 +72,10 @@ def _judge(sources: Sources, text: str) -> Sentence:
     keys = frozenset(word.key for word in words)
     claim = _Claim(text, words, numbers, keys, sum(map(sources.weight, keys)))
     names = tuple(_unknown_names(sources, claim))
-    if not numbers and not names and len(keys) < 2:
+    lines = _lines(sources, claim)
+    if not numbers and not names and len(keys) < 2 and not lines:
         return Sentence(0, len(text), text, NO_CLAIM)
     prose = _nearest(sources, claim)
-    lines = _lines(sources, claim)
     known = frozenset().union(*(passage.words for passage in (*prose, *lines)))
     share = claim.share(sources, known) if keys else float(bool(numbers))
     bearing = [_bearing(sources, claim, number, prose) for number in numbers]
@@ -100,7 +100,7 @@ def _nearest(sources: Sources, claim: _Claim) -> tuple[Passage, ...]:
         for number in sources.holding.get(key, ()):
             scores[number] = scores.get(number, 0.0) + sources.weight(key)
     ranked = sorted(scores, key=lambda number: (-scores[number], number))[:8]
-    if not ranked or not claim.total:
+    if not ranked or len(claim.keys) + len(claim.numbers) < 2:
         return ()
     # Of passages that share as much the one with the same numbers is meant.
     best = max(ranked, key=lambda number: scores[number] / claim.total + 0.1 * _common(claim, sources.prose[number]))

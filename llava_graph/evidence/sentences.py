@@ -6,6 +6,8 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 """First character and the one after the last."""
 
+LINE = re.compile(r"[^\n]*\n|[^\n]+")
+"""A line with its end. str.splitlines would also break at control characters."""
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*?(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"[ \t]{0,3}#{1,6}[ \t]|[ \t]*(\*\*|__)[^*_\n]{1,60}:?\1:?[ \t]*$")
 _RULE = re.compile(r"[ \t]*(?:[-*_=|:+][ \t]*){3,}$")
@@ -44,7 +46,7 @@ def _blocks(text: str) -> Iterator[Span]:
     fences = [match.span() for match in _FENCE.finditer(text)]
     start = end = -1
     place = 0
-    for line in text.splitlines(keepends=True):
+    for line in LINE.findall(text):
         begin, stop = place, place + len(line.rstrip())
         place += len(line)
         bare = line.rstrip()

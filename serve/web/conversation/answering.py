@@ -61,7 +61,7 @@ async def answer(
         details = await client.details(model)
         earlier = replace(session, turns=session.turns[:-2], facts=session.facts[:-1]) if wish.retry else session
         given = given_for(earlier, wish.question, details, wish.regions, wish.ask)
-        sampling = _limited(sampling, given)
+        sampling = limited(sampling, given)
         facts = AnswerFacts(
             id=uuid.uuid4().hex,
             model=model,
@@ -102,7 +102,7 @@ def _begun(session: Session, wish: Wish, given: Given, facts: AnswerFacts) -> Se
     return session.asked(given.asked, facts)
 
 
-def _limited(sampling: Sampling, given: Given) -> Sampling:
+def limited(sampling: Sampling, given: Given) -> Sampling:
     """With room for the length that was wished for; a lower limit that the visitor has set stays."""
     wanted = given.max_new_tokens
     if wanted is None:

@@ -16,7 +16,9 @@ function make(tag, className = "", values = {}) {
 /* What the server sends */
 
 function show() {
-  view = props.value || { turns: [] };
+  const next = props.value || { turns: [] };
+  if (next.refresh && !isOf(next, view)) return;
+  view = next;
   const stick = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
   const turns = view.turns || [];
   const before = drawn.length;
@@ -35,6 +37,12 @@ function show() {
   // A reader who has scrolled up is left alone; a new question is gone to.
   if (turns.length && (stick || turns.length > before)) log.scrollTop = log.scrollHeight;
   announce(turns);
+}
+
+/* Evidence that was looked for anew is of the answers that stand here; it may come late, when others do. */
+function isOf(next, shown) {
+  const same = (turn, at) => turn.id === shown.turns[at].id && turn.text === shown.turns[at].text;
+  return !shown.busy && next.turns.length === (shown.turns || []).length && next.turns.every(same);
 }
 
 /* Of a growing answer a screen reader hears that it grows and that it is there, not every word. */
@@ -93,11 +101,19 @@ function drawTools(place, at, isLast) {
   const copy = make("button", "talk-button copy", { type: "button", textContent: "Copy" });
   copy.addEventListener("click", () => copyText(copy, place.turn.text));
   place.tools.append(copy);
+  place.tools.append(thumb("upvote", "Good answer", at), thumb("downvote", "Bad answer", at));
   if (isLast && quiet) {
     const retry = make("button", "talk-button retry", { type: "button", textContent: "Retry", title: "Ask the same again; this answer stays" });
     retry.addEventListener("click", () => trigger("submit", {}));
     place.tools.append(retry);
   }
+}
+
+/* Votes are sharing.js's: it shows these two where the server keeps a log. */
+function thumb(vote, label, answer) {
+  const button = make("button", "talk-button thumb " + vote, { type: "button", title: label, ariaLabel: label });
+  button.addEventListener("click", () => document.dispatchEvent(new CustomEvent("answer-vote", { detail: { answer, vote } })));
+  return button;
 }
 
 async function copyText(button, text) {

@@ -102,7 +102,7 @@ class _Steps:
         return wish
 
     async def _answered(self, values: Values, wish: Callable[[OnPage], Awaitable[Wish]]) -> Drawn:
-        page = _on_page(self._parts, values)
+        page = self._parts.on_page(values)
         temperature, top_p, length = (values[slider] for slider in self._parts.models.sampling)
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
         try:
@@ -116,10 +116,6 @@ class _Steps:
             yield drawn(replace(look, session=replace(look.session, figure=page.session.figure)))
 
 
-def _on_page(parts: PageParts, values: Values) -> OnPage:
-    return OnPage(**{name: values[component] for name, component in parts.given.items()})
-
-
 def wire_evidence(parts: PageParts) -> None:
     """Evidence follows what stands on the page: corrections of caption and lines, and the version of an answer that is chosen."""
     talk, given = parts.conversation, list(parts.given.values())
@@ -127,12 +123,12 @@ def wire_evidence(parts: PageParts) -> None:
     def shown(*values: Any) -> Any:
         page = parts.on_page(values)
         try:
-            return conversation_view(page.session, page.now().figure)
+            return conversation_view(page.session, page.now().figure) | {"refresh": True}
         except InputError:
             return gr.skip()  # a correction that is refused is told when something is asked
 
     def choose(values: Values, event: gr.EventData) -> tuple[Any, Any]:
-        page, data = _on_page(parts, values), event._data if isinstance(event._data, dict) else {}
+        page, data = parts.on_page(values), event._data if isinstance(event._data, dict) else {}
         number, version = data.get("answer"), data.get("version")
         if type(number) is not int or type(version) is not int:
             return gr.skip(), gr.skip()
