@@ -16,6 +16,7 @@ from serve.http.servers import Server, bind
 from serve.web import WebOptions, create_web
 from serve.web.arena.battle import VOTES, Battle, Side, draw_pair
 from serve.web.arena.fighting import fight
+from serve.web.conversation.answering import Wish
 from serve.web.models.finding import find_models
 from serve.web.session import AnswerFacts, Session
 from tests.browsing import choose, choose_and_wait, models, running_chromium, upload, visiting
@@ -98,7 +99,9 @@ def two(engines):
 def fought(controller, question: str | None = None, until=lambda battle: False) -> list[Battle]:
     async def steps() -> list[Battle]:
         seen = []
-        battles = fight(ModelClient(controller.url), Session(FIGURE), question, Sampling(max_new_tokens=64))
+        battles = fight(
+            ModelClient(controller.url), Session(FIGURE), Wish(question=question), Sampling(max_new_tokens=64)
+        )
         async for battle in battles:
             seen.append(battle)
             if until(battle):

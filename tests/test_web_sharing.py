@@ -54,14 +54,19 @@ def answered(figure: Figure = FIGURE, *texts: str) -> Session:
 
 
 def test_json_reads_back_as_the_figure_and_the_conversation():
-    session = answered(FIGURE, "It rises.", "More data.")
+    session = answered(FIGURE, "As Figure 10 shows, it rises.", "More data.")
     read = from_json(shared_file(session, "json").text)
     assert read.figure == FIGURE
     assert [(one.question, one.text, one.model) for one in read.answers] == [
-        ("Question 0", "It rises.", "model-0"),
+        ("Question 0", "As Figure 10 shows, it rises.", "model-0"),
         ("Question 1", "More data.", "model-1"),
     ]
-    assert read == explained_figure(session)
+    assert read.created == explained_figure(session).created == "2001-09-09T01:46:40+00:00"
+    # What bears out each sentence goes along.
+    assert [one.text for answer in read.answers for one in answer.sentences] == [
+        "As Figure 10 shows, it rises.",
+        "More data.",
+    ]
 
 
 class Attributes(HTMLParser):
@@ -164,11 +169,11 @@ def test_only_a_plain_yes_is_consent(value):
 @given(json_values)
 def test_a_vote_that_no_page_of_ours_sends_is_refused_in_words(data):
     try:
-        number, feedback = vote_of(data, answered())
+        number, feedback = vote_of(data)
     except InputError:
         return
     assert isinstance(data, dict)
-    assert (number, feedback.vote) == (max(data["answer"], 0), data["vote"])
+    assert (number, feedback.vote) == (data["answer"], data["vote"])
 
 
 def whole(folder) -> str:
@@ -313,7 +318,7 @@ def test_votes_and_answers_are_kept_only_while_the_visitor_agrees(page, log_dir)
     before = whole(log_dir)
     choose_and_wait(page)
     explain(page)
-    page.click("#sharing [data-vote=upvote]")
+    page.locator("#chat .thumb.upvote").last.click()
     said(page, "Agree first")
     page.wait_for_timeout(300)
     assert whole(log_dir) == before, "written without consent"
@@ -328,7 +333,7 @@ def test_votes_and_answers_are_kept_only_while_the_visitor_agrees(page, log_dir)
     choose_and_wait(page)
     explain(page)
     eventually(lambda: whole(log_dir).removeprefix(before).count("\n") == 2)
-    page.click("#sharing [data-vote=downvote]")
+    page.locator("#chat .thumb.downvote").last.click()
     page.check("#sharing input[value=wrong_trend]")
     page.fill("#sharing .corrected", "It falls.")
     page.click("#sharing .send")
@@ -341,7 +346,7 @@ def test_votes_and_answers_are_kept_only_while_the_visitor_agrees(page, log_dir)
     page.uncheck("#sharing .keep")
     kept = whole(log_dir)
     explain(page)
-    page.click("#sharing [data-vote=upvote]")
+    page.locator("#chat .thumb.upvote").last.click()
     said(page, "Agree first")
     page.wait_for_timeout(300)
     assert whole(log_dir) == kept, "written after consent was taken back"
@@ -366,16 +371,24 @@ def test_the_figure_is_kept_only_with_a_consent_of_its_own(page, log_dir):
 
 
 @pytest.mark.browser
-def test_a_vote_on_nothing_says_what_to_do(page):
+def test_an_earlier_answer_is_voted_on_by_its_own_thumbs(page, log_dir):
     choose_and_wait(page)
     page.click("#sharing .log-state")
     page.check("#sharing .keep")
-    page.click("#sharing [data-vote=upvote]")
-    said(page, "no answer to vote on yet")
-    page.click("#sharing [data-vote=downvote]")
+    explain(page)
+    page.fill("#question textarea", "Why?")
+    page.click("#ask")
+    eventually(lambda: page.locator("#chat .thumb.downvote").count() == 2)
+    page.locator("#chat .thumb.downvote").first.click()
+    assert page.locator("#sharing legend").inner_text() == "What is wrong with answer 1?"
     assert page.locator("#sharing .reasons label").count() == len(REASONS)
     page.keyboard.press("Escape")
     assert page.locator("#sharing .feedback").is_hidden()
+    page.locator("#chat .thumb.downvote").first.click()
+    page.click("#sharing .send")
+    said(page, "your vote is kept")
+    vote = json.loads(whole(log_dir).splitlines()[-1])
+    assert (vote["type"], len(vote["state"]["messages"])) == ("downvote", 2)
 
 
 @pytest.mark.browser
@@ -386,6 +399,7 @@ def test_a_page_without_a_log_asks_for_no_votes(chromium, controller):
     ):
         choose_and_wait(page)
         page.wait_for_selector("#sharing .opener:not([disabled])")
-        assert page.locator("#sharing .rating").is_hidden()
+        explain(page)
+        assert page.locator("#chat .thumb").first.is_hidden()
         assert page.locator("#sharing .log-state").is_hidden()
         assert "are not kept" in page.locator("#privacy").inner_text()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from llava_graph.errors import LlavaGraphError
 from serve.client import ModelClient, Sampling
 from serve.web.arena.battle import Battle, Draw, Side, draw_pair
+from serve.web.conversation.answering import Wish, limited
 from serve.web.given import given_for
 from serve.web.session import AnswerFacts, Session
 
@@ -18,9 +19,14 @@ UPDATE_S = 0.1
 
 
 async def fight(
-    client: ModelClient, session: Session, question: str | None, sampling: Sampling, *, draw: Draw = draw_pair
+    client: ModelClient,
+    session: Session,
+    wish: Wish,
+    sampling: Sampling,
+    *,
+    draw: Draw = draw_pair,
 ) -> AsyncGenerator[Battle]:
-    """The battle as it grows; the last one has ended. `question` None: explain the figure.
+    """The battle as it grows; the last one has ended.
 
     Closing the generator ends both answers in their workers. Raises InputError (no two models), ServeError.
     """
@@ -29,7 +35,7 @@ async def fight(
     news: asyncio.Queue[tuple[int, Side] | asyncio.Task[None]] = asyncio.Queue()
 
     async def follow(place: int) -> None:
-        async with aclosing(_written(client, session, question, sides[place].model, sampling)) as steps:
+        async with aclosing(_written(client, session, wish, sides[place].model, sampling)) as steps:
             async for side in steps:
                 news.put_nowait((place, side))
 
@@ -57,13 +63,14 @@ async def fight(
 
 
 async def _written(
-    client: ModelClient, session: Session, question: str | None, model: str, sampling: Sampling
+    client: ModelClient, session: Session, wish: Wish, model: str, sampling: Sampling
 ) -> AsyncGenerator[Side]:
     """One side as it grows. An error of the model's is a side that has ended with it."""
     begun, side = time.monotonic(), Side(model, Session(session.figure))
     try:
         details = await client.details(model)
-        given = given_for(replace(session, turns=(), facts=()), question, details)
+        given = given_for(replace(session, turns=(), facts=()), wish.question, details, wish.regions, wish.ask)
+        sampling = limited(sampling, given)
         facts = AnswerFacts(
             id=uuid.uuid4().hex, model=model, about=details.about, sampling=sampling, started=time.time()
         )

@@ -13,11 +13,12 @@ from serve.web.arena.battle import VOTES, Battle
 from serve.web.arena.fighting import fight
 from serve.web.arena.parts import ABOUT, Front
 from serve.web.banner import error_banner
+from serve.web.conversation.answering import Wish
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, PageParts
 from serve.web.session import Session
 from serve.web.sharing.recording import Consent, Recorder
-from serve.web.sharing.wiring import address_of, page_of
+from serve.web.sharing.wiring import address_of
 
 ALONE = "This needs two models, and {} served now. Start another one: llava-graph-serve worker --model-path …"
 KEPT = "Your vote is kept. Thank you."
@@ -62,9 +63,10 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
         question = (values[arena.question] or "").strip() or None
         front: Front = values[arena.front]
         try:
-            asked = page_of(parts, values).now()
+            on_page = parts.on_page(values)
+            asked = on_page.now()
             front.figure = asked.figure.id if asked.figure else ""
-            async with aclosing(fight(client, asked, question, sampling)) as battles:
+            async with aclosing(fight(client, asked, Wish(question=question, ask=on_page.ask), sampling)) as battles:
                 async for battle in battles:
                     if battle.figure != front.figure:
                         # Another figure has come to the front meanwhile.

@@ -1,12 +1,11 @@
 // Export, link, votes and the log's switch. In: props.value = {figure, link, no_link, cite, log, said, voted} and props.reasons,
 // props.terms, props.max_comment, props.max_corrected. Out: gradio events "select" {format} and "submit" {answer, vote, reasons,
 // comment, corrected}, and an "edited" event to #consent. A vote on one answer arrives as a document event "answer-vote" with
-// {answer, vote, text}. Text only ever becomes textContent or a field's value. gradio hands in `element`, `props`, `trigger`, `watch`.
+// {answer, vote}: the number of the answer, from 0. Text only ever becomes textContent or a field's value. gradio hands in `element`, `props`, `trigger`, `watch`.
 
 const find = (name) => element.querySelector("." + name);
-const [opener, items, link, rating, said, address] = ["opener", "items", "link", "rating", "said", "address"].map(find);
+const [opener, items, link, said, address] = ["opener", "items", "link", "said", "address"].map(find);
 const [logState, consent, keep, keepFigure, form] = ["log-state", "consent", "keep", "keep-figure", "feedback"].map(find);
-const LAST = -1;
 let view = {}, pending = null, choice = remembered();
 
 /* What the server sends */
@@ -17,7 +16,9 @@ function show() {
   const figure = Boolean(view.figure);
   opener.disabled = link.disabled = !figure;
   find("cite").hidden = !view.cite;
-  rating.hidden = logState.hidden = !view.log;
+  logState.hidden = !view.log;
+  // The thumbs stand at the answers (conversation.js).
+  element.closest("#right").toggleAttribute("data-votes", Boolean(view.log));
   if (before !== view.figure) {
     form.hidden = address.hidden = true;
     tell("");
@@ -141,8 +142,9 @@ function start(vote) {
   if (vote.vote === "upvote") return send({ ...vote, reasons: [], comment: "", corrected: "" });
   form.vote = vote;
   form.reset();
-  form.querySelector("legend").textContent = "What is wrong with " + (vote.answer === LAST ? "the last answer" : "answer " + (vote.answer + 1)) + "?";
+  form.querySelector("legend").textContent = "What is wrong with answer " + (vote.answer + 1) + "?";
   form.hidden = false;
+  form.scrollIntoView({ block: "nearest" });
   form.querySelector("input").focus();
 }
 
@@ -159,10 +161,6 @@ props.reasons.forEach(([name, words]) => {
 find("comment").maxLength = props.max_comment;
 find("corrected").maxLength = props.max_corrected;
 find("terms").textContent = props.terms;
-rating.addEventListener("click", (event) => {
-  const vote = event.target.dataset.vote;
-  if (vote) start({ answer: LAST, vote });
-});
 document.addEventListener("answer-vote", (event) => {
   if (view.log) start({ answer: event.detail.answer, vote: event.detail.vote });
 });

@@ -1,7 +1,7 @@
 """Export, votes and the log. What was agreed to is asked for anew with every step: the browser sends it along."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ from llava_graph.errors import InputError
 from serve.feedback.lines import Feedback
 from serve.web.banner import error_banner
 from serve.web.parts import AT_ONCE, PageParts
-from serve.web.session import OnPage, Session
+from serve.web.session import Session
 from serve.web.sharing.files import bibtex, shared_file
 from serve.web.sharing.links import NO_LINK_OF_UPLOADS, link_of
 from serve.web.sharing.recording import Consent, Recorder
@@ -30,15 +30,15 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
 
     def export(values: dict[Any, Any], event: gr.EventData) -> tuple[Any, str]:
         try:
-            return asdict(shared_file(page_of(parts, values).now(), str((event._data or {}).get("format")))), ""
+            return asdict(shared_file(parts.on_page(values).now(), str((event._data or {}).get("format")))), ""
         except InputError as error:
             return gr.skip(), error_banner(error)
 
     def vote(values: dict[Any, Any], event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         session, consent = values[parts.session], Consent.from_page(values[sharing.consent])
         try:
-            asked = page_of(parts, values).now()
-            number, feedback = vote_of(event._data, asked)
+            asked = parts.on_page(values).now()
+            number, feedback = vote_of(event._data)
             kept = recorder.vote(asked, number, feedback, consent, address_of(request))
         except InputError as error:
             return shown(session, log=recorder.on, said=str(error))
@@ -46,7 +46,7 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
         return shown(session, log=recorder.on, said=told, voted=kept)
 
     def record(values: dict[Any, Any], request: gr.Request) -> str:
-        asked, consent = page_of(parts, values).now(), Consent.from_page(values[sharing.consent])
+        asked, consent = parts.on_page(values).now(), Consent.from_page(values[sharing.consent])
         newest = asked.facts[-1].id if asked.facts else ""
         if newest and newest != values[sharing.recorded]:
             recorder.answer(asked, consent, address_of(request))
@@ -77,7 +77,7 @@ def shown(session: Session, *, log: bool, said: str = "", voted: bool = False) -
     }
 
 
-def vote_of(data: Any, session: Session) -> tuple[int, Feedback]:
+def vote_of(data: Any) -> tuple[int, Feedback]:
     """(number of the answer from 0, what is said about it) of a vote as the browser sends it. Raises InputError."""
     data = data if isinstance(data, dict) else {}
     number, reasons = data.get("answer"), data.get("reasons") or []
@@ -85,16 +85,8 @@ def vote_of(data: Any, session: Session) -> tuple[int, Feedback]:
     texts = [data.get("vote"), data.get("comment") or "", data.get("corrected") or "", *reasons]
     if isinstance(number, bool) or not isinstance(number, int) or not all(isinstance(text, str) for text in texts):
         raise InputError("this is no vote of our page", next_step="Reload it")
-    if not session.facts or not session.turns[-1].text.strip():
-        raise InputError("there is no answer to vote on yet", next_step="Press Explain first")
-    number = len(session.facts) - 1 if number < 0 else number
     feedback = Feedback(vote=texts[0], comment=texts[1], corrected=texts[2], reasons=tuple(dict.fromkeys(reasons)))
     return number, feedback
-
-
-def page_of(parts: PageParts, values: Mapping[Any, Any]) -> OnPage:
-    """What stands on the page, from values as gradio gives those of a set of components: component -> value."""
-    return OnPage(**{name: values[component] for name, component in parts.given.items()})
 
 
 def address_of(request: gr.Request) -> str | None:
