@@ -19,7 +19,8 @@ def wire_models(page: gr.Blocks, parts: PageParts, client: ModelClient, options:
             known[:] = [await find_models(client, wanted or "")]
         models = known[0]
         dropdown = gr.update(choices=list(models.names), value=models.chosen or None, visible=len(models.names) > 1)
-        return dropdown, models.line, models.cards, models.banner
+        # What a link of the address has to say may stand there already.
+        return dropdown, models.line, models.cards, models.banner or gr.skip()
 
     async def choose(wanted: str | None) -> tuple[str, str]:
         models = await find_models(client, wanted or "")

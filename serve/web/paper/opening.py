@@ -10,7 +10,7 @@ from llava_graph.errors import InputError, LlavaGraphError
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
 from serve.web.figure.opening import Reading, ReadText, read_rest, reading_of
-from serve.web.paper.view import FAILED, check_figures, doing_view, paper_view
+from serve.web.paper.view import FAILED, check_figures, doing_view, for_readers, paper_view
 from serve.web.session import Session
 
 LOOK_S = 0.2
@@ -32,7 +32,7 @@ async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> Async
         check_figures(paper)
         yield paper_view(paper, await asyncio.to_thread(shelf.thumbnails, paper), pick), ""
     except LlavaGraphError as error:
-        yield FAILED, error_banner(error)
+        yield FAILED, error_banner(for_readers(error))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from llava_graph.errors import PaperError
+from llava_graph.errors import AccessDenied, FetchError, InputError, LlavaGraphError, PaperError
 from llava_graph.record import Dropped, Figure
 from scicap_builder.one_paper import PaperRecords
 from scicap_builder.progress import Step
 
+DROP_IT = "Or get the paper's PDF yourself and drop it here."
 MAX_LOST = 40
 """Lines about what was left out; a paper with more of them is broken in one way."""
 WHY = {
@@ -64,11 +65,23 @@ def check_figures(paper: PaperRecords) -> None:
         names = ", ".join(_name(lost) for lost in captions[:5])
         count = "1 caption has" if len(captions) == 1 else f"{len(captions)} captions have"
         what = f"no figure was found: {count} no picture that could be found or drawn ({names})"
-    elif paper.dropped:
-        what = "no figure was found: " + "; ".join(_told(lost) for lost in paper.dropped[:3])
     else:
-        what = "no figure was found: the paper has no numbered caption"
+        reasons = [lost.detail if lost.item == paper.id else _told(lost) for lost in paper.dropped[:3]]
+        what = "no figure was found: " + ("; ".join(reasons) or "the paper has no numbered caption")
     raise PaperError(what, reason="no-figures", next_step="Crop a figure out of the page and drop it as a picture.")
+
+
+def for_readers(error: LlavaGraphError) -> LlavaGraphError:
+    """An error of opening a paper, with a next step for somebody in front of the page and not at a command line."""
+    if isinstance(error, AccessDenied):
+        return FetchError(f"arXiv refuses this server: {error.what}", next_step=DROP_IT)
+    if isinstance(error, FetchError):
+        return FetchError(f"arXiv did not answer: {error.what}", next_step=f"Try again later. {DROP_IT}")
+    if isinstance(error, PaperError) or error.next_step:
+        return error
+    return InputError(
+        error.what, next_step="Write an id such as 1706.03762, paste an arXiv address, or drop the paper's PDF."
+    )
 
 
 def _row(figure: Figure, thumbnail: bytes) -> dict[str, Any]:

@@ -1,0 +1,259 @@
+"""Opening a paper on the page, in a headless Chromium, with a local arXiv: from an id to a prompt with its paragraphs."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from llava_graph.record import OcrLine
+from scicap_builder.fetch import FetchOptions
+from serve.http.servers import Server, bind
+from serve.papers import PaperShelf, ShelfOptions
+from serve.web import create_web
+from tests.arxiv_server import serving
+from tests.browsing import choose, choose_and_wait, models, running_chromium, told, upload, visiting
+from tests.papers_to_open import CAPTIONS, FIRST, SECOND, TITLE, on_arxiv, two_figures
+from tests.pdf_pages import PdfPage, pdf_bytes
+from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+
+pytestmark = pytest.mark.browser
+PAPER = "arxiv:2101.00001v2"
+
+
+@pytest.fixture(scope="module")
+def arxiv():
+    with serving([on_arxiv()]) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shelf(arxiv, tmp_path_factory):
+    fetch = FetchOptions(base_url=arxiv.url, delay_s=0.0, tries=2)
+    return PaperShelf(ShelfOptions(folder=tmp_path_factory.mktemp("shelf"), fetch=fetch))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return ScriptedEngine(words=("So.",))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(engine, shelf):
+    def read(_: bytes) -> tuple[OcrLine, ...]:
+        return (OcrLine(text="an engine read this", box=(0, 0, 0.5, 0.1), source="engine"),)
+
+    with running_controller() as controller, running_worker(engine, controller.url):
+        eventually(lambda: models(controller))
+        page = create_web(controller.url, read=read, papers=shelf)
+        with Server(page, bind("127.0.0.1", 0), "web page") as server:
+            yield server
+
+
+@pytest.fixture(scope="module")
+def visitor(chromium, site):
+    with visiting(chromium, site) as page:
+        page.browser_errors = []
+        page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
+        yield page
+
+
+@pytest.fixture
+def page(visitor, engine):
+    """One visitor for all tests, who begins each with no paper and no figure."""
+    if visitor.locator(".paper-bar .shut").is_visible():
+        visitor.click(".paper-bar .shut")
+    visitor.fill("#caption textarea", "to be cleared")
+    visitor.click("#clear")
+    eventually(lambda: not visitor.locator("#caption textarea").input_value())
+    eventually(lambda: visitor.locator("#explain").is_disabled())
+    engine.requests.clear()
+    yield visitor
+    assert visitor.browser_errors == []
+
+
+def open_paper(page, source: str) -> None:
+    page.fill(".paper-bar .source", source)
+    page.click(".paper-bar .open")
+    page.wait_for_selector(".paper-bar .thumb")
+
+
+def labels(page) -> list[str]:
+    return page.locator(".paper-bar .thumb:visible strong").all_inner_texts()
+
+
+def chosen(page) -> str:
+    return page.locator(".paper-bar .thumb[aria-selected=true]").get_attribute("data-figure")
+
+
+def prompt(page) -> str:
+    return page.evaluate("document.querySelector('#prompt textarea')?.value || ''")
+
+
+def test_from_an_arxiv_address_to_a_figure_with_its_paragraphs(page, engine):
+    open_paper(page, "https://arxiv.org/abs/2101.00001")
+    assert labels(page) == ["Figure 1", "Figure 2"]
+    assert page.locator(".paper-bar .title").inner_text() == TITLE
+    assert "p. 2" in page.locator(".paper-bar .thumb").nth(1).inner_text()
+    page.wait_for_selector("#explain:not([disabled])")
+    assert chosen(page) == f"{PAPER}#fig1", "the first one is chosen at once"
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[0])
+    paragraphs = page.locator("#around .paragraph")
+    eventually(lambda: paragraphs.count() == 2)
+    assert "first mention" in paragraphs.nth(0).inner_text()
+    assert "first mention" not in paragraphs.nth(1).inner_text()
+    assert paragraphs.nth(1).locator("mark.cite").all_inner_texts() == ["Figure 1"], "only where it speaks of this one"
+
+    page.locator(".paper-bar .thumb").nth(1).click()
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
+    page.wait_for_selector("#explain:not([disabled])")
+    page.click("#explain")
+    eventually(lambda: engine.requests)
+    words = json.dumps(engine.requests[-1].messages)
+    assert CAPTIONS[1] in words
+    assert "time (s)" in words, "the text that the PDF knows"
+    assert SECOND[:30] not in words, "the model was not trained with paragraphs"
+
+
+def test_paragraphs_are_switched_edited_and_given_word_for_word(page, engine):
+    open_paper(page, "2101.00001")
+    page.wait_for_selector("#explain:not([disabled])")
+    eventually(lambda: page.locator("#around .paragraph").count() == 2)
+    assert page.locator("#around .untrained").is_hidden()
+    page.locator("#around .paragraph input").nth(1).check()
+    assert "not trained with paragraphs" in page.locator("#around .untrained").inner_text()
+    assert "1 given to the model" in page.locator("#around h3").inner_text()
+    page.locator("#around .paragraph .edit").nth(1).click()
+    page.locator("#around .field").fill("Written by <b>the visitor</b>.")
+    page.get_by_role("button", name="Done").click()
+    page.locator("#around .slot", has_text="title").click()
+    page.click("#prompt-section button")
+    eventually(lambda: "Paragraphs that cite it: Written by <b>the visitor</b>." in prompt(page))
+    eventually(lambda: TITLE in prompt(page))
+    assert FIRST[:30] not in prompt(page)
+    page.click("#explain")
+    eventually(lambda: engine.requests)
+    assert prompt(page).removeprefix("<image>\n") == engine.requests[-1].messages[0]["content"][1]["text"]
+    # Another figure begins as the model was trained.
+    page.locator(".paper-bar .thumb").nth(1).click()
+    eventually(lambda: page.locator("#around .paragraph").count() == 1)
+    eventually(lambda: "Written by" not in prompt(page))
+    page.click("#prompt-section button")
+
+
+def test_a_pdf_is_dropped_where_figures_are(page, shelf):
+    choose(page, upload(two_figures("Dropped"), "dropped.pdf", "application/pdf"))
+    page.wait_for_selector(".paper-bar .thumb")
+    page.wait_for_selector("#explain:not([disabled])")
+    assert page.locator(".paper-bar .of").inner_text() == "uploaded"
+    assert chosen(page).startswith("upload:")
+    # A picture goes on being a picture, and the paper stays.
+    choose_and_wait(page)
+    eventually(lambda: not page.locator(".paper-bar .thumb[aria-selected=true]").count())
+    assert len(labels(page)) == 2
+
+
+def test_text_in_pixels_is_read_when_the_figure_is_chosen_and_once_for_all(page, shelf):
+    scan = PdfPage()
+    scan.body(70, 80, 450, 6, start="The scan is shown in Figure 1.")
+    scan.picture(150, 170, 420, 330)
+    scan.text(150, 350, "Figure 1: A scan of something grey in the garden.", 9)
+    scan.body(70, 400, 450, 8)
+    choose(page, upload(pdf_bytes([scan]), "scan.pdf", "application/pdf"))
+    page.wait_for_selector(".paper-bar .thumb")
+    page.wait_for_selector("#explain:not([disabled])")
+    assert page.locator("#viewer .count").inner_text().startswith("1 line of text")
+    paper = chosen(page).partition("#")[0]
+    eventually(lambda: not shelf.paper(paper).unread)
+    assert shelf.paper(paper).figures[0].ocr[0].text == "an engine read this"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("2101.00009", "ArXiv knows no paper 2101.00009"),
+        ("nonsense", "'nonsense' is no arXiv id"),
+        ("", "No paper is named"),
+        ("upload:" + "0" * 32, "not kept any more"),
+    ],
+)
+def test_a_paper_that_is_none_says_why_and_leaves_the_one_before(page, source, said):
+    open_paper(page, PAPER)
+    page.fill(".paper-bar .source", source)
+    page.press(".paper-bar .source", "Enter")
+    page.wait_for_selector("#banner .banner")
+    assert said in told(page)
+    assert page.locator(".paper-bar .doing").is_hidden()
+    assert labels(page) == ["Figure 1", "Figure 2"]
+
+
+def test_a_file_that_is_no_paper_says_why(page):
+    choose(page, upload(pdf_bytes([PdfPage()], encrypted=True), "locked.pdf", "application/pdf"))
+    page.wait_for_selector("#banner .banner")
+    assert "The PDF is encrypted" in told(page)
+    choose(page, upload(pdf_bytes([PdfPage()]), "blank.pdf", "application/pdf"))
+    eventually(lambda: "No figure was found" in told(page))
+
+
+def test_opening_can_be_cancelled(page, arxiv):
+    arxiv.script["/api/query"].append((503, {"Retry-After": "3"}))
+    page.fill(".paper-bar .source", "2101.00077")
+    page.click(".paper-bar .open")
+    page.wait_for_selector(".paper-bar .doing:not([hidden])")
+    eventually(lambda: "trying again in 3 s" in page.locator(".paper-bar .step").inner_text())
+    page.click(".paper-bar .leave")
+    eventually(lambda: page.locator(".paper-bar .doing").is_hidden(), 3)
+    assert page.locator(".paper-bar .open").is_enabled()
+
+
+def test_keys_go_from_figure_to_figure_and_words_find_them(page):
+    open_paper(page, PAPER)
+    page.wait_for_selector("#explain:not([disabled])")
+    page.locator("#around h3").click()
+    page.keyboard.press("]")
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
+    page.keyboard.press("[")
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[0])
+    page.locator(".paper-bar .thumb").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
+    page.fill(".paper-bar .search", "gardens fast")
+    assert labels(page) == ["Figure 1"], "its paragraph has these words"
+    page.fill(".paper-bar .search", "no such words")
+    assert page.locator(".paper-bar .nothing").is_visible()
+    page.fill(".paper-bar .search", "[]")
+    page.keyboard.press("]")
+    assert page.locator(".paper-bar .search").input_value() == "[]]", "a key in a field is a letter"
+
+
+def test_a_link_opens_the_paper_and_chooses_the_figure(chromium, site):
+    class Linked:
+        url = f"{site.url}/?figure={quote(PAPER + '#fig2')}&question=Why%3F"
+
+    with visiting(chromium, Linked) as page:
+        page.wait_for_selector("#explain:not([disabled])")
+        assert chosen(page) == f"{PAPER}#fig2"
+        assert page.locator("#question textarea").input_value() == "Why?"
+        page.goto(f"{site.url}/?paper=2101.00001v1")
+        page.wait_for_selector("#explain:not([disabled])")
+        assert chosen(page) == "arxiv:2101.00001v1#fig1"
+        page.goto(f"{site.url}/?figure=nonsense")
+        page.wait_for_selector("#banner .banner")
+        assert "names no figure" in told(page)
+
+
+def test_a_paper_fits_a_phone(chromium, site):
+    with visiting(chromium, site, 390, 844) as page:
+        open_paper(page, PAPER)
+        page.wait_for_selector("#explain:not([disabled])")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        tops = [
+            page.locator(part).bounding_box()["y"] for part in (".strip", "#viewer", "#caption", "#around", "#explain")
+        ]
+        assert tops == sorted(tops)
