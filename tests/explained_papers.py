@@ -9,10 +9,11 @@ from typing import Any
 
 from pdf_pages import PdfPage, write_pdf
 
-from llava_graph.errors import LlavaGraphError
 from llava_graph.explain import Answerer
 from llava_graph.generate import Chunk, GenerationOptions
 from llava_graph.prompt import Message, PromptOptions
+
+STARTS = ("How quickly", "That", "What makes it that", "The way in which")
 
 
 @dataclass
@@ -76,9 +77,12 @@ def a_paper(path: Path, figures: int = 2) -> Path:
     pages = []
     for number in range(1, figures + 1):
         page = PdfPage()
-        y = page.body(70, 80, 450, 6, start=f"The growth of garden {number} is shown in Figure {number}.")
+        # Lines that are alike on all pages are running heads.
+        start = f"{STARTS[number % len(STARTS)]} garden {number} grows is shown in Figure {number}."
+        y = page.body(70, 80 + 10 * number, 450, 6, start=start)
         page.plot(150, y + 12, 420, y + 172)
         page.text(150, y + 190, f"Figure {number}. Growth of the colony over time in garden {number}.", 9)
+        page.body(70, y + 215, 450, 8)
         pages.append(page)
     return write_pdf(path, PdfPage(), *pages)
 
@@ -110,7 +114,3 @@ class Heard:
 
     def note(self, text: str) -> None:
         self.lines.append(f"note {text}")
-
-
-class Broken(LlavaGraphError):
-    """Something of ours that fails."""

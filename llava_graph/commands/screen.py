@@ -50,8 +50,12 @@ class AnswerText:
         self._answer = ""
         self._done = 0
         self._held = ""
-        self.written = False
-        """Whether anything but blanks has been written."""
+        self._written = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but blanks has come."""
+        return not self._answer.strip()
 
     def push(self, piece: str) -> None:
         """Write what is certain."""
@@ -111,8 +115,8 @@ class AnswerText:
         return self._screen.styled(title[1], BOLD) if title else line
 
     def _write(self, text: str) -> None:
-        if not self.written:
+        if not self._written:
             text = text.lstrip()
         if text:
-            self.written = True
+            self._written = True
             self._screen.write(text)

@@ -85,7 +85,7 @@ class Talk:
         try:
             self.chat = before.ask(self.answerer, question, answer.push)
         finally:
-            if answer.written:
+            if not answer.empty:
                 answer.end()
         ending = self.chat.exchanges[-1].answer.finish_reason if self.chat is not before else "nothing"
         if ending in ENDINGS:

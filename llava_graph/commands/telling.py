@@ -46,10 +46,12 @@ class Printed:
         """See Listener."""
         if kept or self._answer is None:
             self.begins(source, explained.figure)
-        if self._answer and not self._answer.written:
+        if self._answer and self._answer.empty:
             self._answer.push(explained.text)
-        if self._answer:
+        if self._answer and not self._answer.empty:
             self._answer.end()
+        else:
+            self.note(f"the model gave no text for {explained.figure.id}")
         self._answer = None
         if is_medical(explained.figure) and not self._warned:
             self._warned = True
@@ -66,7 +68,7 @@ class Printed:
 
     def _broken_off(self) -> None:
         """An answer that failed in its middle leaves its line."""
-        if self._answer and self._answer.written:
+        if self._answer and not self._answer.empty:
             self._answer.end()
         self._answer = None
 
