@@ -15,16 +15,20 @@ from llava_graph.errors import InputError
 from llava_graph.explained import from_json
 from llava_graph.images import encode_png
 from llava_graph.record import Figure, OcrLine, Paper
+from scicap_builder.fetch import FetchOptions
 from serve.feedback.lines import REASONS, Feedback
 from serve.feedback.log import IMAGES, ConversationLog, Visitors
 from serve.http.servers import Server, bind
+from serve.papers import PaperShelf, ShelfOptions
 from serve.web import WebOptions, create_web
 from serve.web.session import AnswerFacts, Session
 from serve.web.sharing.files import FORMATS, bibtex, explained_figure, file_name, shared_file
 from serve.web.sharing.links import MAX_ID_CHARS, Wanted, link_of, wanted_by
 from serve.web.sharing.recording import Consent, Recorder, recorder_for
 from serve.web.sharing.wiring import vote_of
+from tests.arxiv_server import serving
 from tests.browsing import choose_and_wait, models, running_chromium, visiting
+from tests.papers_to_open import TITLE, on_arxiv
 from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> [x](javascript:alert(3)) ![y](http://evil/z.png)"
@@ -389,6 +393,35 @@ def test_an_earlier_answer_is_voted_on_by_its_own_thumbs(page, log_dir):
     said(page, "your vote is kept")
     vote = json.loads(whole(log_dir).splitlines()[-1])
     assert (vote["type"], len(vote["state"]["messages"])) == ("downvote", 2)
+
+
+@pytest.mark.browser
+def test_a_figure_of_a_paper_has_a_link_and_a_citation(chromium, controller, tmp_path):
+    with serving([on_arxiv()]) as arxiv:
+        fetch = FetchOptions(base_url=arxiv.url, delay_s=0.0, tries=2)
+        shelf = PaperShelf(ShelfOptions(folder=tmp_path, fetch=fetch))
+        shelf.open("2101.00001")
+        web = create_web(controller.url, read=no_text, papers=shelf)
+        with Server(web, bind("127.0.0.1", 0), "web page") as server, visiting(chromium, server) as page:
+            page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+            second = "arxiv:2101.00001v2#fig2"
+            page.goto(server.url + "/" + link_of(second))
+            page.wait_for_selector("#explain:not([disabled])")
+            page.fill("#question textarea", "Why & how?")
+            page.click("#sharing .link")
+            said(page, "Link copied, with the question")
+            link = page.evaluate("navigator.clipboard.readText()")
+            assert link == f"{server.url}/{link_of(second, 'Why & how?')}"
+            page.goto(link)
+            eventually(lambda: page.locator("#question textarea").input_value() == "Why & how?")
+            page.wait_for_selector(f".paper-bar .thumb[data-figure='{second}'][aria-selected=true]")
+            page.click("#sharing .opener:not([disabled])")
+            with page.expect_download() as download:
+                page.click("#sharing .cite")
+            assert download.value.suggested_filename == "arxiv-2101.00001v2-fig2.bib"
+            entry = download.value.path().read_text()
+            assert f"title = {{{{{TITLE}}}}}" in entry
+            assert "year = {2021}" in entry
 
 
 @pytest.mark.browser

@@ -7,7 +7,7 @@ from urllib.parse import quote
 MAX_ID_CHARS, MAX_QUESTION_CHARS = 200, 2_000
 UPLOADS = "upload:"
 NO_LINK_OF_UPLOADS = (
-    "This figure is an upload: it is in your session only, so no link can lead to it. Export keeps it as a file."
+    "This figure is an upload and no part of a published paper, so no link leads to it. Export keeps it as a file."
 )
 
 
