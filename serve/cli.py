@@ -19,6 +19,7 @@ from serve.api.cli import (
 from serve.command import (
     CONTROLLER_PORT,
     WEB_PORT,
+    ArxivContact,
     Device,
     Dtype,
     Host,
@@ -30,9 +31,12 @@ from serve.command import (
     MaxBatchSize,
     MaxBatchTokens,
     MaxWaiting,
+    Medical,
     ModelBase,
     ModelNames,
     ModelPath,
+    PapersCache,
+    PapersCacheMb,
     names_in,
     set_up_logging,
 )
@@ -64,6 +68,10 @@ def web(
         ModelListMode, typer.Option(help="Look the models up once, or on every visit.")
     ] = "reload",
     concurrency_count: Annotated[int, typer.Option(min=1, help="Answers at once, for all visitors together.")] = 16,
+    papers_cache: PapersCache = None,
+    papers_cache_mb: PapersCacheMb = 2000,
+    arxiv_contact: ArxivContact = "",
+    medical: Medical = False,
     log_dir: LogDir = None,
     log_visitors: LogVisitors = False,
     log_level: LogLevel = "info",
@@ -77,6 +85,7 @@ def web(
         llava-graph-serve web --log-dir ./log   # keeps conversations of visitors who agree, and their votes
     """
     from serve.http.servers import Server, bind, wait_for_signal
+    from serve.papers.options import shelf_options
     from serve.web import WebOptions, create_web
 
     set_up_logging(log_level)
@@ -84,6 +93,8 @@ def web(
     options = WebOptions(
         model_list_mode=model_list_mode,
         concurrency_count=concurrency_count,
+        papers=shelf_options(papers_cache, papers_cache_mb, arxiv_contact),
+        medical=medical,
         log_dir=log_dir,
         log_visitors=log_visitors,
     )
@@ -109,6 +120,10 @@ def everything(
     max_batch_size: MaxBatchSize = 16,
     max_batch_tokens: MaxBatchTokens = 0,
     max_waiting: MaxWaiting = 64,
+    papers_cache: PapersCache = None,
+    papers_cache_mb: PapersCacheMb = 2000,
+    arxiv_contact: ArxivContact = "",
+    medical: Medical = False,
     log_dir: LogDir = None,
     log_visitors: LogVisitors = False,
     api_keys: ApiKeys = None,
@@ -136,6 +151,7 @@ def everything(
     from serve.engines.batching.limits import Limits
     from serve.engines.opening import EngineChoice, bits_of
     from serve.http.servers import wait_for_signal
+    from serve.papers.options import shelf_options
     from serve.together import start_all
     from serve.web import WebOptions
     from serve.worker.answering import WorkerOptions
@@ -157,7 +173,8 @@ def everything(
         cors_origin=cors_origin,
         image_hosts=None if no_image_urls else allow_image_hosts,
     )
-    web_options = WebOptions(log_dir=log_dir, log_visitors=log_visitors)
+    papers = shelf_options(papers_cache, papers_cache_mb, arxiv_contact)
+    web_options = WebOptions(papers=papers, medical=medical, log_dir=log_dir, log_visitors=log_visitors)
     servers = start_all(host, port, choice, options, web=web_options, api=api_options)
     print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)

@@ -55,6 +55,19 @@ LogDir = Annotated[
 LogVisitors = Annotated[
     bool, typer.Option("--log-visitors", help="Tell visitors apart in that log, by a salted hash of their address.")
 ]
+PapersCache = Annotated[
+    Path | None,
+    typer.Option(help="Folder that keeps opened papers. Default: the platform's cache folder."),
+]
+PapersCacheMb = Annotated[
+    int, typer.Option(min=10, help="Megabytes that it may hold; the least recently used papers go first.")
+]
+ArxivContact = Annotated[
+    str, typer.Option(help="An e-mail address for arXiv to write to, sent with every request to it.")
+]
+Medical = Annotated[
+    bool, typer.Option("--medical", help="Say on the page at all times that this is no medical device.")
+]
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 
 

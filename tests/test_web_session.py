@@ -18,6 +18,7 @@ from serve.web.context.preview import Preview, preview
 from serve.web.figure.opening import MAX_SIDE_PX, SHOWN_SIDE_PX, figure_of, view_of
 from serve.web.figure.reading import RegionReader
 from serve.web.given import given_for
+from serve.web.medical import note_for
 from serve.web.session import OnPage, Session, messages_for
 
 
@@ -116,3 +117,9 @@ def test_a_banner_is_text_whatever_it_says():
     assert "<" not in banner("<b>no", "<i>").replace('<div class="banner" role="alert"><strong>', "").replace(
         "</strong>", ""
     ).replace("</div>", "")
+
+
+def test_what_was_inside_a_body_comes_with_a_warning():
+    figure = figure_of(Image.new("RGB", (40, 30)))
+    assert note_for(Session()) == note_for(Session(replace(figure, kind="chart"))) == ""
+    assert "Not a medical device" in note_for(Session(replace(figure, kind="radiograph")))

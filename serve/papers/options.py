@@ -59,3 +59,8 @@ class ShelfOptions:
 
 
 USUAL = ShelfOptions()
+
+
+def shelf_options(folder: Path | None, megabytes: int, contact: str) -> ShelfOptions:
+    """As the serving commands give them. Raises InputError."""
+    return ShelfOptions(folder=folder, max_bytes=megabytes * 10**6, fetch=replace(TWO_TRIES, contact=contact))

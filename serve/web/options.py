@@ -21,6 +21,8 @@ class WebOptions:
     """Of one upload."""
     papers: ShelfOptions = USUAL
     """Where opened papers lie, and what they may cost."""
+    medical: bool = False
+    """Whether the page says at all times that it is no medical device; otherwise only beside medical images."""
     log_dir: Path | None = None
     """Where conversations of visitors who agree are kept, in FastChat's format; None: nowhere."""
     log_visitors: bool = False

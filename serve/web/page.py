@@ -2,7 +2,7 @@
 
     header   brand, models/ (the model line)
     paper/          the paper bar: an arXiv id, what is being done, the paper's figures
-    banner   what went wrong (banner.py)
+    banner   what went wrong (banner.py); medical.py: that this is no medical device
     left     figure/        drop zone, viewer with boxes, lines, examples
              context/       caption, paragraphs, what the model is given
     right    conversation/  Explain, answers, question, Ask and Stop
@@ -38,6 +38,7 @@ from serve.web.figure.opening import ReadText
 from serve.web.figure.parts import build_figure
 from serve.web.figure.reading import RegionReader
 from serve.web.figure.wiring import wire_figure
+from serve.web.medical import build_medical, wire_medical
 from serve.web.models.parts import build_model_line, build_models
 from serve.web.models.wiring import wire_models
 from serve.web.options import WebOptions
@@ -72,9 +73,11 @@ def build_page(
         delete_cache=(UPLOADS_KEPT_S, UPLOADS_KEPT_S),
         fill_width=True,
     ) as page:
-        parts = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY, options)
+        parts, medical = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY, options)
         wire_models(page, parts, client, options)
         taking = [*wire_figure(parts, read), *wire_paper(parts, shelf, read)]
+        if not options.medical:
+            wire_medical(parts, medical)
         reader = RegionReader(read)
         wire_context(parts, client, reader)
         answers = wire_conversation(parts, client, options, taking, reader)
@@ -84,7 +87,7 @@ def build_page(
     return page
 
 
-def _arrange(privacy: str, options: WebOptions) -> PageParts:
+def _arrange(privacy: str, options: WebOptions) -> tuple[PageParts, gr.HTML]:
     """The panels in their places."""
     session = gr.State(Session())
     with gr.Row(elem_id="header"):
@@ -92,6 +95,7 @@ def _arrange(privacy: str, options: WebOptions) -> PageParts:
         model_line = build_model_line()
     paper = build_paper()
     banner = gr.HTML("", elem_id="banner", padding=False)
+    medical = build_medical(always=options.medical)
     with gr.Row(elem_id="columns", equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_id="left"):
             figure = build_figure(options.max_file_bytes)
@@ -103,4 +107,4 @@ def _arrange(privacy: str, options: WebOptions) -> PageParts:
             arena = build_arena()
             models = build_models(model_line)
     gr.HTML(f"<p>{privacy}</p>", elem_id="privacy", padding=False)
-    return PageParts(session, banner, models, paper, figure, context, conversation, sharing, compare, arena)
+    return PageParts(session, banner, models, paper, figure, context, conversation, sharing, compare, arena), medical

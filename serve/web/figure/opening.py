@@ -14,6 +14,7 @@ from llava_graph.errors import ImageError, LlavaGraphError
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import Box, Figure, OcrLine
 from ocr.merge import with_rest
+from scicap_builder.kinds import kind_of
 from serve.web.banner import banner, error_banner
 from serve.web.figure.lines import line_rows
 from serve.web.session import Session
@@ -63,6 +64,7 @@ def read_figure(opened: Reading, read: ReadText) -> Reading:
     failed, figure = "", session.figure
     try:
         figure = replace(figure, ocr=tuple(read(session.figure.image)))
+        figure = replace(figure, kind=figure.kind or kind_of(open_image(session.figure.image), "", figure.ocr))
     except LlavaGraphError as error:
         failed = error_banner(error)
     view = {**opened.view, "lines": line_rows(figure.ocr), "reading": False}
