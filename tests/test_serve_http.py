@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from itertools import pairwise
 
 import httpx
@@ -175,29 +174,6 @@ def test_a_client_that_goes_away_stops_the_generation_and_frees_the_slot(worker,
         eventually(lambda: not engine.running)
     assert engine.cancelled == 5
     eventually(lambda: post(worker.url, "/worker_get_status").json()["queue_length"] == 0)
-
-
-def test_no_slot_is_lost_in_a_hundred_aborted_requests(engine):
-    engine.words, engine.pause = ("word",) * 1000, 0.005
-
-    def abort(number):
-        with HTTP.stream("POST", worker.url + "/worker_generate_stream", json={"prompt": "Q"}) as response:
-            for _ in response.iter_bytes():
-                time.sleep(0.001 * (number % 7))
-                return
-
-    with running_worker(engine, limit_worker_concurrency=4, max_waiting=100) as worker:
-        for start in range(0, 100, 20):
-            threads = [threading.Thread(target=abort, args=(start + number,)) for number in range(20)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-        eventually(lambda: post(worker.url, "/worker_get_status").json()["queue_length"] == 0)
-        assert (engine.running, len(engine.requests), engine.cancelled) == (0, 100, 100)
-        assert engine.most_running == 4
-        engine.words = ("done",)
-        assert post(worker.url, "/worker_generate", prompt="Q", echo=False).json()["text"] == "done"
 
 
 def test_beyond_the_queue_the_answer_is_busy_at_once(worker, engine):
