@@ -18,7 +18,7 @@ from llava_graph.sampling import GenerationOptions
 from serve.engines.batching.answer import Answer
 from serve.engines.batching.limits import Limits
 from serve.engines.batching.request import Prepared
-from serve.engines.batching.scheduler import Scheduler
+from serve.engines.batching.scheduler import Scheduler, Writer
 from serve.engines.engine import Step
 from serve.protocol.codes import ErrorCode
 from serve.protocol.messages import GenerateRequest, open_images, plain_placeholders
@@ -29,8 +29,11 @@ log = logging.getLogger(__name__)
 class ExplainerEngine:
     """A `SchedulingEngine`."""
 
-    def __init__(self, explainer: Explainer, limits: Limits = Limits()) -> None:
-        """Tries out whether the model answers in batches. `limits.max_batch_tokens` 0: as many as the free memory takes."""
+    def __init__(self, explainer: Explainer, limits: Limits = Limits(), writer: Writer | None = None) -> None:
+        """Tries out whether the model answers in batches. `limits.max_batch_tokens` 0: as many as the free memory takes.
+
+        `writer` computes instead of the model.
+        """
         self._model = model = explainer.model
         self.name = model.name
         self.about = model.about
@@ -39,14 +42,14 @@ class ExplainerEngine:
         self.instructions = model.instructions
         self.max_images = model.max_images
         self.context_length = model.context_length
-        self.one_at_a_time = "--max-batch-size is 1" if limits.max_batch_size == 1 else prove(model)
+        self.one_at_a_time = "" if writer else "--max-batch-size is 1" if limits.max_batch_size == 1 else prove(model)
         """Why answers are not written together; empty: they are."""
         if self.one_at_a_time:
             log.warning("%s answers one request at a time: %s", model.name, self.one_at_a_time)
             limits = replace(limits, max_batch_size=1)
         tokens = limits.max_batch_tokens or tokens_that_fit(model)
         self.limits = replace(limits, max_batch_tokens=tokens)
-        writer = Alone(model) if self.one_at_a_time else Batch(model)
+        writer = writer or (Alone(model) if self.one_at_a_time else Batch(model))
         self._scheduler = Scheduler(writer, self.limits, free_memory=lambda: free_memory(model))
         log.info("up to %d answers and %d tokens at once", self.limits.max_batch_size, tokens)
 
