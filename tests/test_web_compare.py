@@ -1,6 +1,7 @@
 """Answers beside each other: what each was given, where they differ, and that both grow at once. Pure, without a browser."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from serve.web.at_once import at_once
 from serve.web.compare.asking import answered, two_figures, with_and_without
 from serve.web.compare.differences import marked, told
 from serve.web.compare.pair import pair_view
+from serve.web.context.shown import Shown
 from serve.web.session import Session
 
 WITH = "The loss falls from 0.93 to 0.1. It reaches its lowest point after 90 epochs, as the axis says."
@@ -96,26 +98,43 @@ def test_without_the_text_regions_have_none_either(figure):
 def test_nothing_to_leave_out_is_said(figure, other):
     with pytest.raises(InputError, match="no text of the figure"):
         with_and_without(Session(other), None, ModelDetails("m"))
-    with pytest.raises(InputError, match="m is never given"):
+    with pytest.raises(InputError, match="is not given to the model"):
         with_and_without(Session(figure), None, ModelDetails("m", prompt=PromptOptions(ocr=False)))
 
 
 def test_a_model_of_several_images_is_asked_about_both_figures_at_once(figure, other):
-    contrast = two_figures((figure, other), "Which is higher?", ModelDetails("m", max_images=2))
+    contrast = two_figures((Session(figure), Session(other)), "Which is higher?", ModelDetails("m", max_images=2))
     (column,) = contrast.columns
     assert flat(column.given.messages) == (
         "Figure A:\n<image>Caption: Loss.\nText in the figure: x-axis: Epoch [40 90 60 100]\n\n"
         "Figure B:\n<image>Caption: Accuracy.\n\nWhich is higher?"
     )
     assert len(column.given.images) == 2
-    assert two_figures((figure, other), None, ModelDetails("m", max_images=2)).question == COMPARE_REQUEST
+    assert (
+        two_figures((Session(figure), Session(other)), None, ModelDetails("m", max_images=2)).question
+        == COMPARE_REQUEST
+    )
     history = (Turn(role="user", text="Before?"), Turn(role="assistant", text="That."))
-    later = two_figures((figure, other), "And now?", ModelDetails("m", max_images=2), history)
+    later = two_figures((Session(figure), Session(other)), "And now?", ModelDetails("m", max_images=2), history)
     assert [message["role"] for message in later.columns[0].given.messages] == ["user", "assistant", "user"]
 
 
+def test_each_figure_keeps_what_was_switched_for_it(figure, other):
+    figure = replace(figure, mentions=("Figure 1 shows the loss.",))
+    sessions = Session(figure, shown=Shown(paragraphs=("As left.",))), Session(other, shown=Shown(caption=False))
+    (column,) = two_figures(sessions, "Q?", ModelDetails("m", max_images=2)).columns
+    assert flat(column.given.messages) == (
+        "Figure A:\n<image>Caption: Loss.\nText in the figure: x-axis: Epoch [40 90 60 100]\n"
+        "Paragraphs that cite it: As left.\n\nFigure B:\n<image>\nQ?"
+    )
+    bare = Session(figure, shown=Shown(ocr=False)), Session(other)
+    assert "Epoch" not in flat(two_figures(bare, "Q?", ModelDetails("m", max_images=2)).columns[0].given.messages)
+    with pytest.raises(InputError, match="is not given"):
+        with_and_without(bare[0], "Q?", ModelDetails("m"))
+
+
 def test_a_model_of_one_image_is_asked_about_each_figure_and_the_page_says_so(figure, other):
-    contrast = two_figures((figure, other), "Which is higher?", ModelDetails("m", max_images=1))
+    contrast = two_figures((Session(figure), Session(other)), "Which is higher?", ModelDetails("m", max_images=1))
     assert [flat(column.given.messages).count("<image>") for column in contrast.columns] == [1, 1]
     assert ["Loss." in flat(column.given.messages) for column in contrast.columns] == [True, False]
     assert "m takes one image, so it cannot see both figures at once" in contrast.note
@@ -169,7 +188,9 @@ def test_an_error_ends_its_own_answer_alone(figure):
 
 
 def test_an_answer_about_both_figures_can_be_built_upon(figure, other):
-    done = last_of(two_figures((figure, other), "Which?", ModelDetails("m", max_images=2)), ["The first."])
+    done = last_of(
+        two_figures((Session(figure), Session(other)), "Which?", ModelDetails("m", max_images=2)), ["The first."]
+    )
     assert [turn.text for turn in done.turns] == ["Which?", "The first."]
     assert "pieces" not in done.view()["columns"][0]
 

@@ -301,7 +301,7 @@ def test_another_figure_takes_the_place_of_the_one_that_is_shown(reading, reader
     row(page, 0).locator(".text").fill("Steps")
     reader.lines = (LOSS,)
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Other figure").click()
+        page.get_by_role("button", name="Other figure", exact=True).click()
     chooser.value.set_files(upload(png(310, 150)))
     eventually(lambda: page.locator("#viewer .count").inner_text() == "1 line of text")
     prompt = explained(page, engine)

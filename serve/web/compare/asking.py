@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llava_graph.errors import InputError, LlavaGraphError
-from llava_graph.prompt import checked_question
+from llava_graph.prompt import PromptOptions, checked_question
 from llava_graph.record import Figure, Turn
 from llava_graph.several_images import COMPARE_REQUEST, Part, build_comparison
 from serve.client import ModelClient, ModelDetails, Sampling
@@ -112,8 +112,8 @@ def with_and_without(
             "there is no text of the figure to leave out",
             next_step="Switch lines on, or add what stands in the figure.",
         )
-    if not details.prompt.ocr:
-        raise InputError(f"{details.name} is never given the text in figures", next_step="Choose another model.")
+    if not session.shown.options(details.prompt).ocr:
+        raise InputError("the text in the figure is not given to the model", next_step="Switch it on in the context.")
     alone = replace(session, turns=(), facts=())
     bare = replace(alone, figure=replace(figure, ocr=()))
     bare_regions = [replace(part, figure=replace(part.figure, ocr=())) for part in regions]
@@ -132,24 +132,47 @@ def with_and_without(
 
 
 def two_figures(
-    figures: tuple[Figure, Figure], question: str | None, details: ModelDetails, history: Sequence[Turn] = ()
+    sessions: tuple[Session, Session], question: str | None, details: ModelDetails, history: Sequence[Turn] = ()
 ) -> Contrast:
-    """A question about two figures (None: compare them). A model of one image is asked about each by itself."""
+    """A question about the figures of two sessions, each with what its visitor has switched on (None: compare them). A model
+    of one image is asked about each by itself. Raises InputError."""
+    figures = [_as_shown(session, details.prompt) for session in sessions]
     ids = tuple(figure.id for figure in figures)
     if details.max_images >= len(figures):
         asked = COMPARE_REQUEST if question is None else checked_question(question)
-        messages = build_comparison(figures, asked, details.prompt, history=history)
+        everything = replace(details.prompt, caption=True, ocr=True, title=True, abstract=True, mentions=True)
+        messages = build_comparison(figures, asked, everything, history=history)
         given = Given(messages, pixels_of(figures), asked)
         return Contrast(asked, (Column("About both figures", given),), ids, history=tuple(history))
     columns = tuple(
-        Column(f"Figure {name}", given_for(Session(figure), question, details))
-        for name, figure in zip("AB", figures, strict=True)
+        Column(f"Figure {name}", given_for(replace(session, turns=(), facts=()), question, details))
+        for name, session in zip("AB", sessions, strict=True)
     )
     return Contrast(
         "Explain each figure." if question is None else question.strip(),
         columns,
         ids,
         f"{details.name} takes one image, so it cannot see both figures at once: it was asked the same about each by itself.",
+    )
+
+
+def _as_shown(session: Session, trained: PromptOptions) -> Figure:
+    """The figure with what of it the model is given, and nothing else: two figures may be switched differently."""
+    if session.figure is None:
+        raise InputError("two figures are needed to compare", next_step="Choose one.")
+    options, figure = session.shown.options(trained), session.shown.figure(session.figure)
+    paper = figure.paper
+    return replace(
+        figure,
+        label=figure.label if options.caption else "",
+        caption=figure.caption if options.caption else "",
+        ocr=figure.ocr if options.ocr else (),
+        mentions=figure.mentions if options.mentions else (),
+        paper=replace(
+            paper,
+            title=paper.title if options.title else "",
+            abstract=paper.abstract if options.abstract else "",
+        ),
     )
 
 

@@ -34,7 +34,7 @@ class CompareParts:
     text: AskingParts
     figures: AskingParts
     pinned: gr.State
-    """The figure that was kept, as it was on the page then, or None."""
+    """The session whose figure was kept, as it was on the page then, or None."""
     pair: gr.HTML
     """Shows `pair_view`."""
     pin: gr.Button

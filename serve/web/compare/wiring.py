@@ -3,7 +3,7 @@
 import html
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -18,6 +18,7 @@ from serve.web.compare.parts import KEEP, TWO_FIGURES, WITHOUT_TEXT, AskingParts
 from serve.web.figure.reading import RegionReader
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, PageParts
+from serve.web.session import Session
 
 NO_TEXT = "No text of this figure is given to the model: there is nothing to leave out."
 CHOOSE_B = "Now choose the other figure: from the paper, an upload or an example."
@@ -77,32 +78,32 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
     answers = [asking.contrast, asking.answers]
 
     async def prepare(values: Values, question: str | None, details: ModelDetails) -> Contrast:
-        one, other = values[compare.pinned], parts.on_page(values).now().figure
-        if one is None or other is None or one.id == other.id:
+        one, other = values[compare.pinned], parts.on_page(values).now()
+        if not _are_two(one, other):
             raise InputError("two figures are needed to compare", next_step=CHOOSE_B)
         before = values[asking.contrast]
         return two_figures((one, other), question, details, before.turns if before else ())
 
-    def look(pinned: Figure | None, figure: Figure | None) -> tuple[Any, ...]:
-        other = figure if pinned and figure and figure.id != pinned.id else None
+    def look(pinned: Session | None, shown: Session) -> tuple[Any, ...]:
+        other = shown if _are_two(pinned, shown) else None
         return (
-            pair_view(pinned, other),
-            gr.update(interactive=figure is not None, value=KEEP_INSTEAD if other else KEEP),
+            pair_view(pinned.figure if pinned else None, other.figure if other else None),
+            gr.update(interactive=shown.figure is not None, value=KEEP_INSTEAD if other else KEEP),
             gr.update(visible=pinned is not None),
             gr.update(interactive=other is not None),
             _paragraph(ASK_BOTH if other else CHOOSE_B if pinned else TWO_FIGURES),
         )
 
     def pin(values: Values) -> tuple[Any, ...]:
-        figure = parts.on_page(values).now().figure
-        return (figure, *look(figure, figure), None, None)
+        shown = replace(parts.on_page(values).now(), turns=(), facts=())
+        return (shown, *look(shown, shown), None, None)
 
     def unpin(values: Values) -> tuple[Any, ...]:
-        return (None, *look(None, parts.on_page(values).now().figure), None, None)
+        return (None, *look(None, parts.on_page(values).now()), None, None)
 
     def changed(values: Values) -> tuple[Any, ...]:
-        figure = parts.on_page(values).now().figure
-        return (*look(values[compare.pinned], figure), *_of_another_figure(values, asking, figure))
+        shown = parts.on_page(values).now()
+        return (*look(values[compare.pinned], shown), *_of_another_figure(values, asking, shown.figure))
 
     given = {*parts.given.values()}
     events = [page.load, parts.figure.viewer.change, parts.context.caption.change]
@@ -120,6 +121,12 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
         ended.then(step, given, [compare.pinned, *shown, *answers], **AT_ONCE).then(
             lambda: _buttons(writing=False), None, [asking.row, asking.stop], **AT_ONCE
         )
+
+
+def _are_two(one: Session | None, other: Session | None) -> bool:
+    """Whether both have a figure, and not the same."""
+    figures = [session.figure for session in (one, other) if session is not None and session.figure is not None]
+    return len({figure.id for figure in figures}) > 1
 
 
 def _wire_asking(wires: Wires, asking: AskingParts, prepare: Prepare, more: Collection[Any] = ()) -> Any:

@@ -30,11 +30,11 @@ class RegionReader:
 
     async def parts(self, page: OnPage) -> tuple[Part, ...]:
         """The regions that are asked about, with the text in them. Raises InputError and what reading raises."""
-        left = page.now().figure
-        regions = regions_of(page.regions, left.id) if left else ()
-        if not regions or left is None:
+        session = page.now()
+        regions = regions_of(page.regions, session.figure.id) if session.figure else ()
+        if not regions or session.figure is None:
             return ()
-        return await asyncio.to_thread(self._cut, page, left, regions)
+        return await asyncio.to_thread(self._cut, page, session.shown.figure(session.figure), regions)
 
     def _cut(self, page: OnPage, left: Figure, regions: tuple[Region, ...]) -> tuple[Part, ...]:
         read, original = page.session.figure or left, page.session.original
