@@ -120,6 +120,15 @@ def test_from_an_arxiv_address_to_a_figure_with_its_paragraphs(page, engine):
     assert SECOND[:30] not in words, "the model was not trained with paragraphs"
 
 
+def test_the_example_paper_is_one_press_away(page):
+    page.click(".paper-bar .example")
+    page.wait_for_selector(".paper-bar .thumb")
+    assert labels(page) == ["Figure 1", "Figure 2", "Figure 3"]
+    page.wait_for_selector("#explain:not([disabled])")
+    eventually(lambda: page.locator("#around .paragraph").count() == 2)
+    assert page.locator("#viewer .box").count() > 10
+
+
 def test_paragraphs_are_switched_edited_and_given_word_for_word(page, engine):
     open_paper(page, "2101.00001")
     page.wait_for_selector("#explain:not([disabled])")

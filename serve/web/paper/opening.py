@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_graph.errors import InputError, LlavaGraphError
+from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
 from serve.web.figure.opening import Reading, ReadText, read_rest, reading_of
@@ -30,7 +31,8 @@ async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> Async
                 await asyncio.sleep(LOOK_S)
         paper = opening.result()
         check_figures(paper)
-        yield paper_view(paper, await asyncio.to_thread(shelf.thumbnails, paper), pick), ""
+        example = source == example_paper()
+        yield paper_view(paper, await asyncio.to_thread(shelf.thumbnails, paper), pick, example=example), ""
     except LlavaGraphError as error:
         yield FAILED, error_banner(for_readers(error))
 

@@ -1,6 +1,6 @@
 // The paper bar. In: props.value = {doing: {step, share}} while a paper is opened, {failed: true} when it could not be,
 // {paper, title, source, figures: [{id, label, page, caption, text, thumb}], lost, pick} when it is there, null for none.
-// Out: "ask_paper" {source}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure}.
+// Out: "ask_paper" {source} or {example: true}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure}.
 // Text of a paper only ever becomes textContent.
 
 const find = (name) => element.querySelector("." + name);
@@ -36,7 +36,8 @@ function refresh() {
   bar.hidden = !busy && (failed || !told);
   find("leave").textContent = busy ? "Cancel" : "Close";
   find("leave").hidden = !busy && !failed;
-  find("open").disabled = busy;
+  find("open").disabled = find("example").disabled = busy;
+  find("example").hidden = Boolean(paper);
   opened.hidden = !paper;
   document.body.classList.toggle("has-paper", Boolean(paper));
 }
@@ -139,6 +140,9 @@ function filter() {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (!busy) trigger("ask_paper", { source: source.value });
+});
+find("example").addEventListener("click", () => {
+  if (!busy) trigger("ask_paper", { example: true });
 });
 find("file").addEventListener("click", () => document.querySelector("#figure input[type=file]")?.click());
 find("leave").addEventListener("click", () => {

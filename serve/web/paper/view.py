@@ -38,13 +38,16 @@ FAILED = {"failed": True}
 """It could not be opened: the paper before stays."""
 
 
-def paper_view(paper: PaperRecords, thumbnails: Sequence[bytes], pick: str = "") -> dict[str, Any]:
-    """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these."""
+def paper_view(
+    paper: PaperRecords, thumbnails: Sequence[bytes], pick: str = "", *, example: bool = False
+) -> dict[str, Any]:
+    """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these. `example`: it is
+    the one that comes with the package."""
     known = [figure.id for figure in paper.figures]
     return {
         "paper": paper.id,
         "title": paper.title,
-        "source": source_of(paper),
+        "source": "comes with LLaVA-Graph" if example else source_of(paper),
         "figures": [_row(figure, small) for figure, small in zip(paper.figures, thumbnails, strict=True)],
         "lost": [_told(lost) for lost in paper.dropped[:MAX_LOST]],
         "pick": pick if pick in known else next(iter(known), ""),

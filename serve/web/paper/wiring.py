@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from llava_graph.errors import InputError
+from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
 from serve.web.figure.opening import ReadText
@@ -31,7 +32,8 @@ def wire_paper(parts: PageParts, shelf: PaperShelf, read: ReadText) -> list[Any]
     bar = parts.paper.bar
 
     async def ask(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
-        async for step in opened(shelf, _text(event, "source")):
+        example = isinstance(event._data, dict) and event._data.get("example") is True
+        async for step in opened(shelf, example_paper() if example else _text(event, "source")):
             yield step
 
     async def take(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
