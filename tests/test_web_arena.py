@@ -39,7 +39,7 @@ def test_nothing_tells_the_models_before_the_vote():
         assert view["state"] == state
         assert not any(name in json.dumps(view) for name in NAMES)
         # A time or a count of tokens tells a small model from a large one.
-        assert all(set(one) == {"text", "ended"} for one in view["sides"])
+        assert all(set(one) == {"answer", "ended"} for one in view["sides"])
     voted = open_now.voted("leftvote").view()
     assert [one["model"] for one in voted["sides"]] == list(NAMES)
     assert (voted["sides"][0]["seconds"], voted["sides"][0]["tokens"]) == (1.5, 3)
@@ -184,7 +184,7 @@ def compare(page, question: str = "") -> None:
 
 @pytest.mark.browser
 def test_a_visitor_compares_votes_and_sees_the_names(chromium, controller, two, tmp_path):
-    two[0].words, two[1].words = ["It", "<b>rises</b>", "."], ["It", "falls", "."]
+    two[0].words, two[1].words = ["It", "**<b>rises</b>**", "."], ["It", "falls", "."]
     for engine in two:
         engine.pause = 0.1
     with web(controller, log_dir=tmp_path) as site, visiting(chromium, site) as page:
@@ -220,7 +220,7 @@ def test_a_comparison_can_be_stopped(chromium, controller, two):
     with web(controller) as site, visiting(chromium, site) as page:
         choose_and_wait(page)
         compare(page)
-        eventually(lambda: page.locator("#arena .text").first.inner_text().count("word") > 3)
+        eventually(lambda: page.locator("#arena .answer").first.inner_text().count("word") > 3)
         page.click("#arena-stop")
         eventually(lambda: all(engine.running == 0 for engine in two))
         eventually(lambda: page.locator("#arena .arena").is_hidden())
@@ -234,7 +234,7 @@ def test_another_figure_takes_the_comparison_away_and_ends_it(chromium, controll
     with web(controller) as site, visiting(chromium, site) as page:
         choose_and_wait(page)
         compare(page)
-        eventually(lambda: page.locator("#arena .text").first.inner_text().count("word") > 3)
+        eventually(lambda: page.locator("#arena .answer").first.inner_text().count("word") > 3)
         choose(page, upload(png(300, 200)))
         eventually(lambda: all(engine.running == 0 for engine in two))
         eventually(lambda: page.locator("#arena .arena").is_hidden())

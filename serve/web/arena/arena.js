@@ -1,8 +1,13 @@
-// Two answers side by side. In: props.value = {state, question, vote, said, sides: [{text, ended, model, error, seconds, tokens}]};
-// names come with the vote only. Text only ever becomes textContent. gradio hands in `element`, `props`, `watch`.
+// Two answers side by side. In: props.value = {state, question, vote, said, sides: [{answer, ended, model, error, seconds, tokens}]};
+// names come with the vote only. Text only ever becomes textContent. gradio runs this once, with blocks.js behind it.
 
 const arena = element.querySelector(".arena");
 const NAMES = ["Answer A", "Answer B"];
+const places = [...arena.querySelectorAll(".answer")].map((answer) => ({ answer, groups: [] }));
+
+function make(tag, className = "", values = {}) {
+  return Object.assign(document.createElement(tag), { className, ...values });
+}
 
 function show() {
   const battle = props.value;
@@ -14,7 +19,8 @@ function show() {
     const side = battle.sides[place];
     const named = side.model ? NAMES[place] + ": " + side.model : NAMES[place];
     section.querySelector("h3").textContent = named;
-    section.querySelector(".text").textContent = side.text || (side.ended ? "" : "Thinking …");
+    drawBlocks(places[place], side.answer);
+    section.classList.toggle("writing", !side.ended);
     section.setAttribute("aria-busy", String(!side.ended));
     section.querySelector(".facts").textContent = side.error || facts(side);
     section.classList.toggle("failed", Boolean(side.error));

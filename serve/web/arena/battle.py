@@ -7,6 +7,7 @@ from typing import Any
 
 from llava_graph.errors import InputError, did_you_mean
 from serve.feedback.lines import BATTLE_VOTES
+from serve.web.conversation.view import answer_view
 from serve.web.session import Session
 
 VOTES = dict(zip(BATTLE_VOTES, ("Left is better", "Right is better", "Equally good", "Both are bad"), strict=True))
@@ -84,7 +85,7 @@ def draw_pair(models: Sequence[str]) -> tuple[str, str]:
 
 
 def _side_view(side: Side, *, named: bool) -> dict[str, Any]:
-    view: dict[str, Any] = {"text": side.text, "ended": side.ended}
+    view: dict[str, Any] = {"answer": answer_view(side.text, None, complete=side.ended), "ended": side.ended}
     if named:
         facts = side.session.facts[-1] if side.session.facts else None
         view |= {"model": side.model, "error": side.error}

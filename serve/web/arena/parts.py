@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from serve.web.arena.battle import VOTES
+from serve.web.conversation.parts import BLOCKS
 
 ABOUT = (
     "Two models answer without their names, drawn at random. You say which answer is better; then the names are shown."
@@ -63,7 +64,7 @@ def build_arena() -> ArenaParts:
         answers = gr.HTML(
             None,
             html_template=_file("arena.html"),
-            js_on_load=_file("arena.js"),
+            js_on_load=_file("arena.js") + BLOCKS.read_text(encoding="utf-8"),
             apply_default_css=False,
             padding=False,
             elem_id="arena-answers",

@@ -9,6 +9,8 @@ from llava_graph.asking import Ask
 
 LEVEL_CHOICES = [("Lay reader", "lay"), ("Student", "student"), ("Expert", "expert")]
 LENGTH_CHOICES = [("Short", "short"), ("Medium", "medium"), ("Long", "long")]
+BLOCKS = Path(__file__).with_name("blocks.js")
+"""What draws an answer; the arena's script stands before it too."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def build_conversation() -> ConversationParts:
         None,
         # A template without places to fill: gradio would run what stands in them as JavaScript.
         html_template=_file("conversation.html"),
-        js_on_load=_file("conversation.js") + _file("answers.js"),
+        js_on_load=_file("conversation.js") + BLOCKS.read_text(encoding="utf-8") + _file("answers.js"),
         apply_default_css=False,
         padding=False,
         elem_id="chat",

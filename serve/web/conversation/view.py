@@ -31,7 +31,7 @@ def conversation_view(session: Session, figure: Figure | None, *, busy: bool = F
             {
                 "id": facts.id,
                 "question": question.text,
-                "answer": _answer(answer.text, sources, complete=not writing),
+                "answer": answer_view(answer.text, sources, complete=not writing),
                 "text": answer.text,
                 "writing": writing,
                 "version": next((at for at, one in enumerate(versions) if one.facts.id == facts.id), 0),
@@ -50,8 +50,9 @@ def conversation_view(session: Session, figure: Figure | None, *, busy: bool = F
 
 
 @lru_cache(maxsize=512)
-def _answer(text: str, sources: Sources | None, *, complete: bool) -> dict[str, Any]:
-    """Blocks of runs, and what is known of each sentence. Kept: of a conversation only the last answer changes."""
+def answer_view(text: str, sources: Sources | None, *, complete: bool) -> dict[str, Any]:
+    """An answer for blocks.js: blocks of runs, and what is known of each sentence; nothing is, without `sources`. Kept: of a
+    conversation only the last answer changes."""
     sentences = judged(text, sources, complete=complete) if sources and (sources.prose or sources.inside) else ()
     cutter = _Cutter(sentences)
     blocks: list[dict[str, Any]] = []
