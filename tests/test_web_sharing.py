@@ -305,6 +305,7 @@ def test_a_visitor_exports_what_is_on_the_page(page):
         texts[form] = download.value.path().read_text()
     assert from_json(texts["json"]).answers[0].text.startswith("The curve rises")
     assert "Loss over &lt;b&gt;epochs" in texts["html"]
+    assert texts["markdown"].startswith("# Uploaded figure\n")
     assert "The curve rises" in texts["markdown"]
     assert texts["alt"].count("The curve rises") == 1
     # An upload has neither a paper to cite nor a place to link to.

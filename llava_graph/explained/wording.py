@@ -36,8 +36,8 @@ _ENDINGS = {"length": "cut at the longest answer allowed", "cancelled": "stopped
 
 
 def figure_title(figure: Figure) -> str:
-    """ "Figure 10", or its id where the paper gives no label."""
-    return figure.label or figure.id
+    """ "Figure 10", or its id where the paper gives no label; the id of an upload is only a hash."""
+    return figure.label or ("Uploaded figure" if figure.source == "upload" else figure.id)
 
 
 def paper_title(paper: Paper) -> str:
