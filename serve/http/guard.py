@@ -10,13 +10,14 @@ import hmac
 import ipaddress
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llava_graph.errors import InputError, ServeError
 from serve.protocol.codes import ErrorCode
@@ -81,6 +82,27 @@ async def read_json(request: Request, limit: int = MAX_BODY) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ServeError("the request is not JSON", code=ErrorCode.VALIDATION_TYPE_ERROR) from error
+
+
+def paced(receive: Receive) -> Receive:
+    """`receive` for an app that reads bodies itself: a body that does not keep `read_json`'s pace ends in a disconnect."""
+    patience, complete = time.monotonic() + BODY_GRACE_S, False
+
+    async def in_time() -> Message:
+        nonlocal patience, complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout(patience - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            complete = True
+            return {"type": "http.disconnect"}
+        patience += len(message.get("body", b"")) / MIN_BYTES_PER_S
+        complete = not message.get("more_body")
+        return message
+
+    return in_time
 
 
 async def _body(request: Request, limit: int, patience: asyncio.Timeout) -> bytes:

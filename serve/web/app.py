@@ -1,6 +1,8 @@
 """The page as an ASGI app: gradio under our headers, with bounded uploads and queue, and nothing from anywhere else."""
 
+import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -70,32 +72,49 @@ def create_web(
     Raises MissingExtra without gradio.
     """
     gradio = _gradio()
-    from serve.web.page import build_page
-    from serve.web.sharing.recording import recorder_for
-    from serve.web.theme import theme
 
-    shelf = papers or PaperShelf(options.papers)
-    page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options), shelf)
-    page.queue(max_size=options.max_queue, api_open=False)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
-    app.add_middleware(ContentPolicy)
-    app = gradio.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        theme=theme(),
-        css_paths=_styles(),
-        footer_links=["settings"],
-        max_file_size=options.max_file_bytes,
-        show_error=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        mcp_server=False,
-    )
-    # Only for a launched page does gradio check the files that events name; ours is launched, by us.
-    page.has_launched = True
-    return app
+    def build() -> FastAPI:
+        from serve.web.page import build_page
+        from serve.web.sharing.recording import recorder_for
+        from serve.web.theme import theme
+
+        shelf = papers or PaperShelf(options.papers)
+        page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options), shelf)
+        page.queue(max_size=options.max_queue, api_open=False)
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
+        app.add_middleware(ContentPolicy)
+        app = gradio.mount_gradio_app(
+            app,
+            page,
+            path="/",
+            theme=theme(),
+            css_paths=_styles(),
+            footer_links=["settings"],
+            max_file_size=options.max_file_bytes,
+            show_error=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+        )
+        # Only for a launched page does gradio check the files that events name; ours is launched, by us.
+        page.has_launched = True
+        return app
+
+    return _in_a_loop(build)
+
+
+def _in_a_loop(build: Callable[[], FastAPI]) -> FastAPI:
+    """Outside of a running event loop gradio makes a new one for each of its locks and closes none of them."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+
+        async def building() -> FastAPI:
+            return build()
+
+        return asyncio.run(building())
+    return build()
 
 
 def _styles() -> list[Path]:

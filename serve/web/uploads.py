@@ -12,38 +12,62 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.http.guard import paced
+
 MAX_EVENT = 4 * 2**20
 """Bytes of one event: a question, a caption, the text of a figure. Uploads go another way."""
+UPLOAD = "/gradio_api/upload"
+"""Word for word: /gradio_api/call/upload is an event."""
+EVENTS = (
+    "/gradio_api/queue/join",
+    "/gradio_api/run/",
+    "/gradio_api/cancel",
+    "/gradio_api/reset",
+    "/gradio_api/component_server",
+)
+"""What the page's own script calls. gradio has more (/call, /api, /stream, /process_recording, /login, …)."""
 
 
 class UploadsOnly:
-    """ASGI middleware around the page: POST bodies are bounded, JSON, and name no files but those under `folder`."""
+    """ASGI middleware around the page: what is not GET is one of the page's own calls, bounded, JSON, and names no files but
+    those under `folder`."""
 
     def __init__(self, app: ASGIApp, folder: Path) -> None:
         self.app = app
         self.folder = folder.resolve()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 403 or 413."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"].rstrip("/").endswith("/upload"):
+        """Pass the request on, or answer 400, 403 or 413."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             return await self.app(scope, receive, send)
+        receive, path = paced(receive), scope["path"].rstrip("/")
+        if path == UPLOAD and scope["method"] == "POST":
+            return await self.app(scope, receive, send)
+        if scope["method"] != "POST" or not path.startswith(EVENTS):
+            return await JSONResponse({"detail": "The page does not use this."}, 403)(scope, receive, send)
         body = await _body(receive)
+        if refusal := self._refusal(body):
+            return await refusal(scope, receive, send)
+        return await self.app(scope, _replayed(body or b"", receive), send)
+
+    def _refusal(self, body: bytes | None) -> JSONResponse | None:
+        """Why an event is not passed on; None if it is."""
         if body is None:
-            return await JSONResponse({"detail": "The request is too large."}, 413)(scope, receive, send)
-        if any(not self._is_upload(path) for path in named_files(body)):
-            return await JSONResponse({"detail": "Only files that were uploaded here."}, 403)(scope, receive, send)
-        return await self.app(scope, _replayed(body, receive), send)
+            return JSONResponse({"detail": "The request is too large."}, 413)
+        try:
+            files = list(named_files(body))
+        except (ValueError, RecursionError):
+            return JSONResponse({"detail": "The request is not JSON."}, 400)
+        theirs = all(map(self._is_upload, files))
+        return None if theirs else JSONResponse({"detail": "Only files that were uploaded here."}, 403)
 
     def _is_upload(self, path: Any) -> bool:
         return isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(self.folder)
 
 
 def named_files(body: bytes) -> Iterator[Any]:
-    """Every value under the key `path`, at any depth of a JSON body; nothing if it is no JSON."""
-    try:
-        pending = [json.loads(body)]
-    except (ValueError, RecursionError):
-        return
+    """Every value under the key `path`, at any depth of a JSON body. Raises ValueError, RecursionError for what is no JSON."""
+    pending = [json.loads(body)] if body.strip() else []
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
