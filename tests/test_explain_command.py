@@ -1,6 +1,11 @@
 """`llava-graph explain` and `report` as a person runs them: answers on stdout, the rest on stderr, an exit status that says it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +16,7 @@ from upstream_server import OpenAiServer, running_openai, saying
 from llava_graph.cli import main
 from llava_graph.explained import ExplainedFigure, from_json
 
+BIN = Path(sys.executable).parent / "llava-graph"
 ANSWER = "## What is plotted\nGrowth of the colony over time in garden 1. It reaches 93.5 ants."
 
 
@@ -169,6 +175,29 @@ def test_figures_are_asked_about_at_the_same_time(command, server, tmp_path, png
     assert status == 0
     assert 2 <= server.most_open <= 3
     assert [line.split(" · ")[0] for line in out.splitlines() if ".png" in line] == [f"{n}.png" for n in range(6)]
+
+
+@pytest.mark.parametrize("at_once", ["1", "3"])
+def test_ctrl_c_keeps_what_is_done(server, running, tmp_path, png, at_once):
+    server.script = saying("word " * 5, 0.1)
+    (tmp_path / "in").mkdir()
+    for number in range(9):
+        (tmp_path / "in" / f"{number}.png").write_bytes(png)
+    out, kept = tmp_path / "r.html", tmp_path / "r.html.answers.jsonl"
+    command = [BIN, "report", tmp_path / "in", "--no-ocr", "--out", out, "--api", running[1], "--at-once", at_once]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        deadline = time.monotonic() + 60
+        while not (kept.exists() and kept.read_bytes().count(b'"explained"')):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        err = process.stderr.read()
+        assert process.wait(30) == 130, err
+    assert "stopped: the same command goes on" in " ".join(err.split())
+    done = out.read_text().count("The model explains")
+    assert 1 <= done < 9
+    assert kept.read_bytes().count(b'"explained"') == done
 
 
 def test_a_paper_cannot_command_the_terminal(command, server, places, png):

@@ -129,6 +129,11 @@ def test_the_terminal_explains(walked):
 
 
 @pytest.mark.timeout(900)
+def test_the_report_explains_every_example(walked, workplace):
+    assert (workplace / "out" / "explained.html").read_text().count("The model explains") == 4
+
+
+@pytest.mark.timeout(900)
 def test_the_checkpoint_is_served_and_explains_over_http(walked, workplace, png):
     """The README's serve command; then an explanation through the controller, as any FastChat client asks for it."""
     import base64
