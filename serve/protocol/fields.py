@@ -24,9 +24,17 @@ def mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 def text(data: Mapping[str, Any], name: str) -> str:
     """A string; empty when it is missing."""
-    value = data.get(name, "")
+    return whole_text(data.get(name, ""), name)
+
+
+def whole_text(value: Any, name: str) -> str:
+    """`value` if it is text of whole characters: no tokenizer takes half of one (a lone surrogate)."""
     if not isinstance(value, str):
         raise invalid(f"{name} must be text, got {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(f"{name} holds half a character") from error
     return value
 
 
@@ -65,7 +73,7 @@ def strings(data: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:
         raise invalid(f"{name} must be a list of text")
     if len(value) > most:
         raise ServeError(f"{name} has {len(value)} entries, at most {most}", code=ErrorCode.PARAM_OUT_OF_RANGE)
-    return tuple(value)
+    return tuple(whole_text(item, name) for item in value)
 
 
 def stops(data: Mapping[str, Any]) -> tuple[str, ...]:

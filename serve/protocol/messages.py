@@ -18,7 +18,7 @@ from PIL import Image
 from llava_graph.errors import ContextOverflow, LlavaGraphError, ServeError
 from llava_graph.images import open_image
 from serve.protocol.codes import ErrorCode
-from serve.protocol.fields import integers, invalid, mapping, number, ranged, stops, strings, text, whole
+from serve.protocol.fields import integers, invalid, mapping, number, ranged, stops, strings, text, whole, whole_text
 
 MAX_IMAGES = 8
 """Images in one request; each is decoded in full, so a request is bounded at 8 x 64 megapixels."""
@@ -307,7 +307,7 @@ def _part(part: Any, where: str) -> dict[str, str]:
     if kind == "image" and set(part) == {"type"}:
         return {"type": "image"}
     if kind == "text" and isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
+        return {"type": "text", "text": whole_text(part["text"], f"{where}.content")}
     raise invalid(
         f'{where}.content holds {{"type": "text", "text": …}} and {{"type": "image"}}; the pixels go in images'
     )
