@@ -14,7 +14,10 @@ import openai
 from tests.serving import HTTP, eventually
 
 ROOT = Path(__file__).parent.parent.parent
-PYTHON = ROOT / os.environ.get("LLAVA_GRAPH_FASTCHAT", ".venv-fastchat") / "bin" / "python"
+FOLDER = os.environ.get("LLAVA_GRAPH_FASTCHAT", ".venv-fastchat")
+PYTHON = ROOT / FOLDER / "bin" / "python"
+WITH_TORCH = ROOT / f"{FOLDER}-torch" / "bin" / "python"
+"""Another environment, with a model worker that can load models."""
 
 
 def free_port() -> int:
@@ -23,11 +26,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *command: str) -> Iterator[subprocess.Popen]:
+def running(folder: Path, *command: str, python: Path = PYTHON) -> Iterator[subprocess.Popen]:
     """A process of FastChat's, which writes its logs where it stands."""
     environment = {**os.environ, "PYTHONPATH": "", "FASTCHAT_WORKER_HEART_BEAT_INTERVAL": "1"}
     with (folder / "out.log").open("ab") as log:
-        process = subprocess.Popen([PYTHON, *command], cwd=folder, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen([python, *command], cwd=folder, stdout=log, stderr=log, env=environment)
     try:
         yield process
     finally:

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import openai
 import pytest
@@ -11,13 +13,14 @@ from PIL import Image
 
 from llava_graph.images import encode_png
 from serve.api import create_api
-from serve.client import ModelClient
+from serve.client import ModelClient, Sampling
 from serve.engines.upstream.discovery import UpstreamOptions, discover
 from serve.engines.upstream.engine import UpstreamEngine
 from serve.http.servers import Server, bind
 from serve.protocol.conversation import VICUNA_V1
 from tests.interop.peers import (
     PYTHON,
+    WITH_TORCH,
     answers,
     fastchat_controller,
     fastchat_openai,
@@ -25,6 +28,7 @@ from tests.interop.peers import (
     free_port,
     last_chunk,
     models,
+    running,
 )
 from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 from tests.upstream_server import WORDS as UPSTREAM_WORDS
@@ -205,3 +209,28 @@ def test_a_server_elsewhere_is_reached_through_fastchats_openai_server(folder):
     system, shown, said, asked = there.bodies[-1]["messages"]
     assert (system["content"], said["content"], asked["content"]) == ("Be brief.", "A curve.", "Why?")
     assert shown["content"] == [{"type": "image_url", "image_url": {"url": URI}}, SHOWN[1]]
+
+
+@pytest.mark.skipif(not WITH_TORCH.exists(), reason="no FastChat with torch: run scripts/fastchat_env.sh torch")
+def test_fastchats_model_worker_answers_our_client_in_its_models_own_words(folder):
+    """The real thing: model_worker.py, a (random) model, its vicuna template."""
+    model, port = folder / "tiny-vicuna", str(free_port())
+    subprocess.run([WITH_TORCH, Path(__file__).parent / "tiny_text_model.py", model], check=True, capture_output=True)
+    with running_controller(probe_every=0.5) as controller:
+        command = ("-m", "fastchat.serve.model_worker", "--model-path", str(model), "--device", "cpu", "--port", port)
+        addresses = ("--controller-address", controller.url, "--worker-address", f"http://127.0.0.1:{port}")
+        with running(folder, *command, *addresses, python=WITH_TORCH):
+            eventually(lambda: models(controller.url) == ["tiny-vicuna"], 120)
+
+            async def ask():
+                client = ModelClient(controller.url)
+                messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]
+                sampling = Sampling(max_new_tokens=6, temperature=0)
+                return [reply async for reply in client.answer("tiny-vicuna", messages, [], sampling)]
+
+            replies = asyncio.run(ask())
+            prompt = VICUNA_V1.prompt(["What is it?"])
+            counted = HTTP.post(f"http://127.0.0.1:{port}/count_token", json={"prompt": prompt}).json()["count"]
+    assert replies[-1].text
+    assert replies[-1].finish_reason in ("length", "stop")
+    assert replies[-1].prompt_tokens == counted
