@@ -330,3 +330,54 @@ def test_a_busy_port_is_named():
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=rf"port {port} is busy.*PORT=.*--port"), running_controller(port=port):
             pass
+
+
+def test_llavas_page_is_answered_in_its_own_shape(worker, engine):
+    """`llava/serve/gradio_web_server.py` sends one stop string and bare base64, and cuts its prompt off every chunk."""
+    prompt = "A chat. USER: <image>\nWhat? ASSISTANT:"
+    body = {"model": "scripted", "prompt": prompt, "temperature": 0.2, "top_p": 0.7, "max_new_tokens": 1024}
+    steps = chunks(post(worker.url, "/worker_generate_stream", **body, stop="</s>", images=[b64(png())]))
+    assert all(step["error_code"] == 0 and step["text"].startswith(prompt) for step in steps)
+    assert steps[-1]["text"][len(prompt) :].strip() == SENTENCE
+    assert (engine.requests[0].stop, engine.sizes) == (("</s>",), [(40, 30)])
+
+
+def test_fastchats_server_sends_what_it_has_no_value_for_as_null(worker, engine):
+    """Every field of its `get_gen_params`; 2**20 tokens when the client names no number and the context is that long."""
+    body = {"model": "scripted", "prompt": "Q", "temperature": 0.7, "logprobs": None, "top_p": 1.0, "top_k": -1}
+    body |= {"presence_penalty": 0.0, "frequency_penalty": 0.0, "max_new_tokens": 2**20, "echo": False}
+    body |= {"stop_token_ids": None, "stop": [], "use_beam_search": False, "best_of": None}
+    assert post(worker.url, "/worker_generate", **body).json()["text"] == SENTENCE
+    assert engine.requests[0].max_new_tokens == 2**20
+
+
+def test_there_are_no_embeddings_and_the_refusal_has_fastchats_shape(worker):
+    response = post(worker.url, "/worker_get_embeddings", model="scripted", input=["a"], encoding_format=None)
+    told = response.json()
+    assert (response.status_code, told["error_code"]) == (200, 40301), "its server drops the reason of another status"
+    assert "no embeddings" in told["text"]
+
+
+def test_a_worker_tells_its_health_and_its_numbers(worker, engine):
+    post(worker.url, "/worker_generate", prompt="Q")
+    post(worker.url, "/worker_generate", prompt="<image> Q")
+    assert HTTP.get(worker.url + "/health").json() == {"status": "ok", "models": ["scripted"], "queue_length": 0}
+    told = HTTP.get(worker.url + "/metrics").text
+    for line in (
+        'llava_graph_worker_completion_tokens_total{model="scripted"} 12.0',
+        'llava_graph_worker_errors_total{code="40001"} 1.0',
+        'llava_graph_worker_requests_total{route="/worker_generate",status="200"} 2.0',
+        "llava_graph_worker_requests_running 0.0",
+    ):
+        assert line in told
+
+
+def test_a_question_that_breaks_is_told_as_such(worker, engine):
+    """A tokenizer may refuse a prompt; the caller hears why, in the shape of all other refusals."""
+    engine.count_tokens = refuse
+    response = post(worker.url, "/count_token", prompt="a")
+    assert (response.status_code, response.json()) == (400, {"text": "the prompt is odd", "error_code": 40001})
+
+
+def refuse(prompt):
+    raise InputError("the prompt is odd")
