@@ -5,6 +5,7 @@
 
 const find = (name) => element.querySelector("." + name);
 const [around, slotsAt, untrained, cited, list] = ["around", "slots", "untrained", "cited", "paragraphs"].map(find);
+cited.open = innerWidth > 800; // on a phone the way to the answer is shorter without them
 const NAMES = { caption: "Caption", ocr: "Text in the figure", title: "Paper's title", abstract: "Abstract" };
 let view = null, switched = {}, paragraphs = [];
 
@@ -132,7 +133,8 @@ function edit(one) {
   one.field.focus();
 }
 
-find("every").addEventListener("click", () => {
+find("every").addEventListener("click", (event) => {
+  event.preventDefault(); // it stands in the line that folds the paragraphs
   const on = !paragraphs.every(isGiven);
   for (const one of paragraphs) one.on = on;
   refresh();
@@ -183,6 +185,7 @@ document.addEventListener("llava:light", ({ detail }) => {
     one.item.classList.toggle("lit", Boolean(lit));
   }
   const first = detail.show && paragraphs.find((one) => detail.paragraphs?.includes(one.number));
+  if (first) cited.open = true;
   first?.item.scrollIntoView({ block: "nearest", behavior: "smooth" });
 });
 
