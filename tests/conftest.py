@@ -37,3 +37,25 @@ def png() -> bytes:
     draw.rectangle((10, 10, 110, 70), outline="black")
     draw.line((10, 70, 110, 20), fill="red", width=2)
     return encode_png(image)
+
+
+@pytest.fixture(scope="session")
+def running_api():
+    """An OpenAI-compatible server for all tests that need one."""
+    from upstream_server import OpenAiServer, running_openai
+
+    server = OpenAiServer("openai")
+    with running_openai(server) as url:
+        server.url = url
+        yield server
+
+
+@pytest.fixture
+def api_server(running_api):
+    """The same, as if it had just begun: it says one sentence."""
+    from upstream_server import saying
+
+    running_api.script, running_api.models = saying("The curve rises and then stays."), None
+    running_api.refusals, running_api.bodies, running_api.keys = [], [], set()
+    running_api.left = running_api.most_open = 0
+    return running_api

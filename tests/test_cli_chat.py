@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from explained_papers import Parrot, a_paper
-from upstream_server import OpenAiServer, running_openai, saying
+from upstream_server import saying
 
 from llava_graph.chatting import Chat
 from llava_graph.cli import main
@@ -24,18 +24,10 @@ BIN = Path(sys.executable).parent / "llava-graph"
 DEADLINE = 30  # s: starting Python on a busy machine
 
 
-@pytest.fixture(scope="module")
-def running():
-    server = OpenAiServer("openai")
-    with running_openai(server) as url:
-        yield server, url
-
-
 @pytest.fixture
-def server(running):
-    server, _ = running
-    server.script, server.bodies, server.left = saying("The curve rises."), [], 0
-    return server
+def server(api_server):
+    api_server.script = saying("The curve rises.")
+    return api_server
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +87,9 @@ class Terminal:
             os.close(self.master)
 
 
-def test_on_a_terminal_answers_stream_and_ctrl_c_stops_them_alone(server, running, place):
+def test_on_a_terminal_answers_stream_and_ctrl_c_stops_them_alone(server, place):
     server.script = saying("first " + "word " * 300, 0.02)
-    terminal = Terminal(["chat", "chart.png", "--no-ocr", "--caption", "Loss.", "--api", running[1]], place)
+    terminal = Terminal(["chat", "chart.png", "--no-ocr", "--caption", "Loss.", "--api", server.url], place)
     at = terminal.wait_for("> ")
     assert "Loss." in terminal.shown
     assert "\x1b[1mfigures\x1b[0m" in terminal.shown
@@ -123,9 +115,9 @@ def test_on_a_terminal_answers_stream_and_ctrl_c_stops_them_alone(server, runnin
     assert server.left == 1
 
 
-def piped(place, running, lines, *words) -> tuple[str, str]:
+def piped(place, server, lines, *words) -> tuple[str, str]:
     done = subprocess.run(
-        [str(BIN), "chat", *words, "--api", running[1]],
+        [str(BIN), "chat", *words, "--api", server.url],
         input="\n".join(lines),
         capture_output=True,
         text=True,
@@ -138,7 +130,7 @@ def piped(place, running, lines, *words) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-def test_in_a_pipe_it_answers_line_by_line(server, running, place):
+def test_in_a_pipe_it_answers_line_by_line(server, place):
     lines = [
         "/help",
         "What is it?",
@@ -158,7 +150,7 @@ def test_in_a_pipe_it_answers_line_by_line(server, running, place):
         "/quit",
         "never",
     ]
-    out, err = piped(place, running, lines, "gardens.pdf", "--figure", "2", "--no-ocr")
+    out, err = piped(place, server, lines, "gardens.pdf", "--figure", "2", "--no-ocr")
     assert "\x1b" not in out
     first, second, again, fresh = server.bodies
     context = first["messages"][0]["content"][1]["text"]
@@ -191,9 +183,9 @@ def test_in_a_pipe_it_answers_line_by_line(server, running, place):
         (["."], "named. Chat is about one"),
     ],
 )
-def test_what_cannot_be_talked_about_is_told(running, place, monkeypatch, capsys, words, told):
+def test_what_cannot_be_talked_about_is_told(server, place, monkeypatch, capsys, words, told):
     monkeypatch.chdir(place)
-    monkeypatch.setattr("sys.argv", ["llava-graph", "chat", *words, "--no-ocr", "--api", running[1]])
+    monkeypatch.setattr("sys.argv", ["llava-graph", "chat", *words, "--no-ocr", "--api", server.url])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from explained_papers import a_paper
 from tiny_model import build_tiny_model
-from upstream_server import OpenAiServer, running_openai, saying
+from upstream_server import saying
 
 from llava_graph.cli import main
 from llava_graph.explained import ExplainedFigure, from_json
@@ -20,18 +20,10 @@ BIN = Path(sys.executable).parent / "llava-graph"
 ANSWER = "## What is plotted\nGrowth of the colony over time in garden 1. It reaches 93.5 ants."
 
 
-@pytest.fixture(scope="module")
-def running():
-    server = OpenAiServer("openai")
-    with running_openai(server) as url:
-        yield server, url
-
-
 @pytest.fixture
-def server(running):
-    server, _ = running
-    server.script, server.bodies, server.refusals, server.most_open = saying(ANSWER), [], [], 0
-    return server
+def server(api_server):
+    api_server.script = saying(ANSWER)
+    return api_server
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +36,12 @@ def places(tmp_path_factory, png) -> Path:
 
 
 @pytest.fixture
-def command(running, server, monkeypatch, capsys, places):
+def command(server, monkeypatch, capsys, places):
     """Runs a command with the model behind the server; gives its exit status, stdout and stderr."""
 
     def run(*words, api=True):
         monkeypatch.chdir(places)
-        asked = [*words, "--api", running[1]] if api else list(words)
+        asked = [*words, "--api", server.url] if api else list(words)
         monkeypatch.setattr("sys.argv", ["llava-graph", *map(str, asked)])
         with pytest.raises(SystemExit) as caught:
             main()
@@ -114,6 +106,7 @@ def test_json_is_a_line_a_figure_that_reads_back(command, server):
         (["chart.png", "--question", " "], 2, "the question is empty"),
         (["chart.png", "--out", "x.pdf"], 2, "no document ends in '.pdf'"),
         (["chart.png", "--out", "chart.md"], 2, "is no report of ours"),
+        (["chart.png", "--quiet"], 2, "--quiet needs --out"),
         (["chart.png", "--device", "cpu"], 2, "--device is for a model in this process"),
     ],
 )
@@ -178,13 +171,13 @@ def test_figures_are_asked_about_at_the_same_time(command, server, tmp_path, png
 
 
 @pytest.mark.parametrize("at_once", ["1", "3"])
-def test_ctrl_c_keeps_what_is_done(server, running, tmp_path, png, at_once):
+def test_ctrl_c_keeps_what_is_done(server, tmp_path, png, at_once):
     server.script = saying("word " * 5, 0.1)
     (tmp_path / "in").mkdir()
     for number in range(9):
         (tmp_path / "in" / f"{number}.png").write_bytes(png)
     out, kept = tmp_path / "r.html", tmp_path / "r.html.answers.jsonl"
-    command = [BIN, "report", tmp_path / "in", "--no-ocr", "--out", out, "--api", running[1], "--at-once", at_once]
+    command = [BIN, "report", tmp_path / "in", "--no-ocr", "--out", out, "--api", server.url, "--at-once", at_once]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         deadline = time.monotonic() + 60
         while not (kept.exists() and kept.read_bytes().count(b'"explained"')):

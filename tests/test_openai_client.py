@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from upstream_server import OpenAiServer, chunk, running_openai, saying
+from upstream_server import chunk, saying
 
 from llava_graph.errors import InputError, ServeError
 from llava_graph.generate import GenerationOptions
@@ -14,26 +14,14 @@ from llava_graph.record import Figure
 ANSWER = "The curve rises and then stays."
 
 
-@pytest.fixture(scope="module")
-def running():
-    server = OpenAiServer("openai")
-    with running_openai(server) as url:
-        yield server, url
+@pytest.fixture
+def server(api_server):
+    return api_server
 
 
 @pytest.fixture
-def server(running):
-    """(what it was asked and answers, its address)"""
-    server, _ = running
-    server.script, server.models, server.left = saying(ANSWER), None, 0
-    for kept in (server.refusals, server.bodies, server.keys):
-        kept.clear()
-    return server
-
-
-@pytest.fixture
-def url(running):
-    return running[1]
+def url(api_server):
+    return api_server.url
 
 
 @pytest.fixture

@@ -90,6 +90,9 @@ def explain_command(
         bool,
         typer.Option("--json", rich_help_panel=asked.OUTPUT, help="One line of JSON a figure, with all that was used."),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", rich_help_panel=asked.OUTPUT, help="With --out: a bar instead of the answers.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +139,7 @@ def explain_command(
         out=out,
         as_json=as_json,
         evidence=evidence,
+        printed=not quiet,
         at_once=at_once,
     )
     carry_out(order, unused=(level, length, sections))
@@ -162,7 +166,7 @@ def report_command(
     ocr: asked.Ocr = True,
     mentions: asked.Mentions = None,
 ) -> None:
-    """All figures of a paper or a folder explained in one document: `explain --out`, with a bar instead of the answers.
+    """All figures of a paper or a folder explained in one document: `explain --quiet --out`.
 
     Examples:
 
@@ -170,29 +174,26 @@ def report_command(
 
         llava-graph report papers/ --out report.md --api http://localhost:8000/v1 --at-once 8
     """
-    wish = Wish(
-        ask=asked.read_ask(level, length, sections),
-        ocr=ocr,
-        mentions=mentions,
+    explain_command(
+        sources,
+        figure=figure,
+        model=model,
+        api=api,
+        model_base=model_base,
+        load_8bit=load_8bit,
+        load_4bit=load_4bit,
+        device=device,
+        at_once=at_once,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
-    )
-    order = Order(
-        names=sources,
-        wish=wish,
-        model=asked.ModelChoice(
-            model=model,
-            api=api,
-            base=model_base,
-            device=device,
-            bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
-        ),
-        figures=split(figure),
+        level=level,
+        length=length,
+        sections=sections,
+        ocr=ocr,
+        mentions=mentions,
+        quiet=True,
         out=out,
-        printed=False,
-        at_once=at_once,
     )
-    carry_out(order, unused=(level, length, sections))
 
 
 def split(figures: Sequence[str] | None) -> tuple[str, ...]:
@@ -204,6 +205,8 @@ def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None
     """Find, explain, write; then exit with the status that says how it went. Raises what cannot be helped."""
     if order.at_once > 1 and not order.model.api:
         raise InputError("--at-once needs --api: a model in this process answers one at a time")
+    if not order.printed and not order.out:
+        raise InputError("--quiet needs --out: nothing would come of it")
     if order.out:
         check_place(order.out)
     sources, lost = find_sources(order.names, read_text=order.wish.ocr, caption=order.wish.caption)
