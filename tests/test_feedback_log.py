@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
+from llava_graph.dataset import read_dataset, read_dropped
 from llava_graph.errors import InputError
 from llava_graph.images import encode_png
 from llava_graph.record import Figure, OcrLine, Paper, Turn
@@ -362,3 +363,46 @@ def test_the_votes_command_prints_the_table(tmp_path):
         read_votes(tmp_path / "nothing")
     with pytest.raises(InputError):
         read_votes(Path(os.devnull))
+
+
+def kept_figure(log: ConversationLog) -> dict:
+    pixels = encode_png(Image.new("RGB", (32, 24), "white"))
+    figure = Figure(
+        id="arxiv:1.1#fig1", image=pixels, width=32, height=24, caption="Loss.", paper=Paper(id="arxiv:1.1")
+    )
+    return {"figure": figure, "images": (log.keep_image(pixels),)}
+
+
+def test_approved_and_corrected_answers_become_records_and_every_other_vote_a_reason(tmp_path):
+    log, up = log_in(tmp_path / "log"), Feedback(vote="upvote")
+    corrected = Feedback(vote="downvote", corrected="It falls.")
+    given = kept_figure(log)
+
+    def vote(talk: str, answer: int, feedback: Feedback, **more) -> None:
+        log.write(vote_line(replace(TALK, id=talk, **(given | more)).until(answer), feedback, now=1))
+
+    vote("whole", 0, Feedback(vote="downvote"))
+    vote("whole", 0, up)  # the last one counts
+    vote("whole", 1, up)
+    vote("fixed", 0, corrected)
+    vote("fixed", 1, up)  # it spoke of an answer that was wrong
+    vote("bad", 0, Feedback(vote="downvote", reasons=("wrong_number",)))
+    vote("late", 1, up)  # nobody approved the answer before
+    vote("private", 0, up, figure=None, images=())
+    vote("lost", 0, up, images=("0" * 32,))
+    vote("evil", 0, up, images=("../../secret",))
+    result = CliRunner().invoke(app, ["votes", str(tmp_path / "log"), "--records", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    records = {figure.id: figure for figure in read_dataset(tmp_path / "out")}
+    assert set(records) == {"arxiv:1.1#fig1@whole", "arxiv:1.1#fig1@fixed"}
+    assert records["arxiv:1.1#fig1@whole"].turns == TALK.turns
+    assert [turn.text for turn in records["arxiv:1.1#fig1@fixed"].turns] == ["Explain.", "It falls."]
+    assert records["arxiv:1.1#fig1@fixed"].image.startswith(b"\x89PNG")
+    assert {drop.item: drop.reason for drop in read_dropped(tmp_path / "out")} == {
+        "fixed#answer2": "after-an-answer-that-was-not-approved",
+        "bad#answer1": "downvoted",
+        "late#answer2": "after-an-answer-that-was-not-approved",
+        "private#answer1": "figure-not-kept",
+        "lost#answer1": "image-missing",
+        "evil#answer1": "figure-broken",
+    }

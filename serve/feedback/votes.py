@@ -35,10 +35,17 @@ def read_votes(folder: Path) -> Votes:
 
     Broken lines are counted, never fatal. Raises InputError if there is no log.
     """
+    return count_votes(log_lines(folder))
+
+
+def log_lines(folder: Path) -> Iterator[bytes]:
+    """All lines of a log folder, the oldest day first. Raises InputError if there is no log."""
     files = sorted(folder.glob("*-conv.json")) if folder.is_dir() else []
     if not files:
         raise InputError("no log is there", where=str(folder), next_step="It holds files like 2026-11-28-conv.json")
-    return count_votes(line for file in files for line in _lines(file))
+    for file in files:
+        with file.open("rb") as opened:
+            yield from opened
 
 
 def count_votes(lines: Iterable[bytes | str]) -> Votes:
@@ -87,7 +94,8 @@ def _answer(row: Mapping[str, Any]) -> tuple[Any, tuple[str, str, tuple[str, ...
     # LLaVA's lines do not say which conversation they are of: each stands for itself. A flag is no change of mind about the
     # answer's worth.
     talk = state.get("conv_id") or row["tstamp"]
-    key = (talk, len(state["messages"]), row["type"] == "flag")
+    # An answer that was asked for again is another answer.
+    key = (talk, len(state["messages"]), str(state["messages"][-1][1]), row["type"] == "flag")
     return key, (_text(row["model"]), row["type"], reasons)
 
 
@@ -95,8 +103,3 @@ def _text(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("a name is missing")
     return value
-
-
-def _lines(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as opened:
-        yield from opened

@@ -9,8 +9,9 @@ from serve.feedback.lines import MAX_COMMENT_CHARS, MAX_CORRECTED_CHARS, REASONS
 from serve.web.sharing.links import MAX_QUESTION_CHARS
 
 TERMS = (
-    "This server's operator collects conversations to improve models. If you agree, what you ask from now on, the answers and "
-    "your votes are written to a file on the server, without your name or address. Without your agreement nothing is kept."
+    "This server's operator collects conversations to improve models. If you agree, this conversation and what you ask from now "
+    "on, the answers and your votes are written to a file on the server, without your name or address. Without your agreement "
+    "nothing is kept."
 )
 
 
