@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llava_graph.claims import Claim
 from llava_graph.record import Figure, OcrLine
 from serve.web.conversation.answering import again
 from serve.web.conversation.view import conversation_view
@@ -126,3 +127,25 @@ def test_answers_about_medical_pictures_carry_a_note():
     scan = replace(FIGURE, kind="radiograph")
     assert "no medical advice" in talk("An axial view.", figure=scan)["note"]
     assert talk("A chart.")["note"] == ""
+
+
+def test_a_check_shows_the_papers_words_the_models_verdicts_and_the_figures_numbers():
+    claims = (Claim("It falls to 0.25 after 50 epochs.", 0), Claim("Ours is lower.", None))
+    session = (
+        Session(FIGURE).asked("(long)", facts("a", claims=claims)).answered("1. shown - the curve falls\n2. not sh")
+    )
+    assert again(session).check == claims
+
+    def shown(session: Session, *, busy: bool = False) -> dict:
+        [turn] = conversation_view(session, FIGURE, busy=busy)["turns"]
+        return turn
+
+    growing = shown(session, busy=True)
+    assert "claims against the figure" in growing["question"]
+    [block] = growing["answer"]["blocks"]
+    first, second = block["claims"]
+    assert (first["text"], first["verdict"], first["reason"]) == (claims[0].text, "shown", "the curve falls")
+    assert first["numbers"] == "Its numbers: not written in it: 0.25, 50."
+    assert (first["chip"]["paragraph"], second["chip"]["label"], second["verdict"]) == (0, "caption", "")
+    other = shown(session.answered("I cannot check this."))
+    assert other["answer"]["blocks"][0]["kind"] == "paragraph", "an answer in another form is shown as it is"

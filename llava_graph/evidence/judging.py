@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from llava_graph.asking import sections_of
-from llava_graph.evaluate.numbers import TOLERANCE, Number, find_numbers
+from llava_graph.evaluate.numbers import Number, find_numbers
 from llava_graph.evidence.found import NO_CLAIM, NOT_FOUND, PARTLY, SUPPORTED, Mark, Sentence
+from llava_graph.evidence.numbers import is_borne_out
 from llava_graph.evidence.sentences import sentences
 from llava_graph.evidence.sources import Passage, Sources, compact, plain, sources_of
-from llava_graph.evidence.words import HEDGES, OPPOSITE_OF, QUOTED, Word, is_negated, words_of
+from llava_graph.evidence.words import OPPOSITE_OF, QUOTED, Word, is_negated, words_of
 from llava_graph.record import Figure
 
 ENOUGH, SOME = 0.6, 0.35
@@ -115,7 +116,7 @@ def _nearest(sources: Sources, claim: _Claim) -> tuple[Passage, ...]:
 
 
 def _common(claim: _Claim, passage: Passage) -> int:
-    return sum(any(_equal(number, other, claim.text) for other in passage.numbers) for number in claim.numbers)
+    return sum(is_borne_out(number, passage.numbers, claim.text) for number in claim.numbers)
 
 
 def _lines(sources: Sources, claim: _Claim) -> tuple[Passage, ...]:
@@ -137,27 +138,9 @@ def _bearing(sources: Sources, claim: _Claim, number: Number, prose: Sequence[Pa
     """Where a number stands: in the passages nearest to the sentence, in their kin, in the figure or its table."""
     kin = (passage for passage in sources.prose if claim.share(sources, passage.words) >= KIN or not claim.keys)
     for passage in (*prose, *kin, *sources.inside):
-        if any(_equal(number, other, claim.text) for other in passage.numbers):
+        if is_borne_out(number, passage.numbers, claim.text):
             return (passage,)
     return ()
-
-
-def _equal(number: Number, other: Number, sentence: str) -> bool:
-    """Whether two numbers are one, as far as the first one's digits tell; after "about" within TOLERANCE."""
-    if not number.value:
-        return not other.value
-    hedged = HEDGES.search(sentence, max(0, number.start - 24), number.start) is not None
-    digits = number.text.lstrip("+-$€£").split("e")[0].split("×")[0].partition(".")[2]
-    decimals = sum(1 for digit in digits if digit.isdigit())
-    mantissa = abs(number.value)
-    while mantissa >= 10 and ("×" in number.text or "e" in number.text.casefold()):
-        mantissa /= 10
-    rounding = 0.5 * 10**-decimals / mantissa
-    return number.near(other, TOLERANCE if hedged else min(rounding, ROUNDED))
-
-
-ROUNDED = 0.02
-"""Relative: 0.47 bears out 0.5 only where "about" stands before it."""
 
 
 def _unknown_names(sources: Sources, claim: _Claim) -> Iterator[Mark]:

@@ -80,6 +80,8 @@ HEDGES = re.compile(
 )
 """What stands before a number that is not meant to the last digit."""
 
+TREND_KEYS = frozenset(name.upper() for name in TRENDS)
+"""What `key_of` gives for such words."""
 _TREND_OF = {word: trend for trend, words in TRENDS.items() for word in words.split()}
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from llava_graph.asking import Ask, can_follow, request
-from llava_graph.errors import ImageError
+from llava_graph.claims import Claim, alone, claims_request
+from llava_graph.errors import ImageError, InputError
 from llava_graph.prompt import Message, PromptOptions, build_messages
 from llava_graph.record import Figure, Turn
 from llava_graph.several_images import Part, build_region_question
@@ -56,6 +57,23 @@ def given_for(
     return question_about(
         figure, regions, question, details.prompt, history=session.history, max_images=details.max_images
     )
+
+
+def given_to_check(session: Session, claims: Sequence[Claim], details: ModelDetails) -> Given:
+    """For a check of what the paper claims: the figure and the text in it, and nothing that the paper says around it.
+
+    Raises InputError where there is no claim, or for a model that follows no instructions; ImageError without pixels.
+    """
+    if session.figure is None:
+        raise ImageError("there is no figure yet", next_step="Upload one, or pick an example.")
+    if not can_follow(details.prompt, instructions=details.instructions):
+        raise InputError(
+            f"{details.name} follows no instructions: it can only explain", next_step="Choose another model."
+        )
+    wanted, tokens = claims_request(claims)
+    options = replace(details.prompt, caption=False, mentions=False, title=False, abstract=False)
+    messages = build_messages(alone(session.figure), wanted, options)
+    return Given(messages, pixels_of([session.figure]), wanted, max_new_tokens=tokens)
 
 
 def question_about(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llava_graph.asking import Ask
+from llava_graph.claims import Claim
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, Turn
 from serve.client import Sampling
@@ -33,6 +34,8 @@ class AnswerFacts:
     """As it was typed; None: an explanation."""
     ask: Ask | None = None
     """How the explanation was wanted."""
+    claims: tuple[Claim, ...] = ()
+    """What was to be checked; the answer then has a line for each."""
     others: tuple["Version", ...] = ()
     """What else was answered to the same question."""
 

@@ -7,12 +7,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from llava_graph.asking import Ask
+from llava_graph.claims import Claim
 from llava_graph.errors import ImageError, InputError, LlavaGraphError
 from llava_graph.several_images import Part
 from serve.client import ModelClient, Sampling, flat_text
 from serve.web.banner import error_banner
 from serve.web.conversation.text import answer_status
-from serve.web.given import Given, given_for
+from serve.web.given import Given, given_for, given_to_check
 from serve.web.look import Look
 from serve.web.models.finding import NO_MODEL
 from serve.web.session import AnswerFacts, Session
@@ -31,6 +32,8 @@ class Wish:
     """How the explanation is wanted; None: as the model was trained to be asked."""
     regions: Sequence[Part] = ()
     """What a question is about, if not about the whole figure."""
+    check: tuple[Claim, ...] | None = None
+    """What the paper claims, to be checked against the figure, instead of a question."""
     retry: bool = False
     """Ask the last question once more; `question` and `ask` are those of that time."""
 
@@ -39,7 +42,8 @@ def again(session: Session) -> Wish:
     """The last question once more. Raises InputError where there is none."""
     if not session.facts or len(session.turns) < 2:
         raise InputError("there is nothing to ask again", next_step="Press Explain first")
-    return Wish(question=session.facts[-1].question, ask=session.facts[-1].ask, retry=True)
+    last = session.facts[-1]
+    return Wish(question=last.question, ask=last.ask, check=last.claims or None, retry=True)
 
 
 async def answer(
@@ -60,7 +64,10 @@ async def answer(
             raise NO_MODEL
         details = await client.details(model)
         earlier = replace(session, turns=session.turns[:-2], facts=session.facts[:-1]) if wish.retry else session
-        given = given_for(earlier, wish.question, details, wish.regions, wish.ask)
+        if wish.check is None:
+            given = given_for(earlier, wish.question, details, wish.regions, wish.ask)
+        else:
+            given = given_to_check(earlier, wish.check, details)
         sampling = limited(sampling, given)
         facts = AnswerFacts(
             id=uuid.uuid4().hex,
@@ -71,6 +78,7 @@ async def answer(
             started=time.time(),
             question=wish.question,
             ask=wish.ask,
+            claims=wish.check or (),
         )
         session = _begun(session, wish, given, facts)
         yield Look(session, status="Thinking …", busy=True, field=None if typed is None else "", figure=figure)
@@ -97,7 +105,7 @@ def _begun(session: Session, wish: Wish, given: Given, facts: AnswerFacts) -> Se
     """The session with an answer that is still empty."""
     if wish.retry:
         return session.retried(facts)
-    if wish.question is None:
+    if wish.question is None and wish.check is None:
         session = replace(session, turns=(), facts=())
     return session.asked(given.asked, facts)
 

@@ -25,7 +25,7 @@ function light(at) {
   for (const node of turnsAt.querySelectorAll(".lit")) node.classList.remove("lit");
   let detail = NOTHING;
   if (target) {
-    const answer = target.closest(".answer"), number = target.dataset.sentence;
+    const answer = target.closest(".answer"), number = target.dataset.sentence ?? "";
     const chips = [...answer.querySelectorAll(`.source[data-sentence="${number}"]`)];
     for (const node of answer.querySelectorAll(`[data-sentence="${number}"]`)) node.classList.add("lit");
     detail = lightOf(target.chip ? [target.chip] : chips.map((node) => node.chip));

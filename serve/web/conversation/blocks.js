@@ -29,6 +29,7 @@ function drawGroup({ kind, blocks }, answer) {
   if (kind === "table") return drawTable(blocks, answer);
   const [block] = blocks;
   if (kind === "section") return make("h3", "section run", { textContent: block.title });
+  if (kind === "claims") return drawClaims(block.claims);
   if (kind === "code") {
     const code = make("pre", "code run");
     code.textContent = block.cells[0].map((run) => run[0]).join("\n");
@@ -46,6 +47,25 @@ function drawList(blocks, answer) {
   for (const block of blocks) {
     const item = make("li", "deep-" + block.level);
     drawRuns(item, block.cells[0], answer);
+    list.append(item);
+  }
+  return list;
+}
+
+const SAID = { shown: "shown in the figure", "not shown": "not shown in the figure", contradicted: "contradicted by the figure" };
+
+/* What the paper says, what the model says to it, and whether its numbers stand in the figure: each under its own name. */
+function drawClaims(claims) {
+  const list = make("ol", "claims");
+  for (const claim of claims) {
+    const item = make("li", "claim"), quote = make("blockquote", "", { textContent: claim.text });
+    const source = make("button", "source", { type: "button", textContent: claim.chip.label, tabIndex: -1, chip: claim.chip });
+    quote.append(source);
+    const model = make("p", "model");
+    model.append(make("strong", claim.verdict.replace(" ", "-"), { textContent: SAID[claim.verdict] || "no verdict" }));
+    if (claim.reason) model.append(make("span", "run", { textContent: " " + claim.reason }));
+    item.append(quote, model);
+    if (claim.numbers) item.append(make("p", "numbers", { textContent: claim.numbers }));
     list.append(item);
   }
   return list;

@@ -1,6 +1,7 @@
 // The conversation: questions, answers as they grow, and what bears out each sentence. In: props.value as
-// serve/web/conversation/view.py makes it. Out: gradio events "select" {ask}, "submit" {} (retry), "input" {answer, version},
-// "clear" {}, and "llava:light" on the document with {lines, caption, paragraphs, regions, spans, show}.
+// serve/web/conversation/view.py makes it. Out: gradio events "ask_suggested" {ask}, "ask_again", "check_claims",
+// "choose_version" {answer, version}, "forget_talk", and "llava:light" on the document with {lines, caption, paragraphs, regions,
+// spans, show}.
 // Text only ever becomes textContent. gradio hands in `element`, `props`, `trigger` and `watch`.
 
 const find = (name) => element.querySelector("." + name);
@@ -90,7 +91,7 @@ function drawTools(place, at, isLast) {
     const step = (way, label, sign) => {
       const button = make("button", "talk-button step", { type: "button", textContent: sign, ariaLabel: label });
       button.disabled = !quiet || !(turn.version + way in Array.from({ length: turn.versions }));
-      button.addEventListener("click", () => trigger("input", { answer: at, version: place.turn.version + way }));
+      button.addEventListener("click", () => trigger("choose_version", { answer: at, version: place.turn.version + way }));
       return button;
     };
     const count = make("span", "count", { textContent: `${turn.version + 1}/${turn.versions}` });
@@ -104,7 +105,7 @@ function drawTools(place, at, isLast) {
   place.tools.append(thumb("upvote", "Good answer", at), thumb("downvote", "Bad answer", at));
   if (isLast && quiet) {
     const retry = make("button", "talk-button retry", { type: "button", textContent: "Retry", title: "Ask the same again; this answer stays" });
-    retry.addEventListener("click", () => trigger("submit", {}));
+    retry.addEventListener("click", () => trigger("ask_again", {}));
     place.tools.append(retry);
   }
 }
@@ -135,20 +136,27 @@ async function copyText(button, text) {
 /* Suggested questions */
 
 function suggest() {
-  const asked = view.suggestions || [];
-  const key = JSON.stringify(asked);
-  suggestions.hidden = !asked.length;
+  const asked = view.suggestions || [], follows = !document.querySelector("#level input")?.disabled;
+  const claims = follows ? view.claims || 0 : 0;
+  const key = JSON.stringify([asked, claims]);
+  suggestions.hidden = !asked.length && !claims;
   if (suggestions.dataset.key === key) return;
   suggestions.dataset.key = key;
-  suggestions.replaceChildren(...asked.map((text) => {
-    const button = make("button", "suggestion", { type: "button", textContent: text });
+  const chip = (textContent, ask) => {
+    const button = make("button", "suggestion", { type: "button", textContent });
     button.addEventListener("click", () => {
       suggestions.hidden = true;
-      trigger("select", { ask: text });
+      ask();
       log.focus({ preventScroll: true });
     });
     return button;
-  }));
+  };
+  suggestions.replaceChildren(...asked.map((text) => chip(text, () => trigger("ask_suggested", { ask: text }))));
+  if (!claims) return;
+  const check = chip(`Check the paper’s claims (${claims})`, () => trigger("check_claims", {}));
+  check.classList.add("check");
+  check.title = "Shows the model the figure without caption and paragraphs, and asks whether it bears out what they claim";
+  suggestions.append(check);
 }
 
-find("forget").addEventListener("click", () => trigger("clear", {}));
+find("forget").addEventListener("click", () => trigger("forget_talk", {}));

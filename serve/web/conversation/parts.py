@@ -24,8 +24,8 @@ class ConversationParts:
     asking_note: gr.HTML
     """Why level and length cannot be chosen."""
     chat: gr.HTML
-    """Shows `view.conversation_view`. Its events: select (a suggested question), submit (retry), input (another version of an
-    answer), clear."""
+    """Shows `view.conversation_view`. Events: `ask_suggested` {ask}, `ask_again`, `check_claims`, `choose_version` {answer,
+    version}, `forget_talk`."""
     status: gr.HTML
     asked_about: gr.HTML
     """The regions that the next question is about."""

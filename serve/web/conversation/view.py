@@ -15,6 +15,7 @@ from llava_graph.evidence.shown import Chip, chips_of, cut, marks_of, note_of
 from llava_graph.evidence.sources import Sources, sources_of
 from llava_graph.markdown import Block, blocks_of
 from llava_graph.record import Figure
+from serve.web.conversation.checking import CHECK, check_view, count_claims
 from serve.web.session import AnswerFacts, Session
 
 
@@ -30,8 +31,8 @@ def conversation_view(session: Session, figure: Figure | None, *, busy: bool = F
         turns.append(
             {
                 "id": facts.id,
-                "question": question.text,
-                "answer": answer_view(answer.text, sources, complete=not writing),
+                "question": CHECK if facts.claims else question.text,
+                "answer": _answer(answer.text, facts, figure, sources, complete=not writing),
                 "text": answer.text,
                 "writing": writing,
                 "version": next((at for at, one in enumerate(versions) if one.facts.id == facts.id), 0),
@@ -44,9 +45,17 @@ def conversation_view(session: Session, figure: Figure | None, *, busy: bool = F
         "busy": busy,
         "turns": turns,
         "given": bool(figure and sources and (sources.prose or sources.inside)),
+        "claims": 0 if busy or figure is None else count_claims(figure),
         "suggestions": [] if busy or figure is None else list(suggested_questions(figure, asked)),
         "note": MEDICAL_NOTE if figure and is_medical(figure) and turns else "",
     }
+
+
+def _answer(
+    text: str, facts: AnswerFacts, figure: Figure | None, sources: Sources | None, *, complete: bool
+) -> dict[str, Any]:
+    checked = check_view(text, facts.claims, figure, complete=complete) if facts.claims and figure else None
+    return checked or answer_view(text, sources, complete=complete)
 
 
 @lru_cache(maxsize=512)

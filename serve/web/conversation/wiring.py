@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from llava_graph.asking import can_follow
+from llava_graph.claims import claims_of
 from llava_graph.errors import InputError, LlavaGraphError
 from serve.client import ModelClient, ModelDetails, Sampling
 from serve.web.banner import error_banner
@@ -50,8 +51,9 @@ def wire_conversation(
         talk.explain.click(steps.explain, context, parts.look, **stream),
         talk.ask.click(steps.ask, {talk.question, *context}, parts.look, **stream),
         talk.question.submit(steps.ask, {talk.question, *context}, parts.look, **stream),
-        talk.chat.select(steps.ask_suggested, context, parts.look, **stream),
-        talk.chat.submit(steps.retry, context, parts.look, **stream),
+        talk.chat.ask_suggested(steps.ask_suggested, context, parts.look, **stream),
+        talk.chat.ask_again(steps.retry, context, parts.look, **stream),
+        talk.chat.check_claims(steps.check, context, parts.look, **stream),
     ]
     wire_ends(parts, answers, taking)
     wire_evidence(parts)
@@ -84,6 +86,16 @@ class _Steps:
         data = event._data if isinstance(event._data, dict) else {}
         async for step in self._answered(values, self._question(data.get("ask"))):
             yield (*step[:FIELD], gr.skip(), *step[FIELD + 1 :])
+
+    async def check(self, values: Values) -> Drawn:
+        """What the paper claims of the figure, against the figure."""
+
+        async def wish(page: OnPage) -> Wish:
+            figure = page.now().figure
+            return Wish(check=claims_of(figure) if figure else ())
+
+        async for step in self._answered(values, wish):
+            yield step
 
     async def retry(self, values: Values) -> Drawn:
         """The last question once more, with the regions that are chosen now."""
@@ -137,7 +149,7 @@ def wire_evidence(parts: PageParts) -> None:
 
     changed = [parts.figure.changes.change, parts.context.caption.change, parts.figure.viewer.change]
     gr.on(changed, shown, given, talk.chat, trigger_mode="always_last", **AT_ONCE)
-    talk.chat.input(choose, set(given), [parts.session, talk.chat], **AT_ONCE)
+    talk.chat.choose_version(choose, set(given), [parts.session, talk.chat], **AT_ONCE)
 
 
 def wire_for_whom(parts: PageParts, client: ModelClient) -> None:
@@ -176,7 +188,7 @@ def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -
     everything = [*parts.look, figure.upload, figure.viewer, parts.context.caption]
     after_the_end: tuple[tuple[Any, Any, list[Any], list[Any]], ...] = (
         (talk.stop.click, stopped, given, parts.look),
-        (talk.chat.clear, forgotten, given, parts.look),
+        (talk.chat.forget_talk, forgotten, given, parts.look),
         (talk.clear.click, cleared, [], everything),
         (figure.upload.clear, cleared, [], everything),
     )
