@@ -15,11 +15,13 @@ from scicap_builder import open_paper
 from scicap_builder.fetch import FetchOptions
 from scicap_builder.one_paper import ReadOptions
 from scicap_builder.progress import listening
+from serve.http.servers import Server, bind
 from serve.papers import PaperShelf, ShelfOptions
 from serve.papers.entry import RECORDS
 from serve.papers.obtaining import folder_name
 from serve.papers.opening import Abandoned
 from serve.papers.room import make_room
+from serve.web import create_web
 from tests.arxiv_server import HANG, ArxivServer, serving
 from tests.papers_to_open import CAPTIONS, FIRST, SECOND, TITLE, on_arxiv, two_figures
 from tests.pdf_pages import PdfPage, pdf_bytes
@@ -239,3 +241,10 @@ def test_the_least_recently_used_go_first_and_uploads_after_a_day(tmp_path):
     assert [folder.exists() for folder in (old, new, mine, fresh)] == [True, False, True, True]
     make_room(tmp_path, 0, 86_400, 100_000, frozenset([old]))
     assert [folder.exists() for folder in (old, new, mine, fresh)] == [True, False, False, False]
+
+
+def test_an_upload_goes_when_its_time_is_over_also_while_nobody_opens_another(tmp_path):
+    upload = stored(tmp_path, "upload-" + "0" * 32, used=0, size=10)
+    page = create_web("http://127.0.0.1:9", papers=PaperShelf(ShelfOptions(folder=tmp_path)))
+    with Server(page, bind("127.0.0.1", 0), "web page"):
+        eventually(lambda: not upload.exists())

@@ -165,7 +165,9 @@ class PaperShelf:
         if place is None:
             raise TypeError(f"{paper_id} is no id")
         files = replace(obtain(), id=paper_id)
-        self._papers.mkdir(parents=True, exist_ok=True)
+        # Uploads of one's visitors are nobody else's on this machine.
+        self.options.place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._papers.mkdir(exist_ok=True)
         with self._turn(opening):
             staging = Path(tempfile.mkdtemp(prefix=NEW, dir=self._papers))
             try:

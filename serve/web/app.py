@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +38,10 @@ CONTENT_POLICY = "; ".join(
     )
 )
 """Nothing is loaded from or sent to another server, whatever an answer contains."""
+
+
+SWEEP_S = 1800.0
+"""s between two looks at what may leave the papers' shelf."""
 
 
 class ContentPolicy:
@@ -81,7 +87,7 @@ def create_web(
         shelf = papers or PaperShelf(options.papers)
         page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options), shelf)
         page.queue(max_size=options.max_queue, api_open=False)
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_keeping_room, shelf))
         app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
         app.add_middleware(ContentPolicy)
         app = gradio.mount_gradio_app(
@@ -115,6 +121,24 @@ def _in_a_loop(build: Callable[[], FastAPI]) -> FastAPI:
 
         return asyncio.run(building())
     return build()
+
+
+@asynccontextmanager
+async def _keeping_room(shelf: PaperShelf, _: FastAPI) -> AsyncIterator[None]:
+    """Uploaded papers go when their time is over, also while nobody opens another one."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.to_thread(shelf.make_room)
+            await asyncio.sleep(SWEEP_S)
+
+    sweeping = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        sweeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeping
 
 
 def _styles() -> list[Path]:

@@ -52,13 +52,12 @@ from serve.web.sharing.wiring import wire_sharing
 
 TITLE = "LLaVA-Graph"
 HEADER = f"""<div class="brand"><h1>{TITLE}</h1><p>Explains figures from scientific papers.</p></div>"""
-PRIVACY = (
-    "Figures and questions go to the model above and are not kept: uploads are deleted after an hour. "
-    "A model can be wrong; check what it says against the figure."
-)
+UPLOADS = "Uploaded pictures are deleted after an hour, uploaded papers a day after they were last used."
+WRONG = "A model can be wrong; check what it says against the figure."
+PRIVACY = f"Figures and questions go to the model above and are not kept. {UPLOADS} {WRONG}"
 PRIVACY_WITH_LOG = (
-    "Figures and questions go to the model above. They are kept only if you agree (Log, under the conversation); uploads are "
-    "deleted after an hour. A model can be wrong; check what it says against the figure."
+    "Figures and questions go to the model above. They are kept only if you agree (Log, under the conversation). "
+    f"{UPLOADS} {WRONG}"
 )
 UPLOADS_KEPT_S = 3600
 
