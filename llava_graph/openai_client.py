@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -29,7 +29,7 @@ from llava_graph.openai_wire import (
     reason_in,
     refusal,
 )
-from llava_graph.prompt import Message, PromptOptions, about_tokens
+from llava_graph.prompt import Message, PromptOptions, about_tokens, prompt_options_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,6 +41,8 @@ SILENCE_TIMEOUT_S = 300.0
 BUSY_WAITS_S = (1.0, 4.0, 16.0)
 """Between tries when a server says that it is busy."""
 MAX_BODY_BYTES = 16 * 2**20
+OURS = "llava-graph"
+"""The owner of models that our own API serves."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SHOWN = PromptOptions(title=True, mentions=True, max_context_tokens=3000)
 """What a general model is shown beside the figure: it was not trained to do without the paper's words."""
@@ -67,8 +69,11 @@ class ApiModel(Answerer):
         self._transport, self._sleep = transport, sleep
         told = self._model(model)
         self.name = str(told["id"])
+        if told.get("owned_by") == OURS:
+            told = self._details(self.name)
         self.about = str(told.get("about") or told.get("description") or "")
-        self.prompt, self.instructions = SHOWN, told.get("instructions") is not False
+        self.prompt = prompt_options_of(told["prompt"]) if "prompt" in told else SHOWN
+        self.instructions = told.get("instructions") is not False
 
     def count_tokens(self, text: str) -> int:
         """An estimate from above."""
@@ -149,6 +154,13 @@ class ApiModel(Answerer):
             return next(iter(known.values()))
         what = f"the server has no model {wanted!r}" if wanted else "the server has several models"
         raise InputError(what, where=self.base, next_step=f"Give --model. {did_you_mean(wanted, known)}")
+
+    def _details(self, model: str) -> Mapping[str, Any]:
+        """What a server of ours tells of one model: what it is, whether it follows instructions, what it is shown."""
+        with self._http() as http, self._told():
+            response = http.get(endpoint(self.base, f"models/{quote(model)}"), timeout=CONNECT_TIMEOUT_S)
+        told = _json(response.content, self.base) if response.status_code == httpx.codes.OK else {}
+        return told if isinstance(told, Mapping) else {}
 
     def _http(self) -> httpx.Client:
         local = urlsplit(self.base).hostname in LOOPBACK

@@ -6,7 +6,7 @@ least useful part first and never touches the question.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from llava_graph.errors import InputError, SampleRefused, did_you_mean
@@ -80,6 +80,15 @@ class PromptOptions:
             )
         if self.max_context_tokens < 0:
             raise InputError(f"max_context_tokens must be >= 0, got {self.max_context_tokens}")
+
+
+def prompt_options_of(told: Any) -> PromptOptions:
+    """What a server says of its model's prompt; another version's options that we do not know are passed over."""
+    known = {field.name for field in fields(PromptOptions)}
+    try:
+        return PromptOptions(**{name: value for name, value in told.items() if name in known})
+    except (AttributeError, TypeError, InputError):
+        return PromptOptions()
 
 
 def about_tokens(text: str) -> int:

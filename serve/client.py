@@ -8,14 +8,14 @@ import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
 import httpx
 
-from llava_graph.errors import InputError, ServeError
-from llava_graph.prompt import PromptOptions
+from llava_graph.errors import ServeError
+from llava_graph.prompt import PromptOptions, prompt_options_of
 from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import VICUNA_V1, Conversation
 from serve.protocol.messages import MAX_IMAGES, Unframer, data_uri
@@ -147,7 +147,7 @@ class ModelClient:
             str(data.get("about") or ""),
             int(data.get("context_length") or 0),
             "chat_template" in data,
-            _prompt_options(data.get("prompt")),
+            prompt_options_of(data.get("prompt")),
             data.get("instructions") is not False,
             _max_images(data.get("max_images")),
         )
@@ -156,15 +156,6 @@ class ModelClient:
 
 def _max_images(told: Any) -> int:
     return told if isinstance(told, int) and told in range(1, MAX_IMAGES + 1) else 1
-
-
-def _prompt_options(told: Any) -> PromptOptions:
-    """What a worker says of its model's prompt; another version's options that we do not know are passed over."""
-    known = {field.name for field in fields(PromptOptions)}
-    try:
-        return PromptOptions(**{name: value for name, value in told.items() if name in known})
-    except (AttributeError, TypeError, InputError):
-        return PromptOptions()
 
 
 @dataclass(frozen=True)

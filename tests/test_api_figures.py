@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from llava_graph.errors import FetchError
 from llava_graph.images import encode_png
+from llava_graph.openai_client import ApiModel
 from llava_graph.prompt import PromptOptions, build_messages
 from llava_graph.record import Figure, OcrLine, Paper
 from scicap_builder.one_paper import PaperRecords
@@ -339,3 +340,17 @@ def test_a_broken_image_is_named(client, engine):
         with pytest.raises(openai.BadRequestError, match=said) as refused:
             ask(client, {}, image="data:image/png;base64," + base64.b64encode(data).decode())
         assert (refused.value.code, refused.value.param) == ("invalid_image", "messages[0].content[0].image_url.url")
+
+
+def test_our_own_client_learns_what_the_model_is_used_to(api, engine):
+    engine.prompt, engine.instructions = PromptOptions(ocr_style="words", max_context_tokens=99), False
+    model = ApiModel(api.url + "/v1")
+    assert (model.name, model.about, model.instructions) == (engine.name, engine.about, False)
+    assert model.prompt == engine.prompt
+    figure = Figure(id="a", image=encode_png(CHART), caption="Loss.", ocr=READ)
+    explained = model.explain(figure, "What falls?")
+    assert explained.text == "The loss falls to 0.5 after the tenth epoch ."
+    (request,) = engine.requests
+    assert flat_text(request.messages[0], "") == explained.prompt
+    assert "y-axis: Loss | x-axis: Epoch" in explained.prompt
+    assert engine.sizes == [(400, 300)]

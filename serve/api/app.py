@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -14,12 +15,13 @@ from starlette.middleware.cors import CORSMiddleware
 from llava_graph.errors import LlavaGraphError, ServeError
 from ocr import read_text
 from serve.api.chat import Chat
-from serve.api.context import Kitchen, ReadText
+from serve.api.context import Kitchen
 from serve.api.desk import Desk
 from serve.api.errors import ApiError, model_not_found, refusal_of
 from serve.api.gate import Gate
 from serve.api.limits import KeyLimits
 from serve.api.options import ApiOptions
+from serve.api.paper_figures import ReadText
 from serve.api.pictures import Pictures
 from serve.client import ModelClient
 from serve.http.fetch import Fetcher
@@ -113,7 +115,7 @@ def _add_models(app: FastAPI, client: ModelClient) -> None:
             raise model_not_found(model, known)
         details = await client.details(model)
         about = {"about": details.about, "context_length": details.context_length, "instructions": details.instructions}
-        return {**entry(model), **about}
+        return {**entry(model), **about, "prompt": asdict(details.prompt)}
 
 
 def _add_health(app: FastAPI, client: ModelClient, metrics: Metrics) -> None:
