@@ -333,6 +333,15 @@ def test_what_a_server_does_not_say_is_asked_of_the_operator(server, address):
     assert "s3cret" not in str(raised.value)
 
 
+def test_a_server_without_a_list_of_models_is_told_of_its_model(server, address):
+    """transformers serve answers /v1/models with 500 where there is no cache of the hub."""
+    for server.down in (404, 500):
+        found = discover(UpstreamOptions(url=address, model="/models/mine", context_length=512))
+        assert (found.model, found.kind, found.context_length) == ("/models/mine", "openai", 512)
+    with pytest.raises(ServeError, match="failed .500"):
+        discover(UpstreamOptions(url=address, model="/models/mine"))
+
+
 def test_a_server_that_is_still_loading_is_waited_for(server, address):
     server.down = 503
     with pytest.raises(ServeError, match="Loading model"):
@@ -370,7 +379,7 @@ def test_tokens_are_counted_by_the_server_or_said_to_be_an_estimate(server, addr
 def test_what_the_worker_says_of_itself(worker):
     details = HTTP.post(worker.url + "/model_details").json()
     assert details["context_length"] == 4096
-    assert details["about"] == "figures on a vLLM server."
+    assert details["about"] == "figures on vLLM."
     assert details["instructions"] is True
     assert details["chat_template"] == ""
 

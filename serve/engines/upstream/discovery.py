@@ -111,7 +111,9 @@ WAITING = (ErrorCode.CONTROLLER_WORKER_TIMEOUT, ErrorCode.ENGINE_OVERLOADED)
 
 
 def _discover(http: httpx.Client, options: UpstreamOptions) -> Upstream:
-    response = _get(http, "models")
+    # Who is told everything need not be listed: some servers have no list, or one that fails.
+    told = bool(options.model and options.context_length)
+    response = _get(http, "models", may_fail=told)
     listed = _models(response)
     entry = _chosen(listed, options.model)
     model = str(entry.get("id") or options.model)
@@ -125,13 +127,15 @@ def _discover(http: httpx.Client, options: UpstreamOptions) -> Upstream:
     return Upstream(model, kind, length)
 
 
-def _get(http: httpx.Client, path: str) -> httpx.Response:
-    """Raises ServeError unless the server answers 200; a server without a list of models (404) has an empty one."""
+def _get(http: httpx.Client, path: str, *, may_fail: bool = False) -> httpx.Response:
+    """Raises ServeError unless the server answers 200, or does not know `path` (404); `may_fail`: or fails at it (500)."""
     try:
         response = http.get(path, timeout=QUESTION_TIMEOUT_S)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise unreachable(str(http.base_url), error) from error
     if response.status_code in (httpx.codes.OK, httpx.codes.NOT_FOUND):
+        return response
+    if may_fail and response.status_code == httpx.codes.INTERNAL_SERVER_ERROR:
         return response
     raise refusal_of(response.status_code, response.content, (), "")
 

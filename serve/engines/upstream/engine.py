@@ -38,7 +38,13 @@ FRESH_S = {"openai": 60.0}
 """For so long the server's word that it is there is believed; a hosted one is not asked every few seconds."""
 MAX_ATTEMPTS = 4
 """One for each habit that may have to change (`changed`, and the limit of the answer), and the one that is answered."""
-KINDS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "ollama": "Ollama", "openai": "OpenAI-compatible"}
+KINDS = {
+    "vllm": "vLLM",
+    "sglang": "SGLang",
+    "llamacpp": "llama.cpp",
+    "ollama": "Ollama",
+    "openai": "an OpenAI-compatible server",
+}
 
 
 class UpstreamEngine:
@@ -59,7 +65,7 @@ class UpstreamEngine:
         self.options = options
         self.upstream = upstream
         self.name = (about.name if about else options.model or upstream.model).rstrip("/").rpartition("/")[2]
-        self.about = (about and about.description) or f"{upstream.model} on a {KINDS[upstream.kind]} server."
+        self.about = (about and about.description) or f"{_shown(upstream.model)} on {KINDS[upstream.kind]}."
         self.chat_template = ""
         self.prompt = about.prompt if about else PromptOptions()
         self.instructions = about.instructions if about else True
@@ -201,12 +207,18 @@ async def _events(response: httpx.Response) -> AsyncGenerator[list[str]]:
     yield events.end()
 
 
+def _shown(model: str) -> str:
+    """A model's name for people who need not know where its files lie."""
+    return model.rstrip("/").rpartition("/")[2] if model.startswith(("/", ".", "~")) else model
+
+
 class Clock:
     """Where the time of one answer goes, as this worker sees it: the server's own queue is part of the prefill."""
 
     def __init__(self) -> None:
         self._asked = self._began = time.monotonic()
         self._first: float | None = None
+        self._latest: float | None = None
 
     def began(self) -> None:
         """It is our turn at the server."""
@@ -214,14 +226,16 @@ class Clock:
 
     def timed(self, step: Step) -> Step:
         """The last step with its timings; the others as they are."""
-        now = time.monotonic()
-        self._first = self._first or now
         if step.finish_reason is None:
+            self._latest = time.monotonic()
+            self._first = self._first or self._latest
             return step
-        decode = now - self._first
+        first = self._first or time.monotonic()
+        decode = (self._latest or first) - first
         later = step.usage.completion_tokens - 1 if step.usage else 0
+        # A server that sends all of it at once does not tell how fast it was.
         rate = later / decode if later > 0 and decode > 0 else 0.0
-        return replace(step, timings=Timings(self._began - self._asked, self._first - self._began, decode, rate))
+        return replace(step, timings=Timings(self._began - self._asked, first - self._began, decode, rate))
 
 
 async def _bounded(response: httpx.Response) -> bytes:
