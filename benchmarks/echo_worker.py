@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     beat = Heartbeat(options.controller, address_of(sock), interval=5)
     server = Server(create_worker(engine, WorkerOptions(model_names=(NAME,)), heartbeat=beat), sock, "worker")
     server.start()
+    print(f"worker at {server.url}", flush=True)
     wait_for_signal([server])
 
 
