@@ -54,6 +54,7 @@ TALK = Talk(
 )
 FASTCHAT_STATE = {"template_name", "system_message", "roles", "messages", "offset", "conv_id", "model_name"}
 """`Conversation.dict()` and `State.dict()` of FastChat 0.2.36."""
+PIXELS = encode_png(Image.new("RGB", (32, 24), "white"))
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp()
 
 
@@ -164,7 +165,8 @@ def test_a_days_file_is_that_of_its_utc_date_and_only_its_owners(tmp_path):
     assert log.write({"a": 1})
     assert log.write({"a": 2})
     assert sorted(file.name for file in tmp_path.iterdir()) == ["2026-11-28-conv.json", "2026-11-29-conv.json"]
-    assert (tmp_path / "2026-11-28-conv.json").stat().st_mode & 0o077 == 0
+    log.keep_image(PIXELS)
+    assert all(file.stat().st_mode & 0o077 == 0 for file in tmp_path.rglob("*"))
 
 
 def test_half_a_line_of_a_writer_that_died_is_taken_away(tmp_path):
@@ -370,7 +372,7 @@ def kept_figure(log: ConversationLog) -> dict:
     figure = Figure(
         id="arxiv:1.1#fig1", image=pixels, width=32, height=24, caption="Loss.", paper=Paper(id="arxiv:1.1")
     )
-    return {"figure": figure, "images": (log.keep_image(pixels),)}
+    return {"figure": figure, "images": (log.keep_image(PIXELS),)}
 
 
 def test_approved_and_corrected_answers_become_records_and_every_other_vote_a_reason(tmp_path):

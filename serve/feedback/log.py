@@ -37,7 +37,7 @@ class ConversationLog:
     def __init__(self, folder: Path, *, max_bytes: int = MAX_LOG_BYTES, now: Callable[[], float] = time.time) -> None:
         """Raises InputError if nothing can be written into `folder`."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             used = sum(file.stat().st_size for file in _files(folder))
         except OSError as error:
             raise InputError(f"the log cannot be kept there ({error})", next_step="Give another --log-dir") from error
@@ -113,7 +113,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The file for reading and appending; for nobody but its owner when it is new. Raises OSError."""
+    """The file for reading and appending; a new one is its owner's alone. Raises OSError."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b", buffering=0)
 
 
@@ -146,9 +146,10 @@ def _end_of_lines(file: IO[bytes]) -> int:
 
 
 def _write_whole(place: Path, data: bytes) -> None:
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(mode=0o700, exist_ok=True)
     part = place.with_name(place.name + ".part")
     try:
+        part.touch(mode=0o600)
         part.write_bytes(data)
         put_in_place(part, place)
     except OSError:
