@@ -214,7 +214,11 @@ def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None
         for drop in lost:
             complain(f"{drop.item}: {drop.detail}")
         sys.exit(NOTHING_DONE)
+    if stderr.is_terminal:
+        stderr.print("[dim]opening the model …[/]", end="\r")
     answerer = asked.open_answerer(order.model)
+    if stderr.is_terminal:
+        stderr.file.write("\x1b[K")
     if names := asked.unused_wishes(answerer, *unused):
         stderr.print(
             f"[yellow]note:[/] {escape(answerer.name)} follows no instructions: {', '.join(names)} is not used"

@@ -10,6 +10,7 @@ from llava_graph.asking import MEDICAL_NOTE, is_medical
 from llava_graph.command import stderr
 from llava_graph.commands.screen import BOLD, AnswerText, Screen, printable
 from llava_graph.explained import ExplainedFigure, to_plain
+from llava_graph.explained.wording import ending
 from llava_graph.record import Dropped, Figure
 from llava_graph.sources import Source
 
@@ -53,6 +54,10 @@ class Printed:
         else:
             self.note(f"the model gave no text for {explained.figure.id}")
         self._answer = None
+        if explained.answers[-1].finish_reason == "length":
+            self.note(
+                f"{explained.figure.label or explained.figure.id}: {ending(explained.answers[-1])}; see --max-new-tokens"
+            )
         if is_medical(explained.figure) and not self._warned:
             self._warned = True
             self.note(MEDICAL_NOTE)
