@@ -23,7 +23,7 @@ LENGTHS = {"short": 80, "medium": 180, "long": 400}
 TOKENS_PER_WORD = 2.4
 """Room for an answer: some 1.4 tokens a word in English, and half as much again because models overrun what they are told."""
 
-MEDICAL_KINDS = ("radiograph", "pathology", "micrograph", "x-ray", "ct", "mri", "ultrasound", "histology", "endoscopy")
+MEDICAL_KINDS = ("radiograph", "pathology", "x-ray", "ct", "mri", "ultrasound", "histology", "endoscopy")
 MEDICAL_NOTE = (
     "Not a diagnosis and no medical advice: a language model wrote this about a picture in a paper. It can be wrong in ways "
     "that only a physician would see."
