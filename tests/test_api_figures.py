@@ -91,7 +91,13 @@ def shelf(tmp_path_factory):
     folder.mkdir(parents=True)
     write_entry(
         folder,
-        PaperRecords(id="arxiv:2101.00001v1", title=paper.title, abstract=paper.abstract, figures=tuple(figures)),
+        PaperRecords(
+            id="arxiv:2101.00001v1",
+            title=paper.title,
+            abstract=paper.abstract,
+            figures=tuple(figures),
+            unread={figures[1].id: ((0.0, 0.0, 1.0, 1.0),)},
+        ),
     )
     return PaperShelf(options)
 
@@ -209,7 +215,10 @@ def test_a_figure_of_a_paper_comes_with_its_caption_text_and_paragraphs(client, 
     assert [line["text"] for line in answer.figure["ocr"]] == ["From the PDF"]
     ask(client, {"figure_id": "arxiv:2101.00001v1#fig2", "caption": "Mine."}, image=None)
     assert "Caption: Figure 2: Mine." in given(engine)
-    assert reader.shown == [(400, 300)], "it had no text of its own"
+    assert len(reader.shown) == 1, "the file knows nothing of its text"
+    assert "Epoch" in given(engine)
+    ask(client, {"figure_id": "arxiv:2101.00001v1#fig2"}, image=None)
+    assert len(reader.shown) == 1, "what was read is remembered"
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ A figure's messages are built by `llava_graph.prompt.build_messages` with the op
 prompt as on the page.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,20 +13,18 @@ from PIL import Image
 from llava_graph import asking
 from llava_graph.errors import InputError
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
-from llava_graph.record import Figure, OcrLine, Turn
+from llava_graph.record import Figure, Turn
 from llava_graph.region import crop, enlarged, lines_in, pixels_in
 from serve.api.chat_request import ChatRequest
 from serve.api.desk import Desk
 from serve.api.errors import ApiError
 from serve.api.fields import named
 from serve.api.figure_request import FigureRequest
+from serve.api.paper_figures import Papers, ReadText, labelled
 from serve.api.pictures import Pictures
 from serve.client import ModelDetails, Sampling, flat_text
 from serve.papers import PaperShelf
 from serve.web.figure.opening import figure_of
-
-ReadText = Callable[[bytes], Sequence[OcrLine]]
-"""From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,8 @@ class Given:
     sampling: Sampling
     figure: Figure | None = None
     """As the prompt used it; None for a request without the extension."""
+    question: str = ""
+    """What was asked of the figure, without its context."""
 
     @property
     def prompt(self) -> str:
@@ -53,11 +52,11 @@ class Kitchen:
     def __init__(
         self, pictures: Pictures, images: Desk, reading: Desk, read: ReadText, shelf: PaperShelf | None
     ) -> None:
+        self.papers = Papers(shelf, reading, read)
         self._pictures = pictures
         self._images = images
         self._reading = reading
         self._read = read
-        self._shelf = shelf
 
     async def prepare(self, request: ChatRequest, details: ModelDetails) -> Given:
         """Raises ApiError, and what a paper that cannot be opened raises."""
@@ -67,12 +66,12 @@ class Kitchen:
             return Given(list(request.messages), images, request.sampling)
         figure = await self._figure(request.figure, pictures)
         options = shown_options(details.prompt, request.figure)
-        messages, tokens = figure_messages(request, figure, options, instructions=details.instructions)
+        messages, question, tokens = figure_messages(request, figure, options, instructions=details.instructions)
         sampling = request.sampling
         if tokens and not request.max_tokens_given:
             sampling = replace(sampling, max_new_tokens=tokens)
         image = figure.image if isinstance(figure.image, bytes) else b""
-        return Given(messages, [image] if image else [], sampling, figure)
+        return Given(messages, [image] if image else [], sampling, figure, question)
 
     async def _figure(self, told: FigureRequest, pictures: Sequence[Image.Image]) -> Figure:
         if told.from_paper:
@@ -86,67 +85,26 @@ class Kitchen:
                     param="messages",
                     next_step="Or name a paper: figure.paper with figure.label",
                 )
-            return await self._read_in(await self._images.do(lambda: uploaded(pictures[0], told)), told)
+            figure = await self._images.do(lambda: uploaded(pictures[0], told))
+            return await self._read_in(figure) if told.ocr in (None, True) else figure
         figure = with_words(figure, told)
         if region := told.region:
             figure = await self._images.do(lambda: named("figure.region", lambda: crop(figure, region)))
-        return await self._read_in(figure, told)
-
-    async def _read_in(self, figure: Figure, told: FigureRequest) -> Figure:
-        """With its text read here, if that is wanted or there is none."""
-        if told.ocr is True or (told.ocr is None and not figure.ocr):
-            image = figure.image
-            lines = await self._reading.do(lambda: self._read(image)) if isinstance(image, bytes) else ()
-            return replace(figure, ocr=tuple(lines))
         return figure
 
+    async def _read_in(self, figure: Figure) -> Figure:
+        image = figure.image
+        lines = await self._reading.do(lambda: self._read(image)) if isinstance(image, bytes) else ()
+        return replace(figure, ocr=tuple(lines))
+
     async def _of_paper(self, told: FigureRequest) -> Figure:
-        shelf = self._shelf
-        if shelf is None:
-            raise ApiError("papers are not opened here", status=403, param="figure.paper", name="papers_disabled")
         figure_id = told.figure_id or ""
         if told.paper is not None:
-            figures = await open_paper(shelf, told.paper)
+            figures = (await self.papers.open(told.paper)).figures
             figure_id = figure_id or labelled(figures, told.label or "").id
-        found = await asyncio.to_thread(shelf.figure, figure_id)
-        if found is None:
-            raise ApiError(
-                f"there is no figure {figure_id[:200]!r} here",
-                status=404,
-                name="figure_not_found",
-                param="figure.figure_id",
-                next_step="Open its paper first: figure.paper",
-            )
-        return found
-
-
-async def open_paper(shelf: PaperShelf, source: str) -> tuple[Figure, ...]:
-    """The figures of a paper, opened if it is not on the shelf. Who stops waiting leaves the opening to the others."""
-    opening = await asyncio.to_thread(shelf.opening, source)
-    with opening:
-        while not await asyncio.to_thread(opening.wait, 0.5):
-            pass
-    return tuple(opening.result().figures)
-
-
-def labelled(figures: Sequence[Figure], label: str) -> Figure:
-    """The figure with a label: "Figure 3", "Fig. 3" or "3". Raises ApiError 404 that names those there are."""
-
-    def key(text: str) -> str:
-        words = text.lower().replace(".", " ").split()
-        return " ".join(word for word in words if word not in ("figure", "fig"))
-
-    for figure in figures:
-        if figure.label and key(figure.label) == key(label):
-            return figure
-    known = ", ".join(figure.label for figure in figures if figure.label)
-    raise ApiError(
-        f"the paper has no {label!r}",
-        status=404,
-        name="figure_not_found",
-        param="figure.label",
-        next_step=f"It has {known}" if known else "None of its figures was found",
-    )
+        figure = await self.papers.figure(figure_id)
+        # Lines of the caller's take the place of ours: then nothing is read.
+        return await self.papers.with_text(figure) if told.ocr in (None, True) else figure
 
 
 def uploaded(picture: Image.Image, told: FigureRequest) -> Figure:
@@ -197,8 +155,8 @@ def shown_options(trained: PromptOptions, told: FigureRequest) -> PromptOptions:
 
 def figure_messages(
     request: ChatRequest, figure: Figure, options: PromptOptions, *, instructions: bool
-) -> tuple[list[Message], int | None]:
-    """(messages, tokens of the answer if its length was asked for). Raises ApiError."""
+) -> tuple[list[Message], str, int | None]:
+    """(messages, the question, tokens of the answer if its length was asked for). Raises ApiError."""
     told = request.figure
     system = [message for message in request.messages if message["role"] == "system"]
     said = [message for message in request.messages if message["role"] != "system"]
@@ -216,10 +174,10 @@ def figure_messages(
             )
         question, tokens = asking.request(told.ask, figure, options, instructions=instructions)
     try:
-        messages = build_messages(figure, question or None, options, history=history)
+        messages = build_messages(figure, question or asked, options, history=history)
     except InputError as error:
         raise ApiError(error.what, param="messages", name="invalid_value", next_step=error.next_step) from error
-    return [*system, *messages], tokens
+    return [*system, *messages], question or asked, tokens
 
 
 def words(message: Message) -> str:

@@ -1,0 +1,103 @@
+"""Figures of papers for the API: a paper opened, one of its figures by label or id, and the text in it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from llava_graph.images import encode_png, open_image
+from llava_graph.record import Box, Figure, OcrLine
+from ocr.merge import with_rest
+from scicap_builder.one_paper import PaperRecords
+from serve.api.desk import Desk
+from serve.api.errors import ApiError
+from serve.papers import PaperShelf
+from serve.papers.opening import Opening
+
+ReadText = Callable[[bytes], Sequence[OcrLine]]
+"""From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
+LOOK_S = 0.5
+"""s that a thread waits for a paper before it looks whether somebody still does."""
+
+
+class Papers:
+    """The shelf, as requests need it. `shelf` None: papers are not opened here."""
+
+    def __init__(self, shelf: PaperShelf | None, reading: Desk, read: ReadText) -> None:
+        self._shelf = shelf
+        self._reading = reading
+        self._read = read
+
+    @property
+    def shelf(self) -> PaperShelf:
+        """Raises ApiError 403 where there is none."""
+        if self._shelf is None:
+            raise ApiError("papers are not opened here", status=403, param="figure.paper", name="papers_disabled")
+        return self._shelf
+
+    async def open(self, source: str) -> PaperRecords:
+        """A paper, opened if it is not on the shelf. Who stops waiting leaves it to the others who do."""
+        shelf = self.shelf
+        asking = asyncio.ensure_future(asyncio.to_thread(shelf.opening, source))
+        try:
+            opening = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(_leave)
+            raise
+        with opening:
+            while not await asyncio.to_thread(opening.wait, LOOK_S):
+                pass
+            return opening.result()
+
+    async def figure(self, figure_id: str) -> Figure:
+        """A figure of a paper on the shelf, with its pixels. Raises ApiError 404."""
+        found = await asyncio.to_thread(self.shelf.figure, figure_id)
+        if found is None:
+            raise ApiError(
+                f"there is no figure {figure_id[:200]!r} here",
+                status=404,
+                name="figure_not_found",
+                param="figure.figure_id",
+                next_step="Open its paper first: figure.paper, or POST /v1/papers",
+            )
+        return found
+
+    async def with_text(self, figure: Figure) -> Figure:
+        """With what an engine reads in its pictures beside the text that the file itself knows; kept for the next one."""
+        paper = await asyncio.to_thread(self.shelf.paper, figure.id.rpartition("#")[0])
+        unread = paper.unread.get(figure.id, ()) if paper else ()
+        image = figure.image
+        if not unread or not isinstance(image, bytes):
+            return figure
+        lines = await self._reading.do(lambda: self._lines(image, figure.ocr, unread))
+        await asyncio.to_thread(self.shelf.keep_text, figure.id, lines)
+        return replace(figure, ocr=lines)
+
+    def _lines(self, image: bytes, known: Sequence[OcrLine], parts: Sequence[Box]) -> tuple[OcrLine, ...]:
+        return with_rest(open_image(image), known, parts, lambda part: self._read(encode_png(part)))
+
+
+def _leave(asking: "asyncio.Future[Opening]") -> None:
+    """For one who went away before the opening was theirs."""
+    if not asking.cancelled() and asking.exception() is None:
+        with asking.result():
+            pass
+
+
+def labelled(figures: Sequence[Figure], label: str) -> Figure:
+    """The figure with a label: "Figure 3", "Fig. 3" or "3". Raises ApiError 404 that names those there are."""
+    for figure in figures:
+        if figure.label and _key(figure.label) == _key(label):
+            return figure
+    known = ", ".join(figure.label for figure in figures if figure.label)
+    raise ApiError(
+        f"the paper has no {label!r}",
+        status=404,
+        name="figure_not_found",
+        param="figure.label",
+        next_step=f"It has {known}" if known else "None of its figures was found",
+    )
+
+
+def _key(label: str) -> str:
+    words = label.lower().replace(".", " ").split()
+    return " ".join(word for word in words if word not in ("figure", "fig"))
