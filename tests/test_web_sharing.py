@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl
 
@@ -423,6 +424,21 @@ def test_a_figure_of_a_paper_has_a_link_and_a_citation(chromium, controller, tmp
             entry = download.value.path().read_text()
             assert f"title = {{{{{TITLE}}}}}" in entry
             assert "year = {2021}" in entry
+
+
+@pytest.mark.browser
+def test_a_log_that_cannot_be_written_costs_the_vote_and_not_the_answer(chromium, controller, tmp_path):
+    web = create_web(controller.url, WebOptions(log_dir=tmp_path), read=no_text)
+    for day in (datetime.now(UTC), datetime.now(UTC) + timedelta(days=1)):
+        (tmp_path / f"{day:%Y-%m-%d}-conv.json").mkdir()
+    with Server(web, bind("127.0.0.1", 0), "web page") as server, visiting(chromium, server) as page:
+        choose_and_wait(page)
+        page.click("#sharing .log-state")
+        page.check("#sharing .keep")
+        explain(page)
+        page.locator("#chat .thumb.upvote").last.click()
+        said(page, "could not be kept")
+        assert not page.locator("#banner .banner").count()
 
 
 @pytest.mark.browser
