@@ -4,13 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
-from llava_graph.errors import ImageError
 from llava_graph.explained import wording
 from llava_graph.explained.answers import Part, has_evidence, parts_of
 from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, with_evidence
-from llava_graph.images import open_image
 from llava_graph.record import Paper
-from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, standalone_page
+from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, picture_of, standalone_page
 
 PICTURE_BYTES = 24_000_000
 """Of all pictures together: browsers open 30 MB of HTML in a second or two, and mail programs still take it."""
@@ -82,17 +80,7 @@ def _views(document: ExplainedPaper, picture_bytes: int) -> list[PaperView]:
 def _view(anchor: str, explained: ExplainedFigure, budget: Budget) -> FigureView:
     explained = with_evidence(explained)
     figure = explained.figure
-    picture, thumbnail, missing = None, None, ""
-    try:
-        if figure.image is None:
-            missing = "the record has no image"
-        else:
-            image = open_image(figure.image, where=figure.id)
-            thumbnail = budget.encode(image, THUMBNAIL_SIDES)
-            picture = budget.encode(image, FIGURE_SIDES)
-            missing = "" if picture else "left out, the page is full"
-    except ImageError as error:
-        missing = error.what
+    (thumbnail, picture), missing = picture_of(figure, budget, THUMBNAIL_SIDES, FIGURE_SIDES)
     return FigureView(
         anchor=anchor,
         explained=explained,

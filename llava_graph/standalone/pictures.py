@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from llava_graph.record import Box
+from llava_graph.errors import ImageError
+from llava_graph.images import open_image
+from llava_graph.record import Box, Figure
 
 FIGURE_SIDES = (960, 640, 420, 280)
 """px of a figure's longer side, the first that fits the budget: about 500 are shown, and dense screens draw twice as many."""
@@ -48,6 +50,18 @@ class Budget:
                 return picture
         self.left_out += 1
         return None
+
+
+def picture_of(figure: Figure, budget: Budget, *sizes: Sequence[int]) -> tuple[list[Picture | None], str]:
+    """(the figure's picture for each of `sizes`, see `Budget.encode`; why the last is missing, empty if it is not)."""
+    if figure.image is None:
+        return [None] * len(sizes), "the record has no image"
+    try:
+        image = open_image(figure.image, where=figure.id)
+    except ImageError as error:
+        return [None] * len(sizes), error.what
+    found = [budget.encode(image, sides) for sides in sizes]
+    return found, "" if found[-1] else "left out, the page is full"
 
 
 def webp(image: Image.Image, side: int) -> Picture:

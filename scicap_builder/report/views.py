@@ -6,11 +6,10 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from llava_graph.errors import ImageError, PaperError
-from llava_graph.images import open_image
+from llava_graph.errors import PaperError
 from llava_graph.licences import licence_name
 from llava_graph.record import Dropped, Figure
-from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark
+from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, picture_of
 from scicap_builder.mentions import citations, parse_label
 from scicap_builder.pdf import open_pdf
 from scicap_builder.report.totals import flags
@@ -97,15 +96,7 @@ def paper_view(
 
 
 def _figure_view(anchor: str, figure: Figure, budget: Budget) -> FigureView:
-    picture, missing = None, ""
-    try:
-        if figure.image is None:
-            missing = "the record has no image"
-        else:
-            picture = budget.encode(open_image(figure.image, where=figure.id), FIGURE_SIDES)
-            missing = "" if picture else "left out, the page is full"
-    except ImageError as error:
-        missing = error.what
+    (picture,), missing = picture_of(figure, budget, FIGURE_SIDES)
     return FigureView(
         anchor=anchor,
         figure=figure,
