@@ -136,7 +136,7 @@ def test_figures_are_explained(llava, other):
     figure = Figure(id="f", image=encode_png(picture()), caption="Loss over epochs.")
     for loaded in (llava, other):
         explained = Explainer(model=loaded).explain(figure, generation=GREEDY)
-        assert explained.prompt_tokens > loaded.tokens_of((90, 40))
+        assert explained.answers[-1].prompt_tokens > loaded.tokens_of((90, 40))
         assert explained.finish_reason in ("stop", "length")
 
 
