@@ -237,9 +237,9 @@ def open_images(request: GenerateRequest) -> list[Image.Image]:
     ]
 
 
-def data_uri(image: bytes, kind: str = "png") -> str:
-    """An encoded image as a data URI."""
-    return f"data:image/{kind};base64," + base64.b64encode(image).decode()
+def data_uri(png: bytes) -> str:
+    """A PNG as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 _IMAGE_RUN = re.compile(r"((?:\$\$<image>\$\$)+)((?:<image>\n?)*)")

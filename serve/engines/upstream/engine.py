@@ -4,7 +4,6 @@ Everything waits asynchronously; closing an answer closes the connection, which 
 """
 
 import asyncio
-import io
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -13,10 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
-from PIL import ExifTags, Image
 
 from llava_graph.errors import ServeError
-from llava_graph.images import encode_png, open_image
+from llava_graph.images import encode_png
 from llava_graph.model.about import About
 from llava_graph.openai_wire import DONE, Events, reason_in
 from llava_graph.prompt import PromptOptions
@@ -27,7 +25,7 @@ from serve.engines.upstream.events import Answer
 from serve.engines.upstream.refusals import refusal_of
 from serve.engines.upstream.request import Habits, body_of
 from serve.protocol.codes import ErrorCode
-from serve.protocol.messages import MAX_IMAGES, GenerateRequest, Timings, data_uri, image_bytes
+from serve.protocol.messages import MAX_IMAGES, GenerateRequest, Timings, data_uri, open_images
 from serve.worker.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -248,17 +246,8 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 
 def data_uris(request: GenerateRequest) -> list[str]:
-    """The images, decoded under our limits before anybody else decodes them. Raises ImageError, ServeError 40001.
+    """The images, decoded under our limits before anybody else decodes them, as PNG. Raises ImageError, ServeError 40001.
 
-    An upright JPEG goes on as it is, everything else as PNG: nothing is lost, and no format or tag reaches the server that we
-    have not understood.
+    Only pixels go on: no format that we have not understood, and nothing of what a camera writes beside them.
     """
-    return [_data_uri(image_bytes(image, index), f"images[{index}]") for index, image in enumerate(request.images)]
-
-
-def _data_uri(data: bytes, where: str) -> str:
-    pixels = open_image(data, where=where)
-    with Image.open(io.BytesIO(data)) as image:
-        upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1 if image.format == "JPEG" else False
-        as_it_is = upright and image.mode in ("RGB", "L")
-    return data_uri(data, "jpeg") if as_it_is else data_uri(encode_png(pixels))
+    return [data_uri(encode_png(image)) for image in open_images(request)]
