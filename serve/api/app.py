@@ -17,6 +17,7 @@ from ocr import read_text
 from serve.api.chat import Chat
 from serve.api.context import Kitchen
 from serve.api.desk import Desk
+from serve.api.documents import Documents
 from serve.api.errors import ApiError, model_not_found, refusal_of
 from serve.api.gate import Gate
 from serve.api.limits import KeyLimits
@@ -29,7 +30,17 @@ from serve.http.metrics import Measured, Metrics
 from serve.http.stream import ClientGone
 from serve.papers import PaperShelf
 
-ROUTES = frozenset({"/v1/chat/completions", "/v1/models", "/health", "/metrics"})
+ROUTES = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/figures/explain",
+        "/v1/figures/report",
+        "/v1/models",
+        "/v1/papers",
+        "/health",
+        "/metrics",
+    }
+)
 HEALTH_KEPT_S = 1.0
 """/health asks for no key: however often it is called, the workers are asked once a second."""
 
@@ -70,11 +81,28 @@ def create_api(
     _add_models(app, client)
     _add_health(app, client, metrics)
 
+    _add_answers(app, chat)
+    return app
+
+
+def _add_answers(app: FastAPI, chat: Chat) -> None:
+    documents = Documents(chat)
+
     @app.post("/v1/chat/completions")
     async def chat_completions(request: Request) -> Response:
         return await chat.answer(request, request.state.caller)
 
-    return app
+    @app.post("/v1/papers")
+    async def papers(request: Request) -> Response:
+        return await documents.open_paper(request)
+
+    @app.post("/v1/figures/explain")
+    async def explain(request: Request) -> Response:
+        return await documents.explain(request, request.state.caller)
+
+    @app.post("/v1/figures/report")
+    async def report(request: Request) -> Response:
+        return await documents.report(request, request.state.caller)
 
 
 def _add_errors(app: FastAPI, metrics: Metrics) -> None:

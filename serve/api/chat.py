@@ -3,8 +3,8 @@
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from serve.api.chat_request import ChatRequest
 from serve.api.context import Given, Kitchen
 from serve.api.errors import model_not_found, refusal_of
 from serve.api.options import ApiOptions
-from serve.client import ModelClient, Reply
+from serve.client import ModelClient, ModelDetails, Reply
 from serve.http.guard import read_json
 from serve.http.metrics import Metrics
 from serve.http.stream import Stream, unless_gone
@@ -57,11 +57,46 @@ class Chat:
         finally:
             await replies.aclose()
 
-    async def _prepare(self, asked: ChatRequest) -> Given:
+    async def details(self, model: str) -> ModelDetails:
+        """What a model is. Raises ApiError 404 with the known names."""
         known = await self.client.models()
-        if asked.model not in known:
-            raise model_not_found(asked.model, known)
-        return await self.kitchen.prepare(asked, await self.client.details(asked.model))
+        if model not in known:
+            raise model_not_found(model, known)
+        return await self.client.details(model)
+
+    async def last(self, asked: ChatRequest, given: Given, caller: str) -> Reply:
+        """One whole answer."""
+        growing = Growing()
+        with self.counted(asked.model, caller, [growing]):
+            async with aclosing(answers(self.client, asked.model, given, 1)) as replies:
+                async for _, reply in replies:
+                    growing.push(reply, last=True)
+        return growing.reply
+
+    @contextmanager
+    def counted(self, model: str, caller: str, growing: Sequence[Growing]) -> Iterator[None]:
+        """However it ends: what was read and written is counted and charged."""
+        try:
+            with self.metrics.running.track_inprogress():
+                yield
+        finally:
+            if usage := usage_of(growing):
+                self.metrics.prompt_tokens.labels(model).inc(usage["prompt_tokens"])
+                self.metrics.completion_tokens.labels(model).inc(usage["completion_tokens"])
+                self.charge(caller, usage["total_tokens"])
+
+    async def _prepare(self, asked: ChatRequest) -> Given:
+        return await self.kitchen.prepare(asked, await self.details(asked.model))
+
+
+def usage_of(growing: Sequence[Growing]) -> dict[str, int] | None:
+    """The prompt once, the answers together, as OpenAI counts; None when the worker does not say."""
+    replies = [one.reply for one in growing]
+    prompt = next((reply.prompt_tokens for reply in replies if reply.prompt_tokens is not None), None)
+    if prompt is None:
+        return None
+    written = sum(reply.completion_tokens or 0 for reply in replies)
+    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
 
 @dataclass(frozen=True)
@@ -90,7 +125,7 @@ class _Writing:
 
     async def whole(self) -> dict[str, Any]:
         """All of it as one answer."""
-        with self._counted():
+        with self._chat.counted(self._asked.model, self._caller, self._growing):
             async for number, reply in self._replies():
                 self._growing[number].push(reply, last=True)
         choices = [
@@ -103,12 +138,12 @@ class _Writing:
             }
             for number, growing in enumerate(self._growing)
         ]
-        return {**self._head, "choices": choices, "usage": self._usage(), **self._figure()}
+        return {**self._head, "choices": choices, "usage": usage_of(self._growing), **self._figure()}
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The same as server-sent events."""
         try:
-            with self._counted():
+            with self._chat.counted(self._asked.model, self._caller, self._growing):
                 for number in range(self._asked.n):
                     yield self._event(number, {"role": "assistant", "content": ""})
                 if told := self._figure():
@@ -126,7 +161,7 @@ class _Writing:
             yield _sse(refusal.to_json())
             return
         if self._asked.include_usage:
-            yield _sse({**self._head, "choices": [], "usage": self._usage()})
+            yield _sse({**self._head, "choices": [], "usage": usage_of(self._growing)})
         yield DONE
 
     async def _replies(self) -> Numbered:
@@ -139,28 +174,6 @@ class _Writing:
         choice = {"index": number, "delta": delta, "logprobs": None, "finish_reason": finish, **beside}
         usage = {"usage": None} if self._asked.include_usage else {}
         return _sse({**self._head, "choices": [choice], **usage})
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """However it ends: what was read and written is counted and charged."""
-        metrics, model = self._chat.metrics, self._asked.model
-        try:
-            with metrics.running.track_inprogress():
-                yield
-        finally:
-            if usage := self._usage():
-                metrics.prompt_tokens.labels(model).inc(usage["prompt_tokens"])
-                metrics.completion_tokens.labels(model).inc(usage["completion_tokens"])
-                self._chat.charge(self._caller, usage["total_tokens"])
-
-    def _usage(self) -> dict[str, int] | None:
-        """The prompt once, the answers together, as OpenAI counts; None when the worker does not say."""
-        replies = [growing.reply for growing in self._growing]
-        prompt = next((reply.prompt_tokens for reply in replies if reply.prompt_tokens is not None), None)
-        if prompt is None:
-            return None
-        written = sum(reply.completion_tokens or 0 for reply in replies)
-        return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}
 
     def _figure(self) -> dict[str, Any]:
         """The extension: what the model was given, if the caller wants to know."""

@@ -86,7 +86,7 @@ def _leave(asking: "asyncio.Future[Opening]") -> None:
 def labelled(figures: Sequence[Figure], label: str) -> Figure:
     """The figure with a label: "Figure 3", "Fig. 3" or "3". Raises ApiError 404 that names those there are."""
     for figure in figures:
-        if figure.label and _key(figure.label) == _key(label):
+        if same_label(label, figure.label):
             return figure
     known = ", ".join(figure.label for figure in figures if figure.label)
     raise ApiError(
@@ -96,6 +96,11 @@ def labelled(figures: Sequence[Figure], label: str) -> Figure:
         param="figure.label",
         next_step=f"It has {known}" if known else "None of its figures was found",
     )
+
+
+def same_label(one: str, other: str) -> bool:
+    """Whether two labels mean the same figure; an empty one means none."""
+    return bool(other) and _key(one) == _key(other)
 
 
 def _key(label: str) -> str:
