@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from llava_graph.errors import InputError
-from llava_graph.explained import from_json
+from llava_graph.explained import AskedRegion, from_json
 from llava_graph.images import encode_png
 from llava_graph.record import Figure, OcrLine, Paper
 from scicap_builder.fetch import FetchOptions
@@ -83,6 +83,17 @@ class Attributes(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.found += [(name, value or "") for name, value in attrs]
+
+
+def test_the_regions_that_were_asked_about_go_along():
+    region = AskedRegion(name="A", box=(0.25, 0.5, 0.75, 1.0))
+    facts = AnswerFacts(id="a", model="m", seconds=1.0, regions=(region,))
+    session = Session(FIGURE).asked("Region A: what is this?", facts).answered("The tail.")
+    (answer,) = from_json(shared_file(session, "json").text).answers
+    assert answer.regions == (region,)
+    assert "Region A: 25 to 75 % from the left, 50 to 100 % from the top" in shared_file(session, "markdown").text
+    assert "region A" in shared_file(session, "html").text
+    assert "region A" not in shared_file(answered(), "html").text
 
 
 def test_an_exported_page_runs_nothing_and_loads_nothing():

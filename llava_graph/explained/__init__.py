@@ -5,6 +5,7 @@ from llava_graph.explained.as_json import from_json, to_json, to_plain
 from llava_graph.explained.as_markdown import to_markdown
 from llava_graph.explained.records import (
     Answer,
+    AskedRegion,
     Explained,
     ExplainedFigure,
     ExplainedPaper,
@@ -16,6 +17,7 @@ from llava_graph.explained.records import (
 
 __all__ = [
     "Answer",
+    "AskedRegion",
     "Explained",
     "ExplainedFigure",
     "ExplainedPaper",

@@ -1,13 +1,13 @@
 """Explained figures as one HTML file: pictures inside, nothing loaded from elsewhere, every text escaped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
 from llava_graph.explained import wording
 from llava_graph.explained.answers import Part, has_evidence, parts_of
 from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, with_evidence
-from llava_graph.record import Paper
+from llava_graph.record import Box, Paper
 from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, picture_of, standalone_page
 
 PICTURE_BYTES = 24_000_000
@@ -89,11 +89,18 @@ def _view(anchor: str, explained: ExplainedFigure, budget: Budget) -> FigureView
         thumbnail=thumbnail,
         picture_missing=missing,
         text_marks=_marks((line.box, line.text) for line in figure.ocr[:MAX_OCR_LINES]),
-        region_marks=_marks([(explained.region, "asked about")] if explained.region else ()),
+        region_marks=_marks(_regions(explained)),
     )
 
 
-def _marks(boxes: Iterable[tuple[tuple[float, float, float, float], str]]) -> tuple[Mark, ...]:
+def _regions(explained: ExplainedFigure) -> Iterator[tuple[Box, str]]:
+    """Each region once, with its name."""
+    if explained.region:
+        yield explained.region, "asked about"
+    yield from dict.fromkeys((one.box, f"region {one.name}") for answer in explained.answers for one in answer.regions)
+
+
+def _marks(boxes: Iterable[tuple[Box, str]]) -> tuple[Mark, ...]:
     return tuple(mark(box, text) for box, text in boxes)
 
 

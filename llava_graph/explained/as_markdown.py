@@ -137,6 +137,8 @@ def _figure(explained: ExplainedFigure, image: str, heading: str) -> Iterator[st
 def _answer(answer: Answer) -> Iterator[str]:
     model = escape_line(answer.model or "the model")
     yield f"**{escape_line(answer.question)}**"
+    for region in answer.regions:
+        yield f"Region {escape_line(region.name)}: {_place(region.box)}"
     for part in parts_of(answer):
         if part.title:
             yield f"**{escape_line(part.title)}**"

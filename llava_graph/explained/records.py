@@ -15,6 +15,19 @@ VERSIONS = ("llava-graph", "transformers", "torch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AskedRegion:
+    """A part of the figure that a question was about."""
+
+    name: str
+    """ "A", "B", … as the question calls it."""
+    box: Box
+    """0..1 of the figure."""
+
+    def __post_init__(self) -> None:
+        check_box(self.box, "region")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """One question and what a model answered."""
 
@@ -29,6 +42,8 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     seconds: float | None = None
+    regions: tuple[AskedRegion, ...] = ()
+    """What the question was about; empty: the whole figure, or `ExplainedFigure.region`."""
     sentences: tuple[Sentence, ...] = ()
     """What bears each sentence out, see `llava_graph.evidence`; the writers look for it where it is empty (`with_evidence`)."""
 
@@ -43,7 +58,7 @@ class ExplainedFigure:
     prompt: str = ""
     """The text that stood beside the image in the first turn, word for word: context and question."""
     region: Box | None = None
-    """The part of the figure that was asked about; None: all of it."""
+    """The part of the figure that was asked about throughout; None: all of it."""
     source: str = ""
     """The file, paper or data set that was opened, as it was named."""
     created: str = ""

@@ -5,6 +5,7 @@ from typing import Any
 
 from llava_graph.asking import Ask
 from llava_graph.claims import Claim
+from llava_graph.explained import AskedRegion
 from llava_graph.prompt import Message, PromptOptions, build_messages, explain_request
 from llava_graph.record import Figure, Turn
 from serve.client import Sampling
@@ -32,6 +33,8 @@ class AnswerFacts:
     """ "stop", "length", or empty as long as the answer has not ended."""
     question: str | None = None
     """As it was typed; None: an explanation."""
+    regions: tuple[AskedRegion, ...] = ()
+    """What the question was about; empty: the whole figure."""
     ask: Ask | None = None
     """How the explanation was wanted."""
     claims: tuple[Claim, ...] = ()

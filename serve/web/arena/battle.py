@@ -10,7 +10,7 @@ from serve.feedback.lines import BATTLE_VOTES
 from serve.web.conversation.view import answer_view
 from serve.web.session import Session
 
-VOTES = dict(zip(BATTLE_VOTES, ("Left is better", "Right is better", "Equally good", "Both are bad"), strict=True))
+VOTES = dict(zip(BATTLE_VOTES, ("A is better", "B is better", "Equally good", "Both are bad"), strict=True))
 """FastChat's names of the votes, and the words on their buttons."""
 Draw = Callable[[Sequence[str]], tuple[str, str]]
 """From all models to the left and the right one."""

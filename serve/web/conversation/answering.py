@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from llava_graph.asking import Ask
 from llava_graph.claims import Claim
 from llava_graph.errors import ImageError, InputError, LlavaGraphError
+from llava_graph.explained import AskedRegion
 from llava_graph.several_images import Part
 from serve.client import ModelClient, Sampling, flat_text
 from serve.web.banner import error_banner
@@ -77,6 +78,7 @@ async def answer(
             sampling=sampling,
             started=time.time(),
             question=wish.question,
+            regions=tuple(AskedRegion(name=part.name, box=part.box) for part in wish.regions),
             ask=wish.ask,
             claims=wish.check or (),
         )

@@ -79,6 +79,7 @@ def explained_figure(session: Session) -> ExplainedFigure:
             finish_reason=facts.finish_reason or "cancelled",
             completion_tokens=facts.completion_tokens,
             seconds=facts.seconds,
+            regions=facts.regions,
         )
         for question, answer, facts in pairs
         if answer.text.strip()
