@@ -16,6 +16,13 @@ from serve.web.sharing.files import bibtex, shared_file
 from serve.web.sharing.links import NO_LINK_OF_UPLOADS, link_of
 from serve.web.sharing.recording import Consent, Recorder
 
+EXPORTING: dict[str, Any] = {
+    # A page with a large picture takes a second of one core: a few at once, the others wait.
+    "concurrency_limit": 4,
+    "concurrency_id": "exports",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
 KEPT, NOT_KEPT = "Thank you: your vote is kept.", "Your vote could not be kept: the server's log cannot be written now."
 NOT_AGREED = "Nothing was kept: you have not agreed to it."
 
@@ -53,7 +60,7 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
         return newest
 
     gr.on([page.load, parts.figure.viewer.change], show, parts.session, sharing.bar, **AT_ONCE)
-    sharing.bar.select(export, on_page, [sharing.download, parts.banner], **AT_ONCE)
+    sharing.bar.select(export, on_page, [sharing.download, parts.banner], **EXPORTING)
     if recorder.on:
         known = on_page | {sharing.consent, sharing.recorded}
         sharing.bar.submit(vote, known, sharing.bar, **AT_ONCE)
