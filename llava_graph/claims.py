@@ -18,6 +18,8 @@ MAX_CLAIMS = 8
 """Of one request: more than a model answers in turn."""
 LEAST_WORDS = 3
 """Content words of a claim."""
+TOPICS = frozenset({"growth", "reduction", "improvement", "presence", "absence"})
+"""Nouns that name a topic as often as they tell a direction: "Growth of the colony"."""
 TOKENS_PER_CLAIM = 60
 SHOWN, NOT_SHOWN, CONTRADICTED = "shown", "not shown", "contradicted"
 
@@ -65,7 +67,8 @@ def _is_claim(sentence: str) -> bool:
     words = list(words_of(sentence))
     if len(words) < LEAST_WORDS or _ABOUT_ANOTHER.search(sentence):
         return False
-    return bool(find_numbers(sentence)) or any(word.key in TREND_KEYS for word in words)
+    compares = any(word.key in TREND_KEYS and sentence[word.start : word.end].casefold() not in TOPICS for word in words)
+    return compares or bool(find_numbers(sentence))
 
 
 def alone(figure: Figure) -> Figure:
@@ -96,6 +99,7 @@ _VERDICT = re.compile(
     r"[ \t]*[:.,;–—-]*[ \t]*(?P<reason>[^\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
+_EMPHASIS = re.compile(r"\*+|__|`")
 _MEANS = {"shown": SHOWN, "yes": SHOWN, "no": CONTRADICTED, "contradict": CONTRADICTED}
 
 
@@ -107,7 +111,7 @@ def checked_in(answer: str, count: int) -> tuple[Checked, ...]:
         if 0 <= number < count and number not in found:
             verdict = next((means for word, means in _MEANS.items() if said.startswith(word)), NOT_SHOWN)
             verdict = NOT_SHOWN if said.startswith("not") else verdict
-            found[number] = Checked(number, verdict, match["reason"].strip(" *_"))
+            found[number] = Checked(number, verdict, _EMPHASIS.sub("", match["reason"]).strip())
     return tuple(found[number] for number in sorted(found))
 
 

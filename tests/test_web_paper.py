@@ -155,6 +155,21 @@ def test_paragraphs_are_switched_edited_and_given_word_for_word(page, engine):
     page.click("#prompt-section button")
 
 
+def test_the_next_figure_ends_the_answer_about_the_last_one(page, engine):
+    open_paper(page, PAPER)
+    page.wait_for_selector("#explain:not([disabled])")
+    engine.words, engine.pause, engine.cancelled = ("word",) * 5000, 0.01, 0
+    page.click("#explain")
+    eventually(lambda: "word" in page.locator("#chat").inner_text())
+    page.locator(".paper-bar .thumb").nth(1).click()
+    eventually(lambda: engine.cancelled == 1 and not engine.running)
+    engine.words, engine.pause = ("So.",), 0.0
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
+    page.wait_for_timeout(300)
+    assert "word" not in page.locator("#chat").inner_text()
+    assert page.locator("#explain").is_enabled()
+
+
 def test_a_pdf_is_dropped_where_figures_are(page, shelf):
     choose(page, upload(two_figures("Dropped"), "dropped.pdf", "application/pdf"))
     page.wait_for_selector(".paper-bar .thumb")
@@ -266,3 +281,36 @@ def test_a_paper_fits_a_phone(chromium, site):
             page.locator(part).bounding_box()["y"] for part in (".strip", "#viewer", "#caption", "#around", "#explain")
         ]
         assert tops == sorted(tops)
+
+
+def test_a_sentence_lights_up_the_paragraph_that_bears_it_out(page, engine):
+    open_paper(page, "2101.00001")
+    page.wait_for_selector("#explain:not([disabled])")
+    eventually(lambda: page.locator("#around .paragraph").count() == 2)
+    engine.words = ("The colony grows fast at first", "and then slower in the three gardens.")
+    page.click("#explain")
+    chip = page.locator("#chat .answer .source", has_text="¶ 1")
+    chip.hover()
+    page.wait_for_selector("#around .paragraph.lit mark.bears")
+    assert "".join(page.locator("#around mark.bears").all_inner_texts()).startswith("Figure 1 shows how the colony")
+    assert page.locator("#around .paragraph.lit").count() == 1
+    page.mouse.move(2, 2)
+    eventually(lambda: page.locator("#around .paragraph.lit").count() == 0)
+    engine.words = ("So.",)
+
+
+def test_the_papers_claims_are_put_to_the_model_without_the_papers_words_around_them(page, engine):
+    open_paper(page, "2101.00001")
+    page.wait_for_selector("#explain:not([disabled])")
+    eventually(lambda: page.locator("#around .paragraph").count() == 2)
+    engine.words = ("1. shown - it <b>rises</b>\n2.", "not", "shown", "- no ants")
+    page.click("#chat .check")
+    eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+    [message] = engine.requests[-1].messages
+    asked = message["content"][-1]["text"]
+    assert "contradicted" in asked
+    assert CAPTIONS[0] not in asked
+    claims = page.locator("#chat .claim")
+    assert claims.nth(0).locator("q").inner_text() == FIRST
+    assert "The model: shown in the figure it <b>rises</b>" in claims.nth(0).inner_text()
+    engine.words = ("So.",)

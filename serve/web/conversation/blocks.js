@@ -58,10 +58,11 @@ const SAID = { shown: "shown in the figure", "not shown": "not shown in the figu
 function drawClaims(claims) {
   const list = make("ol", "claims");
   for (const claim of claims) {
-    const item = make("li", "claim"), quote = make("blockquote", "", { textContent: claim.text });
+    const item = make("li", "claim"), quote = make("blockquote");
     const source = make("button", "source", { type: "button", textContent: claim.chip.label, tabIndex: -1, chip: claim.chip });
-    quote.append(source);
+    quote.append(make("span", "whose", { textContent: "The paper: " }), make("q", "", { textContent: claim.text }), source);
     const model = make("p", "model");
+    model.append(make("span", "whose", { textContent: "The model: " }));
     model.append(make("strong", claim.verdict.replace(" ", "-"), { textContent: SAID[claim.verdict] || "no verdict" }));
     if (claim.reason) model.append(make("span", "run", { textContent: " " + claim.reason }));
     item.append(quote, model);

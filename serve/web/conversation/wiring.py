@@ -33,11 +33,8 @@ FIELD = 4
 """Place of the question field in `PageParts.look`."""
 
 
-def wire_conversation(
-    parts: PageParts, client: ModelClient, options: WebOptions, taking: Sequence[Any], reader: RegionReader
-) -> list[Any]:
-    """Explain, Ask, Retry, Stop, Clear. `taking`: the events that bring a figure, so that Clear can end them. Returns the
-    events in which a model answers."""
+def wire_conversation(parts: PageParts, client: ModelClient, options: WebOptions, reader: RegionReader) -> list[Any]:
+    """Explain, Ask, Retry. Returns the events in which a model answers."""
     talk, steps = parts.conversation, _Steps(parts, client, reader)
     context = {*parts.given.values(), *parts.models.sampling}
     stream: dict[str, Any] = {
@@ -55,7 +52,6 @@ def wire_conversation(
         talk.chat.ask_again(steps.retry, context, parts.look, **stream),
         talk.chat.check_claims(steps.check, context, parts.look, **stream),
     ]
-    wire_ends(parts, answers, taking)
     wire_evidence(parts)
     wire_for_whom(parts, client)
     return answers
@@ -170,7 +166,8 @@ def wire_for_whom(parts: PageParts, client: ModelClient) -> None:
 
 
 def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:
-    """What ends an answer: Stop, clearing the conversation, Clear, and taking the figure away."""
+    """What ends an answer: Stop, clearing the conversation, and Clear, which also ends `taking`: the events that bring a figure.
+    (The next figure ends it too: serve.web.figure.wiring.)"""
     talk, figure = parts.conversation, parts.figure
     given = list(parts.given.values())
 
@@ -190,7 +187,6 @@ def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -
         (talk.stop.click, stopped, given, parts.look),
         (talk.chat.forget_talk, forgotten, given, parts.look),
         (talk.clear.click, cleared, [], everything),
-        (figure.upload.clear, cleared, [], everything),
     )
     smaller: list[Any] = []
     for event, action, inputs, outputs in after_the_end:
