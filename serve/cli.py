@@ -20,6 +20,7 @@ from serve.command import (
     CONTROLLER_PORT,
     WEB_PORT,
     ArxivContact,
+    ContextLength,
     Device,
     Dtype,
     Host,
@@ -37,6 +38,10 @@ from serve.command import (
     ModelPath,
     PapersCache,
     PapersCacheMb,
+    Upstream,
+    UpstreamModel,
+    UpstreamTimeout,
+    UpstreamWait,
     names_in,
     set_up_logging,
 )
@@ -117,6 +122,11 @@ def everything(
     dtype: Dtype = None,
     load_8bit: Load8bit = False,
     load_4bit: Load4bit = False,
+    upstream: Upstream = "",
+    upstream_model: UpstreamModel = "",
+    upstream_timeout: UpstreamTimeout = 90.0,
+    upstream_wait: UpstreamWait = 900.0,
+    context_length: ContextLength = 0,
     max_batch_size: MaxBatchSize = 16,
     max_batch_tokens: MaxBatchTokens = 0,
     max_waiting: MaxWaiting = 64,
@@ -146,10 +156,13 @@ def everything(
         llava-graph-serve all --model-path ./checkpoint --port 8000
 
         llava-graph-serve all --host 0.0.0.0 --api-keys keys.txt
+
+        llava-graph-serve all --upstream http://localhost:8000/v1 --max-batch-size 64
     """
     from serve.api.keys import keys_beside_page
     from serve.engines.batching.limits import Limits
     from serve.engines.opening import EngineChoice, bits_of
+    from serve.engines.upstream.discovery import upstream_options
     from serve.http.servers import wait_for_signal
     from serve.papers.options import shelf_options
     from serve.together import start_all
@@ -164,6 +177,8 @@ def everything(
         device=device,
         dtype=dtype,
         bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
+        upstream=upstream_options(upstream, upstream_model, context_length, upstream_timeout),
+        upstream_wait_s=upstream_wait,
         limits=Limits(max_batch_size=max_batch_size, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting),
     )
     api_options = options_of(

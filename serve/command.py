@@ -12,7 +12,11 @@ CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
 
 Host = Annotated[str, typer.Option(help="Address to listen on. The default is reached from this machine only.")]
 ModelPath = Annotated[
-    Path | None, typer.Option(help="A checkpoint folder or owner/name on the hub. Default: packaged.")
+    Path | None,
+    typer.Option(
+        help="A checkpoint folder or owner/name on the hub. Default: packaged. With --upstream: the folder that the "
+        "server has loaded; its config.json says how the model is prompted."
+    ),
 ]
 ModelNames = Annotated[
     str, typer.Option("--model-names", "--model-name", help="Names of the model, separated by commas.")
@@ -42,6 +46,26 @@ MaxBatchTokens = Annotated[
     int,
     typer.Option(
         min=0, help="Tokens in memory: answers at once times the longest, with its prompt. Default: what is free takes."
+    ),
+]
+Upstream = Annotated[
+    str,
+    typer.Option(
+        help="An OpenAI-compatible server that answers instead (vLLM, SGLang, llama.cpp, Ollama, a hosted model): its "
+        "address, which ends in /v1. Its key, if it wants one: LLAVA_GRAPH_UPSTREAM_KEY."
+    ),
+]
+UpstreamModel = Annotated[str, typer.Option(help="The model's name there. Default: its only one.")]
+UpstreamTimeout = Annotated[
+    float, typer.Option(min=1, help="Seconds without a byte from there after which an answer has failed.")
+]
+UpstreamWait = Annotated[
+    float, typer.Option(min=0, help="Seconds to wait at the start until the model there has loaded.")
+]
+ContextLength = Annotated[
+    int,
+    typer.Option(
+        min=0, help="With --upstream: tokens, prompt and answer together. Default: what the server there says."
     ),
 ]
 QueueTimeout = Annotated[float, typer.Option(min=1, help="Seconds that a request waits for its turn.")]

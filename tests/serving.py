@@ -19,12 +19,12 @@ from serve.controller.app import create_controller
 from serve.controller.membership import Probing
 from serve.controller.registry import Registry
 from serve.engines.engine import Step
+from serve.engines.upstream.slots import Slots
 from serve.http.servers import Server, bind
 from serve.protocol.messages import GenerateRequest, Usage, open_images
 from serve.worker.answering import WorkerOptions
 from serve.worker.app import create_worker
 from serve.worker.heartbeat import Heartbeat
-from serve.worker.slots import Slots
 
 HTTP = httpx.Client(timeout=10, trust_env=False)
 """One client for all tests: making one reads the certificates, which takes longer than most tests."""
@@ -63,6 +63,10 @@ class ScriptedEngine:
     @property
     def queue_length(self) -> int:
         return self.slots.queue_length
+
+    @property
+    def waiting(self) -> int:
+        return self.slots.waiting
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
         await self.slots.acquire()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -13,8 +14,9 @@ from typer.testing import CliRunner
 from llava_graph.errors import InputError
 from serve.cli import app
 from serve.http.guard import TOKEN_VARIABLE, require_token_off_loopback
-from tests.serving import HTTP
+from tests.serving import HTTP, eventually
 from tests.tiny_model import build_tiny_model
+from tests.upstream_server import OpenAiServer, running_openai
 
 COMMAND = (sys.executable, "-m", "serve.cli")
 
@@ -74,6 +76,9 @@ def test_all_of_it_starts_serves_a_page_and_ends_at_ctrl_c(model):
         "worker --controller-address http://a --worker-address http://b --model-names a,b --limit-worker-concurrency 3 "
         "--no-register --conv-template vicuna_v1",
         "worker --limit-model-concurrency 3",
+        "worker --upstream http://localhost:8000/v1 --upstream-model a/b --context-length 4096 --upstream-timeout 60",
+        "controller --worker-hosts 10.0.0.0/24,gpu1 --replica-hosts 10.0.0.5 --allow-tokenless-from 10.0.0.0/24",
+        "all --upstream http://localhost:8000/v1",
         "web --controller http://localhost:10000 --model-list-mode reload --concurrency-count 10",
         "web --controller-url http://localhost:21001 --model-list-mode once --port 7860",
         "all --port 7860 --model-path x",
@@ -107,3 +112,50 @@ def test_a_port_is_taken_before_a_model_is_loaded():
         port = str(taken.getsockname()[1])
         result = CliRunner().invoke(app, ["worker", "--port", port, "--model-path", "/no/such/folder"])
     assert "is busy" in str(result.exception)
+
+
+def test_hosts_that_are_none_are_named():
+    result = CliRunner().invoke(app, ["controller", "--port", "0", "--worker-hosts", "10.0.0.0/40"])
+    assert isinstance(result.exception, InputError)
+    assert "10.0.0.0/40" in str(result.exception)
+
+
+@contextmanager
+def command(*words, **environment):
+    """A command of ours as a process; its first line comes when it is up."""
+    with subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    ) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_server_elsewhere_stands_behind_a_controller_with_a_token():
+    """As the docs start them: the token and the server's key from the environment, and a worker that signs off at SIGTERM."""
+    server, token = OpenAiServer(), {TOKEN_VARIABLE: "t0ken"}
+    with running_openai(server) as url, command("controller", "--port", "0", **token) as (_, said):
+        controller = said.removeprefix("controller at ")
+        words = ("worker", "--upstream", url, "--controller", controller, "--port", "0", "--model-names", "mine")
+        with command(*words, **token, LLAVA_GRAPH_UPSTREAM_KEY="sk-key") as (worker, line):
+            assert line.startswith("worker at http://127.0.0.1:")
+            eventually(lambda: HTTP.post(controller + "/list_models").json() == {"models": ["mine"]})
+            body = {"model": "mine", "prompt": "Q", "echo": False}
+            server.script = [{"choices": [{"index": 0, "text": "A", "finish_reason": "stop"}]}, "data: [DONE]\n\n"]
+            assert b'"text": "A"' in HTTP.post(controller + "/worker_generate_stream", json=body).content
+            assert server.keys == {"Bearer sk-key"}
+            worker.terminate()
+            assert worker.wait(20) == 0
+            assert "sk-key" not in worker.stderr.read()
+            assert HTTP.post(controller + "/list_models").json() == {"models": []}
+
+
+def test_a_server_that_is_not_there_is_one_line():
+    with command("worker", "--upstream", "http://127.0.0.1:9/v1", "--port", "0", "--upstream-wait", "0") as (
+        process,
+        line,
+    ):
+        assert (process.wait(30), line) == (2, "")
+        (said,) = process.stderr.read().strip().splitlines()
+    assert re.search(r"error: http://127.0.0.1:9/v1: the upstream server does not answer .*Is it running", said)

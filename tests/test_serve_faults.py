@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from serve.engines.batching.limits import Limits
 from serve.engines.upstream.discovery import UpstreamOptions, discover
 from serve.engines.upstream.engine import UpstreamEngine
 from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
@@ -124,7 +125,9 @@ def test_a_thousand_aborted_requests_leave_nothing_behind(through, path, count):
 def test_aborted_requests_leave_no_connection_to_the_server_behind_a_worker():
     there = OpenAiServer(script=[item for n in range(200) for item in (chunk({"content": f" {n}"}), 0.002)])
     with running_openai(there) as url:
-        engine = UpstreamEngine(options := UpstreamOptions(url=url), discover(options), limit=4, max_waiting=10_000)
+        engine = UpstreamEngine(
+            options := UpstreamOptions(url=url), discover(options), limits=Limits(max_batch_size=4, max_waiting=10_000)
+        )
         with running_worker(engine, model_names=("scripted",)) as worker:
             abort_many(worker.url, "/worker_generate_stream", 100)
             eventually(lambda: not engine.queue_length and not there.open, 30)

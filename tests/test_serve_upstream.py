@@ -13,6 +13,7 @@ from PIL import Image
 from llava_graph.errors import InputError, ServeError
 from llava_graph.images import encode_png, open_image
 from serve.api import create_api
+from serve.engines.batching.limits import Limits
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
 from serve.engines.upstream.discovery import UpstreamOptions, checked_address, discover
 from serve.engines.upstream.engine import UpstreamEngine
@@ -40,7 +41,9 @@ def address(server):
 @pytest.fixture(scope="module")
 def worker(address):
     engine = UpstreamEngine(
-        options := UpstreamOptions(url=address, silence_s=0.4), discover(options), limit=3, max_waiting=1
+        options := UpstreamOptions(url=address, silence_s=0.4),
+        discover(options),
+        limits=Limits(max_batch_size=3, max_waiting=1, max_queue_s=2),
     )
     with running_worker(engine) as running:
         yield running
@@ -250,6 +253,19 @@ def test_no_more_requests_are_open_than_the_limit_and_the_next_hears_busy(server
     busy = [answer for answer in answers if answer["error_code"]]
     assert {answer["error_code"] for answer in busy} == {42903}
     assert len(busy) == 3
+
+
+def test_a_request_that_waits_too_long_is_told_so(server, address):
+    options = UpstreamOptions(url=address)
+    limits = Limits(max_batch_size=1, max_queue_s=0.2)
+    with running_worker(UpstreamEngine(options, discover(options), limits=limits)) as worker:
+        server.script = [chunk({"content": "A"}), 1.0, chunk({}, "stop"), "data: [DONE]\n\n"]
+        first = threading.Thread(target=lambda: ask(worker))
+        first.start()
+        eventually(lambda: server.open)
+        (busy,) = ask(worker)
+        first.join()
+    assert (busy["error_code"], "not this request's turn within 0.2 s" in busy["text"]) == (42903, True)
 
 
 def test_a_server_that_wants_other_fields_is_asked_again_and_remembered(server, address):

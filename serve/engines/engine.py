@@ -60,6 +60,10 @@ class Engine(Protocol):
     def queue_length(self) -> int:
         """Requests that are being answered or wait, as FastChat counts them."""
 
+    @property
+    def waiting(self) -> int:
+        """Those of them whose answer has not begun."""
+
     def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
         """Answer `request`; closing the generator ends the computation soon. A slow reader gets the newest text, not all.
 

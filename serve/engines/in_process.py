@@ -58,6 +58,11 @@ class ExplainerEngine:
         """See SchedulingEngine."""
         return self._scheduler.queue_length
 
+    @property
+    def waiting(self) -> int:
+        """See Engine."""
+        return self._scheduler.waiting
+
     def render(self, messages: Sequence[dict[str, Any]]) -> str:
         """See Engine."""
         return render_prompt(self._model, messages)

@@ -58,7 +58,4 @@ def open_engine(choice: EngineChoice) -> Engine:
     about = about_folder(choice.model_path) if choice.model_path else None
     found = discover(choice.upstream, wait_s=choice.upstream_wait_s, tell=log.warning)
     log.info("%s (%s), %d tokens of context", found.model, found.kind, found.context_length)
-    limits = choice.limits
-    return UpstreamEngine(
-        choice.upstream, found, limit=limits.max_batch_size, max_waiting=limits.max_waiting, about=about
-    )
+    return UpstreamEngine(choice.upstream, found, limits=choice.limits, about=about)

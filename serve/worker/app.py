@@ -35,7 +35,7 @@ def create_worker(
     """The worker as an ASGI app; with `heartbeat` it registers at a controller as soon as it runs, and keeps at it."""
     worker = Worker(engine, options)
     metrics = Metrics("worker")
-    metrics.watch(lambda: engine.queue_length, lambda: 0)
+    metrics.watch(lambda: engine.queue_length - engine.waiting, lambda: engine.waiting)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001  (FastAPI's signature)

@@ -1,6 +1,5 @@
 """`llava-graph-serve worker`: a checkpoint in this process, or a model on an OpenAI-compatible server."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from serve.command import (
     CONTROLLER_PORT,
     WORKER_PORT,
+    ContextLength,
     Device,
     Dtype,
     Host,
@@ -18,7 +18,12 @@ from serve.command import (
     MaxWaiting,
     ModelBase,
     ModelNames,
+    ModelPath,
     QueueTimeout,
+    Upstream,
+    UpstreamModel,
+    UpstreamTimeout,
+    UpstreamWait,
     names_in,
     set_up_logging,
 )
@@ -39,36 +44,18 @@ def worker(
     controller_address: Annotated[
         str, typer.Option("--controller-address", "--controller", help="The controller to register at.")
     ] = f"http://127.0.0.1:{CONTROLLER_PORT}",
-    model_path: Annotated[
-        Path | None,
-        typer.Option(
-            help="A checkpoint folder or owner/name on the hub. Default: packaged. With --upstream: the folder that the "
-            "server has loaded; its config.json says how the model is prompted."
-        ),
-    ] = None,
+    model_path: ModelPath = None,
     model_names: ModelNames = "",
     model_base: ModelBase = None,
     device: Device = None,
     dtype: Dtype = None,
     load_8bit: Load8bit = False,
     load_4bit: Load4bit = False,
-    upstream: Annotated[
-        str,
-        typer.Option(
-            help="An OpenAI-compatible server that answers instead (vLLM, SGLang, llama.cpp, Ollama, a hosted model): its "
-            "address, which ends in /v1. Its key, if it wants one: LLAVA_GRAPH_UPSTREAM_KEY."
-        ),
-    ] = "",
-    upstream_model: Annotated[str, typer.Option(help="The model's name there. Default: its only one.")] = "",
-    upstream_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds without a byte from there after which an answer has failed.")
-    ] = 90.0,
-    upstream_wait: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait at the start until the model there has loaded.")
-    ] = 900.0,
-    context_length: Annotated[
-        int, typer.Option(min=0, help="Tokens, prompt and answer together. Default: what the server there says.")
-    ] = 0,
+    upstream: Upstream = "",
+    upstream_model: UpstreamModel = "",
+    upstream_timeout: UpstreamTimeout = 90.0,
+    upstream_wait: UpstreamWait = 900.0,
+    context_length: ContextLength = 0,
     limit_worker_concurrency: Annotated[
         int | None,
         typer.Option(
@@ -106,7 +93,7 @@ def worker(
     """
     from serve.engines.batching.limits import Limits
     from serve.engines.opening import EngineChoice, bits_of, open_engine
-    from serve.engines.upstream.discovery import UpstreamOptions, upstream_key
+    from serve.engines.upstream.discovery import upstream_options
     from serve.http.guard import worker_token
     from serve.http.servers import Server, address_of, bind, wait_for_signal
     from serve.worker.answering import WorkerOptions
@@ -121,13 +108,6 @@ def worker(
         beat = Heartbeat(
             controller_address, address, token=worker_token(), interval=heart_beat_interval, multimodal=multi_modal
         )
-    there = UpstreamOptions(
-        url=upstream,
-        model=upstream_model,
-        context_length=context_length,
-        key=upstream_key(),
-        silence_s=upstream_timeout,
-    )
     limit = limit_worker_concurrency or (UPSTREAM if upstream else IN_PROCESS)
     choice = EngineChoice(
         model_path=model_path,
@@ -135,7 +115,7 @@ def worker(
         device=device,
         dtype=dtype,
         bits=bits_of(load_8bit=load_8bit, load_4bit=load_4bit),
-        upstream=there if upstream else None,
+        upstream=upstream_options(upstream, upstream_model, context_length, upstream_timeout),
         upstream_wait_s=upstream_wait,
         limits=Limits(
             max_batch_size=limit,

@@ -60,9 +60,12 @@ class Upstream:
     context_length: int
 
 
-def upstream_key() -> str:
-    """The server's key from the environment; empty when there is none."""
-    return os.environ.get(KEY_VARIABLE, "").strip()
+def upstream_options(url: str, model: str, context_length: int, timeout: float) -> UpstreamOptions | None:
+    """What a command line says, with the key from the environment; None where it names no server."""
+    if not url:
+        return None
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    return UpstreamOptions(url=url, model=model, context_length=context_length, key=key, silence_s=timeout)
 
 
 def checked_address(url: str) -> str:

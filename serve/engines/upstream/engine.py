@@ -18,15 +18,16 @@ from llava_graph.images import encode_png
 from llava_graph.model.about import About
 from llava_graph.openai_wire import DONE, Events, reason_in
 from llava_graph.prompt import PromptOptions
+from serve.engines.batching.limits import Limits
 from serve.engines.engine import Step
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
 from serve.engines.upstream.discovery import Upstream, UpstreamOptions, client_settings, count, unreachable
 from serve.engines.upstream.events import Answer
 from serve.engines.upstream.refusals import refusal_of
 from serve.engines.upstream.request import Habits, body_of
+from serve.engines.upstream.slots import Slots
 from serve.protocol.codes import ErrorCode
 from serve.protocol.messages import MAX_IMAGES, GenerateRequest, Timings, data_uri, open_images
-from serve.worker.slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ KINDS = {
 
 
 class UpstreamEngine:
-    """A `RemoteEngine`: `limit` requests are open at the server at once, `max_waiting` wait here.
+    """A `RemoteEngine`: `limits.max_batch_size` requests are open at the server at once, others wait here.
 
     `about`: what the checkpoint that the server has loaded says of itself; None: it is one that follows instructions.
     """
@@ -56,8 +57,7 @@ class UpstreamEngine:
         options: UpstreamOptions,
         upstream: Upstream,
         *,
-        limit: int = 32,
-        max_waiting: int = 64,
+        limits: Limits = Limits(),
         about: About | None = None,
     ) -> None:
         self.options = options
@@ -71,7 +71,7 @@ class UpstreamEngine:
         self.context_length = upstream.context_length
         self.conversation = MESSAGES_V1
         self.habits = Habits(upstream.kind)
-        self._slots = Slots(limit, max_waiting)
+        self._slots = Slots(limits.max_batch_size, limits.max_waiting, limits.max_queue_s)
         self._http: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._questions = httpx.Client(**client_settings(options))
@@ -79,8 +79,13 @@ class UpstreamEngine:
 
     @property
     def queue_length(self) -> int:
-        """See SchedulingEngine."""
+        """See Engine."""
         return self._slots.queue_length
+
+    @property
+    def waiting(self) -> int:
+        """See Engine."""
+        return self._slots.waiting
 
     def render(self, messages: Sequence[dict[str, Any]]) -> str:
         """The prompt of messages in this worker's own conversation template; the model's is the server's business."""
@@ -92,7 +97,7 @@ class UpstreamEngine:
         return count(self._questions, self.upstream, messages)
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[Step]:
-        """See SchedulingEngine. Raises ServeError with the server's own reason."""
+        """See Engine. Raises ServeError with the server's own reason."""
         clock = Clock()
         await self._slots.acquire()
         try:
@@ -117,7 +122,7 @@ class UpstreamEngine:
         self._seen = time.monotonic()
 
     def close(self) -> None:
-        """See SchedulingEngine: open answers end, since their connections do."""
+        """See Engine: open answers end, since their connections do."""
         self._questions.close()
         if self._http and self._loop and self._loop.is_running():
             asyncio.run_coroutine_threadsafe(self._http.aclose(), self._loop).result(5)

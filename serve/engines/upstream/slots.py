@@ -7,11 +7,12 @@ from serve.protocol.codes import ErrorCode
 
 
 class Slots:
-    """`limit` answers at once and `max_waiting` requests behind them. Used from one event loop."""
+    """`limit` answers at once and `max_waiting` requests behind them, for `max_queue_s`. Used from one event loop."""
 
-    def __init__(self, limit: int = 5, max_waiting: int = 20) -> None:
+    def __init__(self, limit: int = 5, max_waiting: int = 20, max_queue_s: float | None = None) -> None:
         self.limit = limit
         self.max_waiting = max_waiting
+        self.max_queue_s = max_queue_s
         self.running = 0
         self.waiting = 0
         self._semaphore = asyncio.Semaphore(limit)
@@ -22,7 +23,7 @@ class Slots:
         return self.running + self.waiting
 
     async def acquire(self) -> None:
-        """Wait for a slot. Raises ServeError 42903 at once when enough others wait already."""
+        """Wait for a slot. Raises ServeError 42903: at once when enough others wait already, or after `max_queue_s`."""
         if self._semaphore.locked() and self.waiting >= self.max_waiting:
             raise ServeError(
                 f"the worker is busy: {self.running} answers are being written and {self.waiting} wait",
@@ -31,7 +32,14 @@ class Slots:
             )
         self.waiting += 1
         try:
-            await self._semaphore.acquire()
+            async with asyncio.timeout(self.max_queue_s):
+                await self._semaphore.acquire()
+        except TimeoutError as error:
+            raise ServeError(
+                f"the worker is busy: it was not this request's turn within {self.max_queue_s:g} s",
+                code=ErrorCode.ENGINE_OVERLOADED,
+                next_step="Try again in a moment",
+            ) from error
         finally:
             self.waiting -= 1
         self.running += 1
