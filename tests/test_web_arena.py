@@ -176,7 +176,7 @@ def web(controller, **options) -> Server:
 
 
 def compare(page, question: str = "") -> None:
-    if page.locator("#compare").is_hidden():
+    if page.locator("#arena-note").is_hidden():
         page.locator("#arena button").first.click()
     page.fill("#arena-question textarea", question)
     page.click("#compare:not([disabled])")
@@ -202,7 +202,7 @@ def test_a_visitor_compares_votes_and_sees_the_names(chromium, controller, two, 
         eventually(lambda: "you have not agreed" in page.locator("#arena .verdict").inner_text())
         shown = page.locator("#arena").inner_text()
         assert all(name in shown for name in NAMES)
-        assert page.locator("#arena-leftvote").is_hidden()
+        eventually(lambda: page.locator("#arena-leftvote").is_hidden())
         assert not list(tmp_path.iterdir())
         page.click("#sharing .log-state")
         page.check("#sharing .keep")
@@ -224,7 +224,7 @@ def test_a_comparison_can_be_stopped(chromium, controller, two):
         page.click("#arena-stop")
         eventually(lambda: all(engine.running == 0 for engine in two))
         eventually(lambda: page.locator("#arena .arena").is_hidden())
-        assert page.locator("#compare").is_visible()
+        eventually(lambda: page.locator("#compare").is_visible())
 
 
 @pytest.mark.browser
@@ -254,3 +254,9 @@ def test_one_model_alone_cannot_be_compared_and_the_page_says_so(chromium):
             page.locator("#arena button").first.click()
             eventually(lambda: "This needs two models" in page.locator("#arena-note").inner_text())
             assert page.locator("#compare").is_disabled()
+            # A second one that comes later is seen when the fold is opened again.
+            page.locator("#arena button").first.click()
+            with running_worker(ScriptedEngine(name="second"), alone.url):
+                eventually(lambda: len(models(alone)) == 2)
+                page.locator("#arena button").first.click()
+                page.wait_for_selector("#compare:not([disabled])")

@@ -25,6 +25,7 @@ class Front:
 class ArenaParts:
     """One battle."""
 
+    fold: gr.Accordion
     battle: gr.State
     """A `Battle` or None. It holds the models' names, so it stays on the server."""
     front: gr.State
@@ -43,7 +44,7 @@ class ArenaParts:
 
 def build_arena() -> ArenaParts:
     """Question and button, both answers, four votes."""
-    with gr.Accordion("Compare two models blind", open=False, elem_id="arena"):
+    with gr.Accordion("Compare two models blind", open=False, elem_id="arena") as fold:
         battle, front = gr.State(None), gr.State(Front())
         note = gr.HTML(f"<p>{ABOUT}</p>", elem_id="arena-note", padding=False)
         with gr.Row(elem_id="arena-row") as row:
@@ -74,7 +75,7 @@ def build_arena() -> ArenaParts:
                 vote: gr.Button(words, visible=False, min_width=110, elem_id=f"arena-{vote}")
                 for vote, words in VOTES.items()
             }
-    return ArenaParts(battle, front, note, row, question, compare, stop, answers, votes)
+    return ArenaParts(fold, battle, front, note, row, question, compare, stop, answers, votes)
 
 
 def _file(name: str) -> str:

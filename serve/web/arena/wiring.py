@@ -35,7 +35,7 @@ def wire_arena(page: gr.Blocks, parts: PageParts, client: ModelClient, options: 
 
 
 def _wire_figure(page: gr.Blocks, parts: PageParts, client: ModelClient) -> None:
-    """A figure comes to the front: is there something to compare? A battle about another one goes."""
+    """A figure comes to the front, or the fold is opened: is there something to compare? A battle about another figure goes."""
     arena = parts.arena
 
     async def ready(session: Session, front: Front, battle: Battle | None) -> tuple[Any, ...]:
@@ -50,7 +50,13 @@ def _wire_figure(page: gr.Blocks, parts: PageParts, client: ModelClient) -> None
         return (*(drawn(None) if gone else (gr.skip(),) * len(_look(parts))), usable, told)
 
     shown = [parts.session, arena.front, arena.battle]
-    gr.on([page.load, parts.figure.viewer.change], ready, shown, [*_look(parts), arena.compare, arena.note], **AT_ONCE)
+    gr.on(
+        [page.load, parts.figure.viewer.change, arena.fold.expand],
+        ready,
+        shown,
+        [*_look(parts), arena.compare, arena.note],
+        **AT_ONCE,
+    )
 
 
 def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) -> None:
