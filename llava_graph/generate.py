@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from llava_graph.batched.batch import Prompt, Row
     from llava_graph.model.load import LoadedModel
 
+CONTEXT_IDS = 24
+"""Tokens before a new one that are decoded with it: characters of several tokens, and spaces, come out as in the whole."""
 SAMPLED_HERE = (
     "temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty",
 )  # fmt: skip
@@ -187,6 +189,8 @@ class Decoder:
     def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
         self._tokenizer, self._stop = tokenizer, [text for text in stop if text]
         self._ids: list[int] = []
+        """The newest tokens, behind `_before`: a long answer is not decoded anew for each of its tokens."""
+        self._before = ""
         self._given = 0
         self._text = ""
         self.stopped = False
@@ -194,15 +198,28 @@ class Decoder:
     def push(self, token: int) -> str:
         """The text that has become certain with this token."""
         self._ids.append(token)
-        self._text = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        self._text = self._before + self._decoded(self._ids)
         ends = [position for stop in self._stop if (position := self._text.find(stop)) >= 0]
         if ends:
             self.stopped, self._text = True, self._text[: min(ends)]
             return self.rest()
         if self._text.endswith("\N{REPLACEMENT CHARACTER}"):
             return ""
+        self._shorten()
         held = max((_overlap(self._text, stop) for stop in self._stop), default=0)
         return self._give(len(self._text) - held)
+
+    def _shorten(self) -> None:
+        """Keep the newest ids only, where their text is the end of the text; a space before the first may belong to it."""
+        if len(self._ids) < 2 * CONTEXT_IDS:
+            return
+        kept = self._ids[-CONTEXT_IDS:]
+        text = self._decoded(kept)
+        if text and self._text.endswith(text):
+            self._ids, self._before = kept, self._text[: -len(text)]
+
+    def _decoded(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
     def rest(self) -> str:
         """What was held back, when nothing more comes."""

@@ -8,6 +8,9 @@ from serve.engines.batching.request import Begun, Ended, News, Written
 from serve.engines.engine import Step
 from serve.protocol.messages import Usage
 
+SHOWN_EVERY_S = 0.02
+"""No reader sees more; a small model writes hundreds of tokens a second for each of many readers."""
+
 
 class Answer:
     """The listener of one request."""
@@ -23,9 +26,22 @@ class Answer:
         self._stopped = False
         self._ended: Ended | None = None
         self._fresh = asyncio.Event()
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def hear(self, news: News) -> None:
-        """See Listener."""
+        """See Listener. Raises nothing: others are told of theirs in the same call."""
+        try:
+            self._take(news)
+        except Exception as error:  # noqa: BLE001  (raised again by `steps`)
+            self._ended = Ended("error", error=error)
+            self._stop()
+        if self._ended is not None or self.loop.time() >= self._due:
+            self._fresh.set()
+        elif self._timer is None:
+            self._timer = self.loop.call_at(self._due, self._fresh.set)
+
+    def _take(self, news: News) -> None:
         match news:
             case Begun(prompt_tokens):
                 self._prompt_tokens = prompt_tokens
@@ -35,18 +51,19 @@ class Answer:
                 if self._decoder.stopped:
                     self._stopped = True
                     self._stop()
-            case Ended():
+            case Ended() if self._ended is None:
                 self._ended = news
-        self._fresh.set()
 
     async def steps(self) -> AsyncGenerator[Step]:
         """Until the end. Raises the error that ended it."""
-        shown = -1
+        shown = 0
         while self._ended is None:
             await self._fresh.wait()
             self._fresh.clear()
-            if self._ended is None and self._tokens and len(self._text) != shown:
+            self._timer = None
+            if self._ended is None and len(self._text) != shown:
                 shown = len(self._text)
+                self._due = self.loop.time() + SHOWN_EVERY_S
                 yield Step(self._text, Usage(self._prompt_tokens, self._tokens))
         ended = self._ended
         if ended.error is not None and not self._stopped:

@@ -80,6 +80,11 @@ class Scheduler:
         """Requests that have not ended."""
         return self._open
 
+    @property
+    def waiting(self) -> int:
+        """Those of them that are not in the batch."""
+        return max(0, self._open - len(self._running))
+
     def submit(self, prepare: Callable[[], Prepared], listener: Listener) -> Request:
         """Put a request in line; its listener hears everything else. Raises ServeError 42903 when enough wait already."""
         with self._wake:
@@ -120,14 +125,15 @@ class Scheduler:
             thread.join()
 
     def _run(self) -> None:
-        while self._wait():
+        while True:
             try:
+                if not self._wait():
+                    return
                 self._turn()
             except Exception as error:  # a mistake of ours costs the requests of this moment, not the worker
                 log.exception("the scheduler failed")
                 self._fail_all(error)
             self._send()
-        self._send()
 
     def _wait(self) -> bool:
         """Until there is something to do; False: the thread is to end."""
@@ -140,6 +146,7 @@ class Scheduler:
                 if self._closing or not (waited or self._open):
                     self._fail_all(ServeError("the worker is stopping", code=ErrorCode.INTERNAL_ERROR))
                     self._line.close()
+                    self._send()
                     self._closing, self._thread = False, None
                     return False
                 if self._running or self._joining() or self._line.lost(self.clock()):
@@ -277,9 +284,10 @@ class Scheduler:
         self._tell(request, Ended(reason, request.written, request.timings(), error))
 
     def _fail_all(self, error: Exception) -> None:
-        requests = [*self._running.values(), *self._line, *self._inbox]
-        self._running.clear()
-        self._inbox.clear()
+        with self._wake:
+            requests = [*self._running.values(), *self._line, *self._inbox]
+            self._running.clear()
+            self._inbox.clear()
         with suppress(Exception):
             self._writer.clear()
         for request in requests:
