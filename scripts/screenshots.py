@@ -18,7 +18,8 @@ READ_MS = 120_000
 
 
 def main(url: str, out: Path) -> None:
-    """One PNG per entry of SIZES, and `page-text`: the lines of a figure of four panels, enlarged."""
+    """One PNG per entry of SIZES, and `page-text`: the lines of a figure of four panels, enlarged. With a log (--log-dir) also
+    `page-feedback`, with two models `page-arena`."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -32,6 +33,14 @@ def main(url: str, out: Path) -> None:
         page = opened(browser.new_context(viewport={"width": 1280, "height": 800}), url)
         correct_four_panels(page)
         page.screenshot(path=out / "page-text.png")
+        page = opened(browser.new_context(viewport={"width": 1280, "height": 800}), url)
+        explain_first_example(page)
+        if page.locator("#sharing .log-state").is_visible():
+            vote(page)
+            page.locator("#right").screenshot(path=out / "page-feedback.png")
+        if page.locator("#model").is_visible():
+            compare_blind(page)
+            page.locator("#arena").screenshot(path=out / "page-arena.png")
         browser.close()
 
 
@@ -52,6 +61,26 @@ def explain_first_example(page: Any) -> None:
     page.wait_for_function("document.querySelector('#status').innerText.includes(' s')")
     page.locator("#viewer .box[aria-label*=', x-axis,']").last.hover()
     page.wait_for_timeout(600)
+
+
+def vote(page: Any) -> None:
+    """Agree to the log and say what is wrong with the answer."""
+    page.click("#sharing .log-state")
+    page.check("#sharing .keep")
+    page.click("#sharing .log-state")
+    page.locator("#chat .thumb.downvote").last.click()
+    page.check("#sharing .reasons input[value=wrong_number]")
+    page.fill("#sharing .comment", "It levels off near 20, not near 50.")
+
+
+def compare_blind(page: Any) -> None:
+    """Two answers, before the vote."""
+    if page.locator("#sharing .cancel").is_visible():
+        page.click("#sharing .cancel")
+    page.locator("#arena button").first.click()
+    page.click("#compare:not([disabled])")
+    page.wait_for_selector("#arena-tievote")
+    page.wait_for_timeout(300)
 
 
 def correct_four_panels(page: Any) -> None:
