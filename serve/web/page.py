@@ -33,15 +33,16 @@ from serve.web.compare.wiring import wire_compare
 from serve.web.context.parts import build_context
 from serve.web.context.wiring import wire_context
 from serve.web.conversation.parts import build_conversation
-from serve.web.conversation.wiring import wire_conversation
+from serve.web.conversation.wiring import wire_conversation, wire_ends
 from serve.web.figure.opening import ReadText
 from serve.web.figure.parts import build_figure
 from serve.web.figure.reading import RegionReader
-from serve.web.figure.wiring import wire_figure
+from serve.web.figure.wiring import wire_figures
 from serve.web.medical import build_medical, wire_medical
 from serve.web.models.parts import build_model_line, build_models
 from serve.web.models.wiring import wire_models
 from serve.web.options import WebOptions
+from serve.web.paper.opening import picked
 from serve.web.paper.parts import build_paper
 from serve.web.paper.wiring import wire_paper
 from serve.web.parts import PageParts
@@ -74,12 +75,14 @@ def build_page(
     ) as page:
         parts, medical = _arrange(PRIVACY_WITH_LOG if recorder.on else PRIVACY, options)
         wire_models(page, parts, client, options)
-        taking = [*wire_figure(parts, read), *wire_paper(parts, shelf, read)]
+        wire_paper(parts, shelf)
         if not options.medical:
             wire_medical(parts, medical)
         reader = RegionReader(read)
         wire_context(parts, client, reader)
-        answers = wire_conversation(parts, client, options, taking, reader)
+        answers = wire_conversation(parts, client, options, reader)
+        taking = wire_figures(parts, read, lambda figure_id: picked(shelf, figure_id, read), answers)
+        wire_ends(parts, answers, taking)
         wire_sharing(page, parts, recorder, answers)
         wire_compare(page, parts, client, options, reader)
         wire_arena(page, parts, client, options, recorder)

@@ -56,7 +56,7 @@ class PageParts:
 
     @property
     def arrival(self) -> list[Any]:
-        """What `serve.web.figure.wiring.arrival` gives values for."""
+        """What `serve.web.figure.wiring.arrived` gives values for."""
         return [*self.look, self.figure.viewer, self.context.caption]
 
     @property

@@ -38,6 +38,17 @@ class Reading:
     banner: str = ""
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """A figure that comes to the page, as far as it has come."""
+
+    reading: Reading
+    caption: str | None = None
+    """None leaves the field alone."""
+    waiting: bool = False
+    """Its text is still being read."""
+
+
 def open_figure(path: str | None) -> Reading:
     """An uploaded file (gradio's own copy of it) as a new session; a banner says why it cannot be opened."""
     if not path:

@@ -26,6 +26,8 @@ class FigureParts:
     """What the visitor changed of its lines, see `OnPage.changes`; written by the viewer, in the browser."""
     regions: gr.HTML
     """The regions to ask about, see `OnPage.regions`; written by the viewer too."""
+    wanted: gr.State
+    """The figure that was asked for last: `serve.web.figure.wiring.Wanted`."""
     gallery: gr.Gallery | None
     examples: Sequence[ExampleFigure]
 
@@ -36,7 +38,7 @@ def build_figure(max_upload_bytes: int) -> FigureParts:
     viewer = _viewer()
     changes, regions = _told_by_the_viewer("edits", "edited"), _told_by_the_viewer("regions", "told")
     gallery, examples = _examples()
-    return FigureParts(upload, viewer, changes, regions, gallery, examples)
+    return FigureParts(upload, viewer, changes, regions, gr.State(None), gallery, examples)
 
 
 def _drop_zone(max_bytes: int) -> gr.HTML:

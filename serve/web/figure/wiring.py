@@ -1,13 +1,14 @@
-"""How a figure arrives on the page: an upload or an example is opened, shown at once, and then read."""
+"""How a figure arrives on the page, whatever brings it: the answer about the last one ends, the new one is shown, then read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from serve.web.figure.opening import Reading, ReadText, open_figure, read_figure
+from serve.web.figure.opening import Arrival, ReadText, open_figure, read_figure
 from serve.web.look import Look, drawn
-from serve.web.parts import PageParts
+from serve.web.parts import AT_ONCE, PageParts
 
 ARRIVING: dict[str, Any] = {
     # One at a time, none dropped: a figure chosen while another one is read comes after it, and stays.
@@ -17,38 +18,74 @@ ARRIVING: dict[str, Any] = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-"""How every event is run that brings a figure, wherever it comes from."""
 
 
-def wire_figure(parts: PageParts, read: ReadText) -> list[Any]:
-    """Take figures in. Returns the events, so that clearing can end them."""
+@dataclass(frozen=True)
+class Wanted:
+    """The figure that a visitor has asked for: one of the three."""
+
+    upload: str = ""
+    """Path of an uploaded picture."""
+    example: int | None = None
+    """Number of a packaged example."""
+    of_paper: str = ""
+    """Id of a figure of a paper on the shelf."""
+
+
+def wire_figures(
+    parts: PageParts, read: ReadText, picked: Callable[[str], Iterator[Arrival]], answers: Sequence[Any]
+) -> list[Any]:
+    """`picked`: a figure of a paper, by its id. `answers`: the events in which a model answers; the next figure ends them.
+    Returns the events that bring a figure, so that clearing can end them."""
     figure, examples = parts.figure, parts.figure.examples
 
-    def upload(event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        path = event._data.get("path") if isinstance(event._data, dict) else None
-        yield from arrivals(path if isinstance(path, str) else None)
+    def upload(event: gr.EventData) -> Wanted:
+        return Wanted(upload=text_of(event, "path"))
 
-    def example(event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
-        chosen = examples[event.index]
-        yield from arrivals(str(chosen.path), chosen.caption)
+    def example(event: gr.SelectData) -> Wanted:
+        return Wanted(example=event.index)
 
-    def arrivals(path: str | None, caption: str | None = None) -> Iterator[tuple[Any, ...]]:
-        opened = open_figure(path)
-        there = opened.session.figure is not None
-        yield arrival(opened, caption if there else None, waiting=there)
+    def of_paper(event: gr.EventData) -> Wanted:
+        return Wanted(of_paper=text_of(event, "figure"))
+
+    def arrive(wanted: Wanted) -> Iterator[tuple[Any, ...]]:
+        if wanted.of_paper:
+            yield from (arrived(step) for step in picked(wanted.of_paper))
+        elif wanted.example is not None:
+            chosen = examples[wanted.example]
+            yield from (arrived(step) for step in opened(str(chosen.path), chosen.caption))
+        else:
+            yield from (arrived(step) for step in opened(wanted.upload))
+
+    def opened(path: str, caption: str | None = None) -> Iterator[Arrival]:
+        first = open_figure(path)
+        there = first.session.figure is not None
+        yield Arrival(first, caption if there else None, waiting=there)
         if there:
-            yield arrival(read_figure(opened, read))
+            yield Arrival(read_figure(first, read))
 
-    events = [figure.upload.upload(upload, None, parts.arrival, **ARRIVING)]
+    asked = [(figure.upload.upload, upload), (parts.paper.bar.pick_figure, of_paper)]
     if figure.gallery is not None:
-        events.append(figure.gallery.select(example, None, parts.arrival, **ARRIVING))
-    return events
+        asked.append((figure.gallery.select, example))
+    # First the answer ends, then the figure comes: a last piece of the answer would bring the figure before back.
+    return [
+        event(want, None, figure.wanted, cancels=answers, **AT_ONCE).then(
+            arrive, figure.wanted, parts.arrival, **ARRIVING
+        )
+        for event, want in asked
+    ]
 
 
-def arrival(reading: Reading, caption: str | None = None, *, waiting: bool = False) -> tuple[Any, ...]:
-    """A reading as values for `PageParts.arrival`; `caption` None leaves it alone. While `waiting` nothing can be asked."""
-    status = "Reading the text in the figure …" if waiting else ""
-    look = drawn(Look(reading.session, reading.banner, status))
+def arrived(arrival: Arrival) -> tuple[Any, ...]:
+    """An arrival as values for `PageParts.arrival`. While its text is read nothing can be asked."""
+    reading, waiting = arrival.reading, arrival.waiting
+    look = drawn(Look(reading.session, reading.banner, "Reading the text in the figure …" if waiting else ""))
     if waiting:
         look = (*look[:5], gr.update(interactive=False), gr.update(interactive=False), gr.skip())
-    return (*look, reading.view, gr.skip() if caption is None else caption)
+    return (*look, reading.view, gr.skip() if arrival.caption is None else arrival.caption)
+
+
+def text_of(event: gr.EventData, name: str) -> str:
+    """What the browser sends along with an event; empty if it is no text."""
+    value = event._data.get(name) if isinstance(event._data, dict) else None
+    return value if isinstance(value, str) else ""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
-from serve.web.figure.opening import Reading, ReadText, read_rest, reading_of
+from serve.web.figure.opening import Arrival, Reading, ReadText, read_rest, reading_of
 from serve.web.paper.view import FAILED, check_figures, doing_view, for_readers, paper_view
 from serve.web.session import Session
 
@@ -37,28 +36,18 @@ async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> Async
         yield FAILED, error_banner(for_readers(error))
 
 
-@dataclass(frozen=True)
-class Picked:
-    """A figure of a paper as it arrives."""
-
-    reading: Reading
-    caption: str = ""
-    waiting: bool = False
-    """Some of its text is still being read."""
-
-
-def picked(shelf: PaperShelf, figure_id: str, read: ReadText) -> Iterator[Picked]:
+def picked(shelf: PaperShelf, figure_id: str, read: ReadText) -> Iterator[Arrival]:
     """A figure of a paper on the shelf: at once, and again when the text in its pictures is read. Blocks."""
     figure, paper = shelf.figure(figure_id), shelf.paper(figure_id.rpartition("#")[0])
     if figure is None or paper is None:
-        yield Picked(Reading(Session(), banner=error_banner(NOT_KEPT)))
+        yield Arrival(Reading(Session(), banner=error_banner(NOT_KEPT)), "")
         return
     unread = paper.unread.get(figure.id, ())
     reading = reading_of(figure, waiting=bool(unread))
     waiting = bool(unread) and reading.session.figure is not None
-    yield Picked(reading, figure.caption, waiting)
+    yield Arrival(reading, figure.caption, waiting)
     if waiting:
         whole = read_rest(reading, unread, read)
         if whole.session.figure and not whole.banner:
             shelf.keep_text(figure.id, whole.session.figure.ocr)
-        yield Picked(whole, figure.caption)
+        yield Arrival(whole)

@@ -1,6 +1,6 @@
-"""Opening a paper, and choosing one of its figures."""
+"""Opening a paper, by its id, as a file, or by a link. (Choosing one of its figures: serve.web.figure.wiring.)"""
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,8 @@ from llava_graph.errors import InputError
 from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
-from serve.web.figure.opening import ReadText
-from serve.web.figure.wiring import ARRIVING, arrival
-from serve.web.paper.opening import opened, picked
+from serve.web.figure.wiring import text_of
+from serve.web.paper.opening import opened
 from serve.web.paper.view import FAILED
 from serve.web.parts import AT_ONCE, PageParts
 from serve.web.sharing.links import wanted_by
@@ -27,32 +26,28 @@ OPENING: dict[str, Any] = {
 NO_FIGURE = InputError("this link names no figure of a paper", next_step="Open a paper by its arXiv id instead.")
 
 
-def wire_paper(parts: PageParts, shelf: PaperShelf, read: ReadText) -> list[Any]:
-    """Returns the events that bring a figure, so that Clear can end them."""
+def wire_paper(parts: PageParts, shelf: PaperShelf) -> None:
+    """From an id, a file or a link to the figures in the bar."""
     bar = parts.paper.bar
 
     async def ask(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         example = isinstance(event._data, dict) and event._data.get("example") is True
-        async for step in opened(shelf, example_paper() if example else _text(event, "source")):
+        async for step in opened(shelf, example_paper() if example else text_of(event, "source")):
             yield step
 
     async def take(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         # A path under gradio's folder of uploads: see serve.web.uploads.
-        async for step in opened(shelf, Path(_text(event, "path"))):
+        async for step in opened(shelf, Path(text_of(event, "path"))):
             yield step
 
     async def follow(event: gr.EventData) -> AsyncGenerator[tuple[Any, str, Any]]:
-        wanted = wanted_by({name: _text(event, name) for name in ("figure", "question")})
-        source = wanted.figure.rpartition("#")[0] or _text(event, "paper")
+        wanted = wanted_by({name: text_of(event, name) for name in ("figure", "question")})
+        source = wanted.figure.rpartition("#")[0] or text_of(event, "paper")
         if not source:
             yield FAILED, error_banner(NO_FIGURE), gr.skip()
             return
         async for view, banner in opened(shelf, source, wanted.figure):
             yield view, banner, wanted.question or gr.skip()
-
-    def pick(event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        for figure in picked(shelf, _text(event, "figure"), read):
-            yield arrival(figure.reading, figure.caption, waiting=figure.waiting)
 
     told = [bar, parts.banner]
     papers = [
@@ -61,10 +56,3 @@ def wire_paper(parts: PageParts, shelf: PaperShelf, read: ReadText) -> list[Any]
         parts.figure.upload.paper(take, None, told, **OPENING),
     ]
     bar.leave_paper(lambda: None, cancels=papers, **AT_ONCE).then(lambda: FAILED, None, bar, **AT_ONCE)
-    return [bar.pick_figure(pick, None, parts.arrival, **ARRIVING)]
-
-
-def _text(event: gr.EventData, name: str) -> str:
-    """What the browser sends along; empty if it is no text."""
-    value = event._data.get(name) if isinstance(event._data, dict) else None
-    return value if isinstance(value, str) else ""
