@@ -11,7 +11,7 @@ import pytest
 from llava_graph.errors import InputError
 from serve.controller.admission import Admission
 from serve.controller.registry import Registry
-from serve.protocol.messages import Registration, WorkerStatus
+from serve.protocol.workers import Registration, WorkerStatus
 from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
 
 NOBODY = "http://127.0.0.1:59999"

@@ -13,14 +13,13 @@ from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import STYLES, Conversation, conversation_of
 from serve.protocol.messages import (
     GenerateRequest,
-    Registration,
     Unframer,
-    WorkerStatus,
     error_chunk,
     frame,
     image_bytes,
     plain_placeholders,
 )
+from serve.protocol.workers import Registration, WorkerStatus
 from tests.serving import b64, png
 
 

@@ -10,7 +10,7 @@ import pytest
 from llava_graph.errors import InputError, ServeError
 from serve.controller.admission import HostList
 from serve.controller.registry import Registry
-from serve.protocol.messages import Registration, WorkerStatus
+from serve.protocol.workers import Registration, WorkerStatus
 
 
 class Clock:

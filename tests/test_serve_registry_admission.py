@@ -8,7 +8,7 @@ import pytest
 
 from llava_graph.errors import InputError, ServeError
 from serve.controller.admission import Admission, HostList, WorkerTransport, host_of, may_live
-from serve.protocol.messages import worker_address
+from serve.protocol.workers import worker_address
 from tests.serving import ScriptedEngine, running_worker
 
 TOKEN = {"authorization": "Bearer t"}

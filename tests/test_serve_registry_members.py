@@ -14,7 +14,7 @@ import pytest
 
 from serve.controller.registry import Registry
 from serve.http.servers import bind
-from serve.protocol.messages import Registration, WorkerStatus
+from serve.protocol.workers import Registration, WorkerStatus
 from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 
 ROOT = Path(__file__).parent.parent

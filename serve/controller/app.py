@@ -23,7 +23,7 @@ from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.metrics import Measured, Metrics
 from serve.http.stream import ClientGone, Stream, unless_gone
 from serve.protocol.fields import mapping, text, whole
-from serve.protocol.messages import Registration, worker_address
+from serve.protocol.workers import Registration, worker_address
 
 RELAYED = (
     "/worker_generate",

@@ -10,7 +10,7 @@ import httpx
 from llava_graph.errors import ServeError
 from serve.controller.registry import Registry
 from serve.protocol.codes import ErrorCode
-from serve.protocol.messages import Registration, WorkerStatus
+from serve.protocol.workers import Registration, WorkerStatus
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from llava_graph.errors import InputError, ServeError, did_you_mean
 from serve.controller.admission import HostList, host_of
 from serve.protocol.codes import ErrorCode
-from serve.protocol.messages import Registration, WorkerStatus
+from serve.protocol.workers import Registration, WorkerStatus
 
 Dispatch = Literal["lottery", "shortest_queue"]
 HEART_BEAT_EXPIRATION_S = 90.0

@@ -1,4 +1,4 @@
-"""FastChat's wire protocol: error codes, the messages between page, controller and worker, and how a stream is framed.
+"""FastChat's wire protocol: what a client asks of a worker, what comes back, and how a stream is framed.
 
 In: JSON from anybody. Out: frozen, checked values, or ServeError with the code that FastChat's clients know
 (`fastchat/constants.py`, `fastchat/serve/base_model_worker.py`, `llava/serve/model_worker.py`).
@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -29,54 +28,6 @@ MAX_NEW_TOKENS = 2**20
 server sends what is left of the context, at most 2**20, when its client names no number."""
 END = b"\0"
 """Ends every chunk of a stream."""
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """What a worker says about itself: /worker_get_status."""
-
-    model_names: tuple[str, ...]
-    speed: float = 1
-    queue_length: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As FastChat writes it."""
-        return {"model_names": list(self.model_names), "speed": self.speed, "queue_length": self.queue_length}
-
-    @classmethod
-    def from_json(cls, data: Any) -> "WorkerStatus":
-        """Raises ServeError 40001 for anything but {model_names, speed, queue_length}."""
-        data = mapping(data, "worker_status")
-        names = data.get("model_names")
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            raise invalid("worker_status.model_names must be a list of names")
-        speed = number(data, "speed", 1.0)
-        if speed <= 0:
-            raise invalid(f"worker_status.speed must be above 0, got {speed:g}")
-        return cls(tuple(names), int(speed) if speed == int(speed) else speed, whole(data, "queue_length", 0))
-
-
-@dataclass(frozen=True)
-class Registration:
-    """The body of /register_worker."""
-
-    worker_name: str
-    check_heart_beat: bool = True
-    worker_status: WorkerStatus | None = None
-    """None: the controller asks the worker."""
-    multimodal: bool = False
-
-    @classmethod
-    def from_json(cls, data: Any) -> "Registration":
-        """Raises ServeError 40001."""
-        data = mapping(data, "the registration")
-        status = data.get("worker_status")
-        return cls(
-            worker_address(data.get("worker_name")),
-            bool(data.get("check_heart_beat", True)),
-            WorkerStatus.from_json(status) if status else None,
-            bool(data.get("multimodal", False)),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,17 +214,6 @@ def count_placeholders(request: GenerateRequest) -> int:
     if request.messages:
         return sum(part["type"] == "image" for message in request.messages for part in message["content"])
     return plain_placeholders(request.prompt).count("<image>")
-
-
-def worker_address(value: Any) -> str:
-    """A worker's base URL without the final slash. Raises ServeError 40001 for anything but http(s)://host[:port][/path]."""
-    well_formed = isinstance(value, str) and re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", value)
-    try:
-        if well_formed and urlsplit(value).hostname and urlsplit(value).port != 0:
-            return str(value).rstrip("/")
-    except ValueError:  # a port beyond 65535, half a bracket
-        pass
-    raise invalid(f"worker_name must be the worker's address, such as http://127.0.0.1:21002, got {str(value)[:80]!r}")
 
 
 def chat_messages(value: Any) -> tuple[dict[str, Any], ...]:

@@ -11,7 +11,8 @@ from llava_graph.errors import LlavaGraphError, ServeError
 from serve.engines.engine import Engine, RemoteEngine, is_out_of_memory, out_of_memory
 from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import Conversation, conversation_of
-from serve.protocol.messages import GenerateRequest, WorkerStatus, chunk, count_placeholders, error_chunk
+from serve.protocol.messages import GenerateRequest, chunk, count_placeholders, error_chunk
+from serve.protocol.workers import WorkerStatus
 
 log = logging.getLogger(__name__)
 

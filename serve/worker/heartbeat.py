@@ -12,7 +12,7 @@ import httpx
 
 from llava_graph.errors import ServeError
 from serve.http.guard import bearer
-from serve.protocol.messages import WorkerStatus
+from serve.protocol.workers import WorkerStatus
 
 log = logging.getLogger(__name__)
 
