@@ -11,6 +11,7 @@ from llava_graph.errors import InputError
 from llava_graph.evaluate.numbers import find_numbers
 from llava_graph.evidence.numbers import is_borne_out
 from llava_graph.evidence.sentences import sentences
+from llava_graph.evidence.sources import sources_of
 from llava_graph.evidence.words import TREND_KEYS, words_of
 from llava_graph.record import Figure
 
@@ -67,7 +68,9 @@ def _is_claim(sentence: str) -> bool:
     words = list(words_of(sentence))
     if len(words) < LEAST_WORDS or _ABOUT_ANOTHER.search(sentence):
         return False
-    compares = any(word.key in TREND_KEYS and sentence[word.start : word.end].casefold() not in TOPICS for word in words)
+    compares = any(
+        word.key in TREND_KEYS and sentence[word.start : word.end].casefold() not in TOPICS for word in words
+    )
     return compares or bool(find_numbers(sentence))
 
 
@@ -117,9 +120,8 @@ def checked_in(answer: str, count: int) -> tuple[Checked, ...]:
 
 def numbers_inside(claim: Claim, figure: Figure) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(numbers of the claim that stand in the figure's text or table, those that do not), as they are written."""
-    rows = (figure.table.header, *figure.table.rows) if figure.table else ()
-    inside = [*find_numbers(" ; ".join(line.text for line in figure.ocr)), *find_numbers(" ; ".join(sum(rows, ())))]
-    stand = {number: is_borne_out(number, inside, claim.text) for number in find_numbers(claim.text)}
+    inside = [number for passage in sources_of(figure).inside for number in passage.numbers]
+    stand = {number: is_borne_out(number, inside) for number in find_numbers(claim.text)}
     return tuple(one.text for one, there in stand.items() if there), tuple(
         one.text for one, there in stand.items() if not there
     )

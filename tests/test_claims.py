@@ -82,5 +82,5 @@ def test_any_answer_is_read(answer, count):
 
 
 def test_numbers_of_a_claim_are_looked_for_in_the_figure_alone():
-    claim = Claim("It falls from 40 to 12.5 and then to about 7.1.", 0)
-    assert numbers_inside(claim, FIGURE) == (("40", "7.1"), ("12.5",))
+    claim = Claim("It falls from 40 to 12.5 and then to 7.0, about 41.", 0)
+    assert numbers_inside(claim, FIGURE) == (("40", "7.0"), ("12.5", "41"))

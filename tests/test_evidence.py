@@ -60,6 +60,17 @@ def test_what_stands_in_the_figure_is_found_by_its_line():
     assert Support("figure text", 2) in judged("The curve of IIPS-Net is drawn, too.").supports
 
 
+def test_a_tick_bears_out_its_number_as_it_was_read_and_no_value_near_it():
+    tick = OcrLine(text="4 000", box=(0, 0, 0.1, 0.1), role="x-tick", value=4000)
+    figure = replace(FIGURE, ocr=(*FIGURE.ocr, tick))
+    assert told("The x-axis runs to 4000 and the y-axis to 60.", figure) == []
+    assert told("It ends at about 4100, near 62, or at about 61.", figure) == [
+        ("4100", "number"),
+        ("62", "number"),
+        ("61", "number"),
+    ]
+
+
 def test_a_row_of_the_table_bears_out_its_numbers():
     assert not told("The memory of ours is 7.25.")
     assert Support("table", 1) in judged("The memory of ours is 7.25.").supports

@@ -110,7 +110,7 @@ def test_a_model_that_follows_no_instructions_is_asked_as_it_was_trained(chromiu
     engine.instructions, engine.words = False, EXPLANATION.split(" ")
     with visiting(chromium, site) as page:
         page.wait_for_selector("#asking-note p")
-        assert "follows no level" in page.locator("#asking-note").inner_text()
+        assert "not trained to follow a level" in page.locator("#asking-note").inner_text()
         assert page.locator("#level input").first.is_disabled()
         choose_and_wait(page)
         page.click("#explain")

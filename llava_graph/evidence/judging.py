@@ -138,7 +138,9 @@ def _bearing(sources: Sources, claim: _Claim, number: Number, prose: Sequence[Pa
     """Where a number stands: in the passages nearest to the sentence, in their kin, in the figure or its table."""
     kin = (passage for passage in sources.prose if claim.share(sources, passage.words) >= KIN or not claim.keys)
     for passage in (*prose, *kin, *sources.inside):
-        if is_borne_out(number, passage.numbers, claim.text):
+        # A tick is no value: "about 62" is not borne out by the 60 of a scale.
+        sentence = "" if passage.place.source == "figure text" else claim.text
+        if is_borne_out(number, passage.numbers, sentence):
             return (passage,)
     return ()
 

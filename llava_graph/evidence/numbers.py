@@ -9,13 +9,13 @@ ROUNDED = 0.02
 """Relative: 0.47 bears out 0.5 only where "about" stands before it."""
 
 
-def is_borne_out(number: Number, others: Iterable[Number], sentence: str) -> bool:
-    """Whether any of `others` is the number that stands in `sentence`."""
+def is_borne_out(number: Number, others: Iterable[Number], sentence: str = "") -> bool:
+    """Whether any of `others` is the number that stands in `sentence`; without it hedges before the number do not count."""
     return any(is_equal(number, other, sentence) for other in others)
 
 
-def is_equal(number: Number, other: Number, sentence: str) -> bool:
-    """Whether two numbers are one, as far as the first one's digits tell; after "about" within TOLERANCE."""
+def is_equal(number: Number, other: Number, sentence: str = "") -> bool:
+    """Whether two numbers are one, as far as the first one's digits tell; after "about" in `sentence` within TOLERANCE."""
     if not number.value:
         return not other.value
     hedged = HEDGES.search(sentence, max(0, number.start - 24), number.start) is not None

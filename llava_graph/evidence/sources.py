@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from llava_graph.evaluate.numbers import Number, find_numbers
@@ -98,7 +98,11 @@ def _passage(place: Support, text: str) -> Passage:
 
 
 def _line(number: int, line: OcrLine) -> Passage:
-    return _passage(Support("figure text", number), line.text)
+    passage = _passage(Support("figure text", number), line.text)
+    if line.value is None:
+        return passage
+    # As it was read as a number: "4 000" is one tick, and no four.
+    return replace(passage, numbers=(Number(line.text, line.value, percent="%" in line.text),))
 
 
 def _weights(passages: list[frozenset[str]]) -> dict[str, float]:

@@ -16,16 +16,13 @@ from serve.web.conversation.view import conversation_view
 from serve.web.figure.reading import RegionReader
 from serve.web.look import Look, drawn
 from serve.web.options import WebOptions
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import OnPage, Session
 
 TO_CHAT_ON_PHONES = (
     "() => { if (innerWidth < 800) document.querySelector('#right').scrollIntoView({behavior: 'smooth'}) }"
 )
-FOLLOWS_NONE = (
-    "This model was trained to explain figures in its own way: it follows no level, length or sections. "
-    "Another model can be chosen when the server is started."
-)
+FOLLOWS_NONE = "This model explains in its own way: it was not trained to follow a level or a length."
 
 Values = dict[Any, Any]
 Drawn = AsyncGenerator[tuple[Any, ...]]
@@ -144,7 +141,7 @@ def wire_evidence(parts: PageParts) -> None:
         return session, conversation_view(session, _figure_now(page))
 
     changed = [parts.figure.changes.change, parts.context.caption.change, parts.figure.viewer.change]
-    gr.on(changed, shown, given, talk.chat, trigger_mode="always_last", **AT_ONCE)
+    gr.on(changed, shown, given, talk.chat, **WITH_EVERY_CHANGE)
     talk.chat.choose_version(choose, set(given), [parts.session, talk.chat], **AT_ONCE)
 
 
@@ -162,7 +159,7 @@ def wire_for_whom(parts: PageParts, client: ModelClient) -> None:
         return off, off, "" if follows else f"<p>{FOLLOWS_NONE}</p>"
 
     outputs = [talk.level, talk.length, talk.asking_note]
-    gr.on([parts.models.model.change, parts.models.line.change], offered, parts.models.model, outputs, **AT_ONCE)
+    gr.on([parts.models.model.change, parts.models.line.change], offered, parts.models.model, outputs, **WITH_EVERY_CHANGE)
 
 
 def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:
