@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from starlette.requests import Request
@@ -44,6 +44,9 @@ class Chat:
         asked = ChatRequest.from_json(data, max_choices=self.options.max_choices)
         with self.metrics.queued.track_inprogress():
             given = await unless_gone(request, self._prepare(asked))
+            # What the images came as (megabytes of text) is not held while the answer is written.
+            asked = replace(asked, images=())
+            del data
             replies = answers(self.client, asked.model, given, asked.n)
             # The first step says whether the worker takes the request: until then an error has a status of its own.
             begun = time.monotonic()
