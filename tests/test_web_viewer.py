@@ -260,6 +260,31 @@ def test_the_keyboard_walks_the_lines(reading, engine):
     assert "x-tick: 12" in explained(page, engine)
 
 
+def test_no_event_has_two_steps_that_wait_for_each_other(visitor):
+    # gradio 6.31 runs all steps of an event anew when one that is "always_last" has waited: two never come to rest.
+    waiting = visitor.evaluate(
+        "gradio_config.dependencies.filter(step => step.trigger_mode === 'always_last').flatMap(step => step.targets)"
+    )
+    assert waiting, "there is one: the preview of the prompt"
+    assert len({tuple(target) for target in waiting}) == len(waiting)
+
+
+def test_the_page_falls_silent_when_a_figure_has_been_read(reading):
+    page = reading(EPOCH, LOSS)
+    opened(page)
+    row(page, 0).locator(".text").fill("Epoch")
+    page.fill("#caption textarea", "Loss over epochs.")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def silent() -> bool:
+        asked.clear()
+        page.wait_for_timeout(700)
+        return not asked
+
+    eventually(silent)
+
+
 def test_a_figure_without_text_says_so(reading, engine):
     page = opened(reading())
     assert "No text was found in this figure" in page.locator("#viewer .count").inner_text()

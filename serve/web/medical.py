@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 
 KINDS = frozenset({"radiograph", "pathology"})
@@ -20,7 +20,7 @@ def build_medical(*, always: bool) -> gr.HTML:
 
 def wire_medical(parts: PageParts, note: gr.HTML) -> None:
     """Show it with the figures that it is for."""
-    parts.figure.viewer.change(note_for, parts.session, note, **AT_ONCE)
+    parts.figure.viewer.change(note_for, parts.session, note, **WITH_EVERY_CHANGE)
 
 
 def note_for(session: Session) -> str:

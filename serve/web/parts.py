@@ -18,6 +18,11 @@ from serve.web.sharing.parts import SharingParts
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of steps that take no time: answered directly, not through gradio's queue and the stream that it opens for them."""
 
+WITH_EVERY_CHANGE: dict[str, Any] = AT_ONCE | {"trigger_mode": "multiple"}
+"""Of steps that follow changes of the page. gradio's own way for them, "always_last", runs *all* steps of an event anew when
+one of them has been waited for, so that two such steps on one event keep each other going for ever (6.31). One step an event
+may be "always_last": the preview of the prompt (context/)."""
+
 
 @dataclass(frozen=True)
 class PageParts:

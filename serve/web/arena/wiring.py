@@ -15,7 +15,7 @@ from serve.web.arena.parts import ABOUT, Front
 from serve.web.banner import error_banner
 from serve.web.conversation.answering import Wish
 from serve.web.options import WebOptions
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 from serve.web.sharing.recording import Consent, Recorder
 from serve.web.sharing.wiring import address_of
@@ -55,7 +55,7 @@ def _wire_figure(page: gr.Blocks, parts: PageParts, client: ModelClient) -> None
         ready,
         shown,
         [*_look(parts), arena.compare, arena.note],
-        **AT_ONCE,
+        **WITH_EVERY_CHANGE,
     )
 
 

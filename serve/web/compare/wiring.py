@@ -17,7 +17,7 @@ from serve.web.compare.pair import pair_view
 from serve.web.compare.parts import KEEP, TWO_FIGURES, WITHOUT_TEXT, AskingParts
 from serve.web.figure.reading import RegionReader
 from serve.web.options import WebOptions
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 
 NO_TEXT = "No text of this figure is given to the model: there is nothing to leave out."
@@ -67,7 +67,7 @@ def _wire_text(wires: Wires, reader: RegionReader) -> None:
     changed = [parts.figure.viewer.change, parts.figure.changes.change]
     look = [asking.contrast, asking.answers, asking.ask, asking.note]
     inputs = {*parts.given.values(), asking.contrast}
-    gr.on(changed, ready, inputs, look, trigger_mode="always_last", **AT_ONCE)
+    gr.on(changed, ready, inputs, look, **WITH_EVERY_CHANGE)
     _wire_asking(wires, asking, prepare)
 
 
@@ -112,8 +112,7 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
         changed,
         given | {compare.pinned, asking.contrast},
         [*shown, *answers],
-        trigger_mode="always_last",
-        **AT_ONCE,
+        **WITH_EVERY_CHANGE,
     )
     asked = _wire_asking(wires, asking, prepare, (compare.pinned,))
     for button, step in ((compare.pin, pin), (compare.unpin, unpin)):

@@ -11,7 +11,7 @@ from serve.client import ModelClient
 from serve.web.context.preview import preview
 from serve.web.context.shown import surroundings
 from serve.web.figure.reading import RegionReader
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 
 
@@ -36,8 +36,7 @@ def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) ->
         surround,
         [parts.session, parts.models.model],
         parts.context.around,
-        trigger_mode="always_last",
-        **AT_ONCE,
+        **WITH_EVERY_CHANGE,
     )
     gr.on(
         [

@@ -10,7 +10,7 @@ import gradio as gr
 from llava_graph.errors import InputError
 from serve.feedback.lines import Feedback
 from serve.web.banner import error_banner
-from serve.web.parts import AT_ONCE, PageParts
+from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 from serve.web.sharing.files import bibtex, shared_file
 from serve.web.sharing.links import NO_LINK_OF_UPLOADS, link_of
@@ -59,7 +59,7 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
             recorder.answer(asked, consent, address_of(request))
         return newest
 
-    gr.on([page.load, parts.figure.viewer.change], show, parts.session, sharing.bar, **AT_ONCE)
+    gr.on([page.load, parts.figure.viewer.change], show, parts.session, sharing.bar, **WITH_EVERY_CHANGE)
     sharing.bar.select(export, on_page, [sharing.download, parts.banner], **EXPORTING)
     if recorder.on:
         known = on_page | {sharing.consent, sharing.recorded}
