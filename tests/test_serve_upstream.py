@@ -15,7 +15,7 @@ from llava_graph.images import encode_png, open_image
 from serve.api import create_api
 from serve.engines.batching.limits import Limits
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
-from serve.engines.upstream.discovery import UpstreamOptions, checked_address, discover
+from serve.engines.upstream.discovery import Upstream, UpstreamOptions, checked_address, discover
 from serve.engines.upstream.engine import UpstreamEngine
 from serve.http.servers import Server, bind
 from serve.protocol.conversation import VICUNA_V1
@@ -493,3 +493,22 @@ def test_our_own_api_is_a_server_like_any_other():
     assert last["usage"] == {"prompt_tokens": 7, "completion_tokens": 12, "total_tokens": 19}
     assert (engine.sizes[0], engine.requests[0].seed) == ((50, 20), 3)
     assert engine.requests[0].messages[0]["content"] == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://api.example.com/v1", "api.example.com"),
+        ("http://8.8.8.8:8000/v1", "8.8.8.8"),
+        ("http://127.0.0.1:8000/v1", ""),
+        ("http://localhost:8000/v1", ""),
+        ("http://10.0.0.5:8000/v1", ""),
+        ("http://gpu1:8000/v1", ""),
+        ("http://gpu1.cluster.internal:8000/v1", ""),
+    ],
+)
+def test_whoever_asks_a_model_on_the_internet_knows_where_the_figure_goes(url, host):
+    engine = UpstreamEngine(UpstreamOptions(url=url), Upstream("m", "openai", 100))
+    sent = f" Figures and questions are sent to {host}." if host else ""
+    assert engine.about == f"m on an OpenAI-compatible server.{sent}"
+    engine.close()

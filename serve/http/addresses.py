@@ -122,7 +122,7 @@ def refused(what: str, *, next_step: str = "") -> FetchError:
 
 _NAME = re.compile(r"(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """A host name with a dot in it whose last label is no number: what inet_aton would read (127.1, 0x7f.1, 2130706433) is none."""
-_INSIDE = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion", ".test", ".invalid")
+INSIDE = (".localhost", ".local", ".internal", ".intranet", ".lan", ".home.arpa", ".onion", ".test", ".invalid")
 """Names that mean something only near us, whatever they resolve to."""
 
 
@@ -131,7 +131,7 @@ def _check_host(host: str) -> None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        if not _NAME.fullmatch(host) or host.endswith(_INSIDE):
+        if not _NAME.fullmatch(host) or host.endswith(INSIDE):
             raise not_public(host[:80]) from None
         return
     if getattr(address, "scope_id", None) or not is_public(address):

@@ -4,6 +4,7 @@ In: its /v1/models, and where there is one llama.cpp's /props, Ollama's /api/ps.
 option of the command tells what the server does not.
 """
 
+import ipaddress
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from llava_graph.openai_wire import reason_in
 from llava_graph.prompt import about_tokens
 from serve.engines.engine import Estimate
 from serve.engines.upstream.refusals import KEY_VARIABLE, refusal_of
+from serve.http.addresses import INSIDE, is_public
 from serve.http.guard import bearer, is_loopback
 from serve.protocol.codes import ErrorCode
 
@@ -78,6 +80,15 @@ def checked_address(url: str) -> str:
     if "@" in parts.netloc:
         raise InputError("the upstream's address has a user or password in it", next_step=f"Set {KEY_VARIABLE} instead")
     return parts._replace(path=parts.path.rstrip("/") or "/v1").geturl()
+
+
+def public_host(url: str) -> str:
+    """The host of a server on the internet, which those who use it must know of; empty for one of our own network."""
+    host = (urlsplit(checked_address(url)).hostname or "").lower()
+    try:
+        return host if is_public(ipaddress.ip_address(host)) else ""
+    except ValueError:
+        return host if "." in host and not host.endswith(INSIDE) else ""
 
 
 def client_settings(options: UpstreamOptions) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from llava_graph.prompt import PromptOptions
 from serve.engines.batching.limits import Limits
 from serve.engines.engine import Step
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
-from serve.engines.upstream.discovery import Upstream, UpstreamOptions, client_settings, count, unreachable
+from serve.engines.upstream.discovery import (
+    Upstream,
+    UpstreamOptions,
+    client_settings,
+    count,
+    public_host,
+    unreachable,
+)
 from serve.engines.upstream.events import Answer
 from serve.engines.upstream.refusals import refusal_of
 from serve.engines.upstream.request import Habits, body_of
@@ -63,7 +70,9 @@ class UpstreamEngine:
         self.options = options
         self.upstream = upstream
         self.name = (about.name if about else options.model or upstream.model).rstrip("/").rpartition("/")[2]
-        self.about = (about and about.description) or f"{_shown(upstream.model)} on {KINDS[upstream.kind]}."
+        self.about = (about.description if about else "") or f"{_shown(upstream.model)} on {KINDS[upstream.kind]}."
+        if host := public_host(options.url):
+            self.about += f" Figures and questions are sent to {host}."
         self.chat_template = ""
         self.prompt = about.prompt if about else PromptOptions()
         self.instructions = about.instructions if about else True
