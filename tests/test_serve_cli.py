@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from typer.testing import CliRunner
@@ -133,22 +133,35 @@ def command(*words, **environment):
 
 
 def test_a_server_elsewhere_stands_behind_a_controller_with_a_token():
-    """As the docs start them: the token and the server's key from the environment, and a worker that signs off at SIGTERM."""
+    """As the docs start them: token and key from the environment. The controller is killed, another one takes its place, the
+    worker finds it, answers through it, and signs off at SIGTERM.
+    """
     server, token = OpenAiServer(), {TOKEN_VARIABLE: "t0ken"}
-    with running_openai(server) as url, command("controller", "--port", "0", **token) as (_, said):
+    server.script = [{"choices": [{"index": 0, "text": "A", "finish_reason": "stop"}]}, "data: [DONE]\n\n"]
+    with running_openai(server) as url, ExitStack() as processes:
+        first, said = processes.enter_context(command("controller", "--port", "0", **token))
         controller = said.removeprefix("controller at ")
         words = ("worker", "--upstream", url, "--controller", controller, "--port", "0", "--model-names", "mine")
-        with command(*words, **token, LLAVA_GRAPH_UPSTREAM_KEY="sk-key") as (worker, line):
-            assert line.startswith("worker at http://127.0.0.1:")
-            eventually(lambda: HTTP.post(controller + "/list_models").json() == {"models": ["mine"]})
-            body = {"model": "mine", "prompt": "Q", "echo": False}
-            server.script = [{"choices": [{"index": 0, "text": "A", "finish_reason": "stop"}]}, "data: [DONE]\n\n"]
-            assert b'"text": "A"' in HTTP.post(controller + "/worker_generate_stream", json=body).content
-            assert server.keys == {"Bearer sk-key"}
-            worker.terminate()
-            assert worker.wait(20) == 0
-            assert "sk-key" not in worker.stderr.read()
-            assert HTTP.post(controller + "/list_models").json() == {"models": []}
+        started = command(*words, "--heart-beat-interval", "0.5", **token, LLAVA_GRAPH_UPSTREAM_KEY="sk-key")
+        worker, line = processes.enter_context(started)
+        assert line.startswith("worker at http://127.0.0.1:")
+        eventually(lambda: models(controller) == ["mine"])
+        first.kill()
+        first.wait()
+        port = controller.rpartition(":")[2]
+        processes.enter_context(command("controller", "--port", port, **token))
+        eventually(lambda: models(controller) == ["mine"], seconds=20)
+        body = {"model": "mine", "prompt": "Q", "echo": False}
+        assert b'"text": "A"' in HTTP.post(controller + "/worker_generate_stream", json=body).content
+        assert server.keys == {"Bearer sk-key"}
+        worker.terminate()
+        assert worker.wait(20) == 0
+        assert "sk-key" not in worker.stderr.read()
+        assert models(controller) == []
+
+
+def models(controller):
+    return HTTP.post(controller + "/list_models").json()["models"]
 
 
 def test_a_server_that_is_not_there_is_one_line():
