@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from llava_graph.errors import ServeError
 from llava_graph.evidence import evidence
 from llava_graph.record import plain
 from serve.api.answers import Growing, answers
@@ -22,6 +23,7 @@ from serve.client import ModelClient, ModelDetails, Reply
 from serve.http.guard import read_json
 from serve.http.metrics import Metrics
 from serve.http.stream import Stream, unless_gone
+from serve.protocol.codes import ErrorCode
 
 DONE = b"data: [DONE]\n\n"
 Numbered = AsyncGenerator[tuple[int, Reply]]
@@ -50,7 +52,7 @@ class Chat:
             replies = answers(self.client, asked.model, given, asked.n)
             # The first step says whether the worker takes the request: until then an error has a status of its own.
             begun = time.monotonic()
-            first = await unless_gone(request, anext(replies))
+            first = await unless_gone(request, self._first(asked.model, replies))
         self.metrics.first_token.labels(asked.model).observe(time.monotonic() - begun)
         writing = _Writing(self, _Job(asked, given, caller), first, replies)
         if asked.stream:
@@ -62,10 +64,23 @@ class Chat:
 
     async def details(self, model: str) -> ModelDetails:
         """What a model is. Raises ApiError 404 with the known names."""
+        try:
+            return await self.client.details(model)
+        except ServeError as error:
+            raise await self._meant(error, model) from error
+
+    async def _first(self, model: str, replies: Numbered) -> tuple[int, Reply]:
+        try:
+            return await anext(replies)
+        except ServeError as error:
+            raise await self._meant(error, model) from error
+
+    async def _meant(self, error: ServeError, model: str) -> ServeError:
+        """No worker: of a model that there is, or of one that nobody knows? Asked only then, for most requests are fine."""
+        if error.code != ErrorCode.CONTROLLER_NO_WORKER:
+            return error
         known = await self.client.models()
-        if model not in known:
-            raise model_not_found(model, known)
-        return await self.client.details(model)
+        return error if model in known else model_not_found(model, known)
 
     async def last(self, asked: ChatRequest, given: Given, caller: str) -> Reply:
         """One whole answer."""
@@ -89,7 +104,8 @@ class Chat:
                 self.charge(caller, usage["total_tokens"])
 
     async def _prepare(self, asked: ChatRequest) -> Given:
-        return await self.kitchen.prepare(asked, await self.details(asked.model))
+        """Only a figure's prompt depends on the model."""
+        return await self.kitchen.prepare(asked, await self.details(asked.model) if asked.figure else None)
 
 
 def usage_of(growing: Sequence[Growing]) -> dict[str, int] | None:

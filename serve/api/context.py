@@ -58,10 +58,10 @@ class Kitchen:
         self._reading = reading
         self._read = read
 
-    async def prepare(self, request: ChatRequest, details: ModelDetails) -> Given:
-        """Raises ApiError, and what a paper that cannot be opened raises."""
+    async def prepare(self, request: ChatRequest, details: ModelDetails | None) -> Given:
+        """`details`: what the model is; only a figure needs it. Raises ApiError, and what an unreadable paper raises."""
         pictures = await self._pictures.open(request.images)
-        if request.figure is None:
+        if request.figure is None or details is None:
             images = [await self._images.do(partial(sent, picture)) for picture in pictures]
             return Given(list(request.messages), images, request.sampling)
         figure = await self._figure(request.figure, pictures)
