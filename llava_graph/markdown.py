@@ -56,7 +56,9 @@ _BARE_HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]*$")
 _BULLET = re.compile(r"(?P<indent>[ \t]*)(?:[-*+•])[ \t]+(?=\S)")
 _NUMBERED = re.compile(r"(?P<indent>[ \t]*)(?P<number>\d{1,3})[.)][ \t]+(?=\S)")
 _ROW = re.compile(r"[ \t]*\|(?P<cells>.*?)\|?[ \t]*$")
-_RULE = re.compile(r"[ \t]*(?:\|?[ \t]*:?-{2,}:?[ \t]*\|?)+[ \t]*$|[ \t]*(?:[*_-][ \t]*){3,}$")
+_RULE = re.compile(r"[ \t]*([*_-])(?:[ \t]*\1){2,}[ \t]*$")
+_UNDER_HEADER = re.compile(r"(?=.*--)[ \t|:-]+$")
+"""The line of dashes in a table."""
 DEEPEST = 3
 
 
@@ -85,7 +87,7 @@ def blocks_of(text: str, start: int = 0, end: int | None = None, *, complete: bo
             flush()
             fence = fenced[1]
             found.append(Block(CODE, ((),)))
-        elif not line.strip() or _RULE.match(line) or _BARE_HEADING.match(line):
+        elif not line.strip() or _RULE.match(line) or _UNDER_HEADER.match(line) or _BARE_HEADING.match(line):
             flush()
         elif heading := _HEADING.match(line):
             flush()
@@ -134,7 +136,7 @@ def _cells(start: int, text: str) -> Iterator[tuple[Run, ...]]:
 _INLINE = re.compile(
     r"(?P<escape>\\[\\`*_{}\[\]()#+.!|$-])"
     r"|(?P<code>`[^`\n]+`)"
-    r"|(?P<formula>\$\$[^$\n]+\$\$|\$(?=\S)[^$\n]*[^$\s\n]\$(?!\d)|\\\([^\n]+?\\\)|\\\[[^\n]+?\\\])"
+    r"|(?P<formula>\$\$[^$\n]+\$\$|\$(?=\S)[^$\n]*[^$\s\n]\$(?!\d)|\\\([^\n]{1,400}?\\\)|\\\[[^\n]{1,400}?\\\])"
     r"|(?P<strong>\*\*|(?<!\w)__|__(?!\w))"
     r"|(?P<em>\*(?=\S)|(?<=\S)\*|(?<!\w)_(?=\S)|(?<=\S)_(?!\w))"
 )

@@ -11,6 +11,7 @@ from llava_graph.evidence import Mark, Sentence, Support, evidence
 from llava_graph.evidence.found import MARKS, SOURCES, VERDICTS
 from llava_graph.evidence.sentences import sentences
 from llava_graph.evidence.words import stem
+from llava_graph.markdown import blocks_of
 from llava_graph.record import Figure, OcrLine, Table
 
 FIRST = "Training was run on two clusters. As Figure 2 shows, the error of ours falls to 12.5 % after 40 epochs, Ångström et al. say."
@@ -226,6 +227,19 @@ def test_stems_join_forms_and_keep_words_apart():
     ):
         assert len({stem(form) for form in forms}) == 1
     assert len({stem(word) for word in ("thing", "thesis", "species", "gas", "red", "bus", "ring")}) == 7
+
+
+@pytest.mark.parametrize(
+    "piece", ["-", "--", "1", "1,", "A. ", "| -", "*", "**", "$", "(", "`", "“", "⁻", "a.", "\n-", " "]
+)
+@pytest.mark.parametrize("end", ["", "x", "\n"])
+def test_no_answer_takes_long(piece, end):
+    """Models repeat themselves, and a page waits for this: no pattern may look back over the whole text again and again."""
+    text = piece * (6000 // len(piece)) + end
+    begun = time.perf_counter()
+    evidence(text, replace(FIGURE, caption=text))
+    blocks_of(text)
+    assert time.perf_counter() - begun < 3  # 0.1 s on a quiet machine; a pattern that backtracks takes minutes
 
 
 def test_an_answer_is_judged_while_it_streams():

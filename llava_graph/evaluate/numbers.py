@@ -75,7 +75,7 @@ def number_fidelity(answer: str, sources: Iterable[str], tolerance: float = TOLE
 def find_numbers(text: str) -> tuple[Number, ...]:
     """The numbers of a text in its order. Of a range ("10–20") both ends; "0,5" is a half, "1,234" a thousand and more."""
     plain, places = _spelt_out(text.translate(MINUS))
-    plain = re.sub(r"\d+(?:,\d+){2,}", _listed, POINTED.sub(lambda pointed: ";".center(len(pointed[0])), plain))
+    plain = re.sub(r"(?<!\d)\d+(?:,\d+){2,}", _listed, POINTED.sub(lambda pointed: ";".center(len(pointed[0])), plain))
     # Ranges, and names (ResNet-50, top-5). Every step keeps the length, so that a number's place is known.
     plain = re.sub(r"(?<=[\d%])(?:[-–—]|\s[-–—]\s)(?=\d)", lambda dash: "…".center(len(dash[0])), plain)
     plain = re.sub(r"(?<=[A-Za-z])(?<!\d[eE])-(?=\d)", "_", plain)

@@ -26,8 +26,10 @@ _END = re.compile(
     r"|(?<=[^\W\d_])\.\d{1,3}(?:[,–-]\d{1,3})*)"  # also raised ones, which text extraction lowers: "… of it.12 The"
     r"(?=\s+[\"'“‘(\[*_`$]*[^\W_a-z]|\s*$)"
 )
-_KEPT = re.compile(r"\$[^$\n]+\$|\\\(.*?\\\)|\\\[.*?\\\]|`[^`\n]+`", re.DOTALL)
+_KEPT = re.compile(r"\$[^$\n]+\$|\\\([^\n]{1,400}?\\\)|\\\[[^\n]{1,400}?\\\]|`[^`\n]+`")
 """Formulas and code: no sentence ends inside."""
+LONGEST_ABBREVIATION = 24
+"""Characters; longer words are not looked at."""
 _BEFORE = re.compile(r"[^\s(\[]*$")
 _NEXT = re.compile(r"\s+\W*(\w+)")
 
@@ -89,7 +91,7 @@ def _is_end(piece: str, match: re.Match[str]) -> bool:
     """A dot after "Fig", "et al" or an initial ends nothing, unless a word follows that begins sentences."""
     if match[0][0] != ".":
         return True
-    word = _BEFORE.search(piece, 0, match.start())
+    word = _BEFORE.search(piece, max(0, match.start() - LONGEST_ABBREVIATION), match.start())
     last = word[0].strip("*_").casefold() if word else ""
     initial = len(last) == 1 and last.isalpha()
     if last not in _ABBREVIATIONS and not initial:
