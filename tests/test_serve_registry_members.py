@@ -1,5 +1,6 @@
 """How workers come and go at a running controller: asked before they are believed, gone within seconds, back by themselves."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -7,14 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
+from serve.controller.admission import Admission
+from serve.controller.app import create_controller
 from serve.controller.registry import Registry
-from serve.http.servers import bind
+from serve.http.servers import Server, bind
 from serve.protocol.workers import Registration, WorkerStatus
+from serve.worker.heartbeat import Heartbeat
 from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 
 ROOT = Path(__file__).parent.parent
@@ -104,6 +109,43 @@ def test_a_worker_that_listens_after_it_has_registered_is_taken_in(controller):
     assert post(controller.url, "/receive_heart_beat", worker_name=address, queue_length=0).json() == {"exist": True}
     with running_worker(ScriptedEngine(), port=int(address.rpartition(":")[2])):
         eventually(lambda: models(controller) == ["scripted"])
+
+
+def test_a_worker_that_the_controller_cannot_reach_says_so(controller, caplog):
+    """Its address is wrong, or a firewall stands between them: the one line that its operator needs."""
+
+    async def status():
+        return WorkerStatus(("m",))
+
+    async def beat():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await Heartbeat(controller.url, "http://127.0.0.1:59998").run(status)
+
+    asyncio.run(beat())
+    assert (
+        "the controller cannot reach this worker at http://127.0.0.1:59998 yet; is --worker-address right?"
+        in caplog.text
+    )
+    assert models(controller) == []
+
+
+def test_an_address_that_is_refused_is_never_called():
+    """Not even to ask it for its status, which a registration without one would make a controller do."""
+    called = []
+
+    def transport(request):
+        called.append(str(request.url))
+        return httpx.Response(500)
+
+    app = create_controller(admission=Admission(token="t"), transport=httpx.MockTransport(transport))
+    with Server(app, bind("127.0.0.1", 0), "controller") as controller:
+        for address in ("http://169.254.169.254/latest", "http://10.0.0.1:22", "http://[::ffff:169.254.169.254]"):
+            body = {"worker_name": address, "check_heart_beat": False, "worker_status": None}
+            answer = HTTP.post(controller.url + "/register_worker", json=body, headers={"Authorization": "Bearer t"})
+            assert answer.json()["error_code"] == 40103
+        HTTP.post(controller.url + "/refresh_all_workers")
+    assert called == []
 
 
 def test_what_a_worker_registers_must_be_what_it_serves(controller):

@@ -23,7 +23,7 @@ from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.metrics import Measured, Metrics
 from serve.http.stream import ClientGone, Stream, unless_gone
 from serve.protocol.fields import mapping, text, whole
-from serve.protocol.workers import Registration, worker_address
+from serve.protocol.workers import PENDING, Registration, worker_address
 
 RELAYED = (
     "/worker_generate",
@@ -87,11 +87,12 @@ def _add_worker_routes(app: FastAPI, registry: Registry, admission: Admission) -
         admission.check(request.headers, request.client.host if request.client else "", address)
 
     @app.post("/register_worker")
-    async def register_worker(request: Request) -> None:
+    async def register_worker(request: Request, response: Response) -> None:
         registration = Registration.from_json(await read_json(request, MAX_SMALL_BODY))
         check(request, registration.worker_name)
         await admission.check_resolved(registration.worker_name)
-        await app.state.members.register(registration)
+        if not await app.state.members.register(registration):
+            response.headers[PENDING] = "1"
 
     @app.post("/unregister_worker")
     async def unregister_worker(request: Request) -> dict[str, bool]:

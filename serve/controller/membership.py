@@ -55,8 +55,9 @@ class Membership:
         self._round: asyncio.Task[None] | None = None
         self._checks: set[asyncio.Task[None]] = set()
 
-    async def register(self, registration: Registration) -> None:
-        """Take a worker in once it has said itself what it serves; one that does not answer yet is asked again for a minute.
+    async def register(self, registration: Registration) -> bool:
+        """Take a worker in once it has said itself what it serves. False for one that does not answer yet; it is asked again
+        for a minute.
 
         Raises ServeError 40103 (a name that another host serves), 40301 (it serves other names than it registers).
         """
@@ -68,6 +69,8 @@ class Membership:
             log.info("%s; asking again", error)
             if len(self._pending) < MAX_PENDING:
                 self._pending[address] = asyncio.create_task(self._wait_for(registration))
+            return False
+        return True
 
     def is_pending(self, address: str) -> bool:
         """It has registered and has not answered yet."""

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from serve.protocol.fields import invalid, mapping, number, whole
 
+PENDING = "X-LLaVA-Graph-Pending"
+"""Header of our controller's answer to a worker that it cannot reach yet. The body is null, as FastChat's always is."""
+
 
 @dataclass(frozen=True)
 class WorkerStatus:

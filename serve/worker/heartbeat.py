@@ -12,7 +12,7 @@ import httpx
 
 from llava_graph.errors import ServeError
 from serve.http.guard import bearer
-from serve.protocol.workers import WorkerStatus
+from serve.protocol.workers import PENDING, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +102,14 @@ class Heartbeat:
             "multimodal": self.multimodal,
         }
         answer = await self._post(client, "/register_worker", body)
-        if answer is not None:
+        if answer is None:
+            return False
+        if PENDING in answer.headers:
+            # It has our word and asks again by itself; that it never gets through is the operator's to see.
+            log.warning("the controller cannot reach this worker at %s yet; is --worker-address right?", self.worker)
+        else:
             log.info("registered at %s as %s", self.controller, ", ".join(status.model_names))
-        return answer is not None
+        return True
 
     async def _beat(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool:
         """True while the controller knows us. One that cannot be reached may still know us, one that was restarted does not."""
