@@ -1,12 +1,15 @@
 """Comparing on the page, in a headless Chromium: with and without the text in the figure, and two figures."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from llava_graph.images import open_image
 from llava_graph.record import OcrLine
+from serve.engines.engine import Step
 from serve.http.servers import Server, bind
-from serve.protocol.messages import image_bytes
+from serve.protocol.messages import Usage, image_bytes
 from serve.web import create_web
 from tests.browsing import choose, models, running_chromium, upload, visiting
 from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
@@ -24,13 +27,19 @@ class TextEngine(ScriptedEngine):
     together: int = 1
     begun: int = 0
 
-    def generate(self, request, images, stopping):
-        text = asked(request)
-        words = (WITH if "Text in the figure" in text else WITHOUT).split()
-        self.requests.append(request)
+    async def stream(self, request):
         self.begun += 1
-        eventually(lambda: self.begun >= self.together)
-        yield from ScriptedEngine(words, self.pause).generate(request, images, stopping)
+        self.requests.append(request)
+        while self.begun < self.together:
+            await asyncio.sleep(0.01)
+        self.running += 1
+        try:
+            words = (WITH if "Text in the figure" in asked(request) else WITHOUT).split()
+            for count in range(len(words) + 1):
+                yield Step(" ".join(words[:count]), Usage(7, count), "stop" if count == len(words) else None)
+                await asyncio.sleep(self.pause)
+        finally:
+            self.running -= 1
 
 
 def asked(request) -> str:
