@@ -71,11 +71,12 @@ for (const name of ["pointerup", "pointercancel", "pointerleave"])
 /* What a sentence of an answer rests on */
 
 document.addEventListener("llava:light", (event) => {
-  const { lines: numbers = [], regions: names = [] } = event.detail || {};
+  const { lines: numbers = [], regions: names = [], show = false } = event.detail || {};
   // Numbered as the model was given them: without those that are off or empty.
   const given = lines.filter((line) => line.on && line.text.trim());
   const wanted = new Set(numbers.map((number) => given[number]));
   for (const line of lines)
     for (const node of [line.row, line.box_button]) node?.classList.toggle("shown", wanted.has(line));
   for (const region of regions) region.node.classList.toggle("shown", names.includes(region.name));
+  if (show) lines.find((line) => wanted.has(line) && line.box_button)?.box_button.scrollIntoView({ block: "nearest", inline: "nearest" });
 });
