@@ -40,10 +40,19 @@ class Given:
     """What was asked of the figure, without its context."""
 
     @property
+    def first(self) -> Message:
+        """The first user turn: image, context and question."""
+        return next(message for message in self.messages if message["role"] == "user")
+
+    @property
     def prompt(self) -> str:
-        """The first user turn, word for word."""
-        first = next(message for message in self.messages if message["role"] == "user")
-        return flat_text(first, "<image>\n")
+        """It, word for word."""
+        return flat_text(self.first, "<image>\n")
+
+    @property
+    def text(self) -> str:
+        """What stands beside the image."""
+        return words(self.first)
 
 
 class Kitchen:

@@ -159,7 +159,7 @@ class Documents:
         return ExplainedFigure(
             figure=figure,
             answers=(answer,),
-            prompt=given.prompt,
+            prompt=given.text,
             region=region,
             created=now(),
             versions=versions(("llava-graph",)),
