@@ -6,6 +6,7 @@ In: a figure record and the reader's choice. Out: the words of the request, and 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.prompt import PromptOptions, explain_request
@@ -211,7 +212,9 @@ WELL_KNOWN = frozenset(
 def suggested_questions(figure: Figure, asked: Sequence[str] = ()) -> tuple[str, ...]:
     """At most MAX_SUGGESTIONS questions that suit the figure, the most useful first, without those already `asked`."""
     known = {" ".join(question.split()).casefold() for question in asked}
-    found = (*_of_series(figure), *_of_panels(figure), *_of_axes(figure), *_of_words(figure), *_of_kind(figure))
+    kinds = (_of_series(figure), _of_panels(figure), _of_words(figure), _of_axes(figure), _of_kind(figure))
+    # One of each kind before a second one of any.
+    found = [question for rank in zip_longest(*kinds) for question in rank if question]
     fresh = dict.fromkeys(question for question in found if question.casefold() not in known)
     return tuple(fresh)[:MAX_SUGGESTIONS]
 
