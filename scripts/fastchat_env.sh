@@ -3,6 +3,7 @@
 #
 #   scripts/fastchat_env.sh          # .venv-fastchat: controller and OpenAI server; 206 MB, no torch
 #   scripts/fastchat_env.sh torch    # .venv-fastchat-torch: its model worker, with torch
+#   scripts/fastchat_env.sh votes    # the first one with what its log analysis needs; 540 MB
 #   LLAVA_GRAPH_FASTCHAT=/elsewhere/fastchat scripts/fastchat_env.sh
 #
 # The tests find both through the same variable and skip themselves where they are not there.
@@ -19,6 +20,7 @@ if [ "${1:-}" = torch ]; then
 else
     pins="$pins pydantic==1.10.27 fastapi==0.119.1 starlette==0.48.0 uvicorn==0.54.0"
     try="import fastchat.serve.controller, fastchat.serve.openai_api_server"
+    [ "${1:-}" != votes ] || pins="$pins pandas plotly pytz scikit-learn tqdm"
 fi
 [ -x "$env/bin/python" ] || "${PYTHON:-python3}" -m venv "$env"
 # shellcheck disable=SC2086  (a list of words)

@@ -1,6 +1,6 @@
-"""Run by a Python that has FastChat: reads a log folder with FastChat's own analysis scripts and prints what they find, as JSON.
+"""Reads a log folder with FastChat's own analysis scripts and prints what they find, as JSON: run by FastChat's Python.
 
-    FASTCHAT_PYTHON tests/interop/read_log.py LOGDIR
+python read_log.py LOGDIR
 
 Three things are stood in for: tiktoken (it downloads its vocabulary), the language detector (compiled), and `fastchat.model`
 (it imports torch). None of them reads a line.

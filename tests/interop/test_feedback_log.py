@@ -1,8 +1,6 @@
-"""FastChat's own analysis scripts read our log. Skips itself where there is no FastChat: `FASTCHAT_PYTHON` names a Python that
-has fschat, pandas, plotly, scikit-learn and pytz, in an environment of its own."""
+"""FastChat's own analysis scripts read our log. Skips itself where `scripts/fastchat_env.sh votes` has not run."""
 
 import json
-import os
 import random
 import subprocess
 from dataclasses import replace
@@ -18,8 +16,9 @@ from serve.feedback.lines import ANSWER_VOTES, BATTLE_VOTES, Feedback, Talk, bat
 from serve.feedback.log import ConversationLog
 from serve.feedback.ratings import standings
 from serve.feedback.votes import WINNERS, read_votes
+from tests.interop.peers import PYTHON
 
-SCRIPT = Path(__file__).with_name("interop") / "read_log.py"
+SCRIPT = Path(__file__).with_name("read_log.py")
 PIXELS = encode_png(Image.new("RGB", (16, 16), "white"))
 TALK = Talk(
     id="x",
@@ -32,9 +31,9 @@ TALK = Talk(
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """(what our reader finds, what FastChat's scripts find) in a log of every kind of line."""
-    python = os.environ.get("FASTCHAT_PYTHON")
-    if not python:
-        pytest.skip("FASTCHAT_PYTHON names no Python with FastChat")
+    has_all = [PYTHON, "-c", "import fastchat, pandas, plotly, pytz, sklearn"]
+    if not PYTHON.exists() or subprocess.run(has_all, capture_output=True, check=False).returncode:
+        pytest.skip("no FastChat with what its analysis needs: scripts/fastchat_env.sh votes")
     folder = tmp_path_factory.mktemp("log")
     log, draw = ConversationLog(folder), random.Random(0)
     talk = replace(TALK, images=(log.keep_image(PIXELS),))
@@ -46,7 +45,7 @@ def found(tmp_path_factory):
         log.write(chat_line(one, Sampling(), start=1.79e9, finish=1.79e9 + number, completion_tokens=7))
         feedback = Feedback(vote=draw.choice(ANSWER_VOTES), reasons=("wrong_number",), corrected="It falls.")
         log.write(vote_line(one, feedback, now=1.79e9 + number))
-    command = [python, str(SCRIPT), str(folder)]
+    command = [PYTHON, str(SCRIPT), str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     line = next(line for line in run.stdout.splitlines() if line.startswith("FOUND "))
