@@ -17,6 +17,8 @@ from serve.engines.batching.limits import Limits
 from serve.engines.upstream.dialect import MESSAGES_V1, messages_of, write_prompt
 from serve.engines.upstream.discovery import Upstream, UpstreamOptions, checked_address, discover
 from serve.engines.upstream.engine import UpstreamEngine
+from serve.engines.upstream.events import Answer
+from serve.engines.upstream.refusals import refusal_of
 from serve.http.servers import Server, bind
 from serve.protocol.conversation import VICUNA_V1
 from tests.serving import HTTP, ScriptedEngine, b64, eventually, png, running_controller, running_worker
@@ -512,3 +514,42 @@ def test_whoever_asks_a_model_on_the_internet_knows_where_the_figure_goes(url, h
     sent = f" Figures and questions are sent to {host}." if host else ""
     assert engine.about == f"m on an OpenAI-compatible server.{sent}"
     engine.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "message", "code", "param", "detail", "loc", "msg", "choices", "delta", "message", "text"]
+            )
+            | st.sampled_from(
+                ["content", "finish_reason", "usage", "prompt_tokens", "completion_tokens", "object", "type"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    status=st.integers(300, 599),
+    data=JSON | st.binary(max_size=200),
+    events=st.lists(JSON | st.text(max_size=20), max_size=4),
+)
+def test_whatever_a_server_says_ends_in_an_answer_or_in_one_of_our_errors(status, data, events):
+    body = data if isinstance(data, bytes) else json.dumps(data).encode()
+    refused = refusal_of(status, body, ("top_k", "messages"), "figures")
+    assert str(status) in str(refused)
+    assert len(str(refused)) < 800
+    answer = Answer("figures")
+    try:
+        for event in events:
+            answer.take(event if isinstance(event, str) else json.dumps(event))
+        last = answer.last()
+        assert (last.text, last.finish_reason in ("stop", "length")) == (answer.text, True)
+    except ServeError:
+        pass
