@@ -69,6 +69,8 @@ def test_a_paper_gives_its_figures_with_captions_and_every_mention(opened):
     assert len(small) == 2
     assert all(max(image.size) <= 320 for image in small)
     assert shelf.pdf(PAPER).read_bytes() == two_figures()
+    assert shelf.pages(PAPER) == [open_image(shelf.page(PAPER, number)).size for number in (1, 2)]
+    assert shelf.page(PAPER, 3) is None
 
 
 def test_what_is_being_done_is_told(opened, tmp_path):

@@ -14,7 +14,7 @@ from tests.arxiv_server import serving
 from tests.browsing import choose, choose_and_wait, models, running_chromium, told, upload, visiting
 from tests.papers_to_open import CAPTIONS, FIRST, SECOND, TITLE, on_arxiv, two_figures
 from tests.pdf_pages import PdfPage, pdf_bytes
-from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 
 pytestmark = pytest.mark.browser
 PAPER = "arxiv:2101.00001v2"
@@ -254,6 +254,25 @@ def test_keys_go_from_figure_to_figure_and_words_find_them(page):
     page.fill(".paper-bar .search", "[]")
     page.keyboard.press("]")
     assert page.locator(".paper-bar .search").input_value() == "[]]", "a key in a field is a letter"
+
+
+def test_all_pages_are_looked_through_and_a_figure_is_chosen_on_its_page(page, site):
+    open_paper(page, PAPER)
+    page.wait_for_selector("#explain:not([disabled])")
+    page.click(".paper-bar .pages")
+    eventually(
+        lambda: page.evaluate("[...document.querySelectorAll('.sheet img')].map(i => i.naturalWidth)") == [1000, 1000]
+    )
+    first, second = page.locator(".whole .on-page").all()
+    assert "chosen" in first.get_attribute("class")
+    sheet, box = page.locator(".whole .sheet").nth(1).bounding_box(), second.bounding_box()
+    assert 0.2 < (box["x"] - sheet["x"]) / sheet["width"] < 0.3, "the plot begins at 150 of 595 pt"
+    second.focus()
+    page.keyboard.press("Enter")
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
+    assert page.locator(".whole").is_hidden()
+    for path in (f"{PAPER}/3", f"{PAPER}/0", "arxiv:2101.00001/1", "upload:x/1", "../../1", "x/y"):
+        assert HTTP.get(f"{site.url}/paper-page/{path}").status_code in (404, 422)
 
 
 def test_a_link_opens_the_paper_and_chooses_the_figure(chromium, site):

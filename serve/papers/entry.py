@@ -1,4 +1,4 @@
-"""One paper as it lies on the shelf: a folder with its records as JSON, a picture and a thumbnail a figure, and its PDF.
+"""One paper as it lies on the shelf: a folder with its records as JSON, a picture and a thumbnail a figure, its PDF and pages.
 
 Files are named by number, by us: nothing that a paper says becomes a path.
 """
@@ -18,6 +18,7 @@ from llava_graph.errors import DatasetError, RecordError
 from llava_graph.images import open_image
 from llava_graph.record import Dropped, Figure, OcrLine, parse, plain
 from scicap_builder.one_paper import PaperRecords
+from serve.papers.pages import draw_pages
 
 FORMAT = 1
 """Goes up when what is written changes; a paper in another format is read again."""
@@ -33,8 +34,10 @@ def write_entry(folder: Path, records: PaperRecords, pdf: Path | None = None) ->
             raise TypeError(f"{figure.id} has no pixels")
         (folder / _picture(number)).write_bytes(figure.image)
         (folder / _thumb(number)).write_bytes(_small(figure.image))
+    pages: list[tuple[int, int]] = []
     if pdf is not None:
         shutil.copyfile(pdf, folder / PDF)
+        pages = draw_pages(pdf, folder)
     figures = [replace(figure, image=None) for figure in records.figures]
     write_json(
         folder / RECORDS,
@@ -45,6 +48,7 @@ def write_entry(folder: Path, records: PaperRecords, pdf: Path | None = None) ->
             "abstract": records.abstract,
             "figures": [figure.to_row() for figure in figures],
             "dropped": [plain(dropped) for dropped in records.dropped],
+            "pages": pages,
             "unread": {name: [list(box) for box in boxes] for name, boxes in records.unread.items()},
         },
     )
@@ -89,6 +93,14 @@ def thumbnail(folder: Path, number: int) -> bytes:
         return (folder / _thumb(number)).read_bytes()
     except OSError:
         return b""
+
+
+def pages_of(folder: Path) -> list[tuple[int, int]]:
+    """(width, height) in px of each page's picture; (0, 0) for one that could not be drawn. Empty without a PDF."""
+    try:
+        return [(int(width), int(height)) for width, height in read_json(folder / RECORDS)["pages"]]
+    except (DatasetError, KeyError, TypeError, ValueError):
+        return []
 
 
 def pdf_of(folder: Path) -> Path | None:

@@ -19,10 +19,11 @@ from scicap_builder.one_paper import PaperRecords
 from scicap_builder.paper_ref import PaperFiles
 from scicap_builder.progress import Step, listening
 from scicap_builder.workers import Limits
-from serve.papers.entry import keep_text, pdf_of, read_entry, thumbnail
+from serve.papers.entry import keep_text, pages_of, pdf_of, read_entry, thumbnail
 from serve.papers.obtaining import Asked, asked, fetch_paper, folder_name, newest_version, uploaded_paper
 from serve.papers.opening import Opening
 from serve.papers.options import USUAL, ShelfOptions
+from serve.papers.pages import page_picture
 from serve.papers.reading import ReadJob, read_apart
 from serve.papers.room import NEW, make_room, settle, touch
 
@@ -98,6 +99,17 @@ class PaperShelf:
         """A small WebP for each figure; empty bytes for what has gone."""
         folder = self._folder(paper.id)
         return [thumbnail(folder, number) if folder else b"" for number in range(1, len(paper.figures) + 1)]
+
+    def pages(self, paper_id: str) -> list[tuple[int, int]]:
+        """(width, height) in px of the pictures of its pages, in order; (0, 0) for one that could not be drawn."""
+        folder = self._folder(paper_id)
+        return pages_of(folder) if folder else []
+
+    def page(self, paper_id: str, number: int) -> Path | None:
+        """The picture of a page (from 1), WebP."""
+        folder = self._folder(paper_id)
+        file = folder / page_picture(number) if folder and number > 0 else None
+        return file if file and file.is_file() else None
 
     def pdf(self, paper_id: str) -> Path | None:
         """The PDF of a paper on the shelf, if it has one."""

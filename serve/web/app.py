@@ -19,6 +19,7 @@ from serve.client import ModelClient
 from serve.papers import PaperShelf
 from serve.web.figure.opening import ReadText
 from serve.web.options import WebOptions
+from serve.web.paper.pictures import page_pictures
 from serve.web.uploads import UploadsOnly
 
 CONTENT_POLICY = "; ".join(
@@ -88,6 +89,7 @@ def create_web(
         page = build_page(ModelClient(controller_url, transport=transport), options, read, recorder_for(options), shelf)
         page.queue(max_size=options.max_queue, api_open=False)
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=partial(_keeping_room, shelf))
+        app.include_router(page_pictures(shelf))
         app.add_middleware(UploadsOnly, folder=Path(gradio.utils.get_upload_folder()))
         app.add_middleware(ContentPolicy)
         app = gradio.mount_gradio_app(

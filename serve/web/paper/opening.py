@@ -31,7 +31,8 @@ async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> Async
         paper = opening.result()
         check_figures(paper)
         example = source == example_paper()
-        yield paper_view(paper, await asyncio.to_thread(shelf.thumbnails, paper), pick, example=example), ""
+        thumbnails, pages = await asyncio.to_thread(lambda: (shelf.thumbnails(paper), shelf.pages(paper.id)))
+        yield paper_view(paper, thumbnails, pick, pages=pages, example=example), ""
     except LlavaGraphError as error:
         yield FAILED, error_banner(for_readers(error))
 

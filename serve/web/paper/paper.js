@@ -1,5 +1,5 @@
 // The paper bar. In: props.value = {doing: {step, share}} while a paper is opened, {failed: true} when it could not be,
-// {paper, title, source, figures: [{id, label, page, caption, text, thumb}], lost, pick} when it is there, null for none.
+// {paper, title, source, figures: [{id, label, page, box, caption, text, thumb}], pages: [[width, height]], lost, pick} when it is there, null for none.
 // Out: "ask_paper" {source} or {example: true}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure}.
 // Text of a paper only ever becomes textContent.
 
@@ -60,6 +60,7 @@ function drawPaper() {
   find("title").title = paper.title;
   find("of").textContent = paper.source;
   strip.replaceChildren(...paper.figures.map(thumbnail));
+  find("pages").hidden = !paper.pages.some(([width]) => width);
   lost.hidden = !paper.lost.length;
   lost.open = false;
   const left = paper.lost.length === 1 ? "1 thing was" : `${paper.lost.length} things were`;
@@ -134,6 +135,51 @@ function filter() {
   nothing.hidden = thumbs().length > 0 || !paper.figures.length;
   mark(chosen);
 }
+
+/* All pages, with the figures marked */
+
+const whole = find("whole"), sheets = find("sheets");
+
+function drawPages() {
+  whole.querySelector("strong").textContent = paper.title || paper.source;
+  sheets.replaceChildren(...paper.pages.map(sheet).filter(Boolean));
+  sheets.dataset.paper = paper.paper;
+}
+
+function sheet([width, height], place) {
+  if (!width) return null;
+  const node = make("div", "sheet"), image = make("img", "");
+  const path = paper.paper.split("/").map(encodeURIComponent).join("/");
+  Object.assign(image, { alt: `Page ${place + 1}`, loading: "lazy", width, height, src: `paper-page/${path}/${place + 1}` });
+  node.append(image, ...paper.figures.filter((one) => one.page === place + 1 && one.box).map(boxOn));
+  return node;
+}
+
+function boxOn(figure) {
+  const button = make("button", "on-page"), [x0, y0, x1, y1] = figure.box;
+  button.type = "button";
+  button.setAttribute("aria-label", `Choose ${figure.label}`);
+  button.append(make("span", "", figure.label));
+  for (const [side, value] of Object.entries({ left: x0, top: y0, width: x1 - x0, height: y1 - y0 }))
+    button.style[side] = `${100 * value}%`;
+  button.dataset.figure = figure.id;
+  button.addEventListener("click", () => {
+    whole.close();
+    pick(figure.id);
+  });
+  return button;
+}
+
+find("pages").addEventListener("click", () => {
+  if (sheets.dataset.paper !== paper.paper) drawPages();
+  for (const one of sheets.querySelectorAll(".on-page")) one.classList.toggle("chosen", one.dataset.figure === chosen);
+  whole.showModal();
+  sheets.querySelector(".on-page.chosen")?.scrollIntoView({ block: "center" });
+});
+find("close-whole").addEventListener("click", () => whole.close());
+whole.addEventListener("click", (event) => {
+  if (event.target === whole) whole.close(); // beside the pages
+});
 
 /* What the visitor does */
 

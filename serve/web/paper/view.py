@@ -39,10 +39,15 @@ FAILED = {"failed": True}
 
 
 def paper_view(
-    paper: PaperRecords, thumbnails: Sequence[bytes], pick: str = "", *, example: bool = False
+    paper: PaperRecords,
+    thumbnails: Sequence[bytes],
+    pick: str = "",
+    *,
+    pages: Sequence[tuple[int, int]] = (),
+    example: bool = False,
 ) -> dict[str, Any]:
     """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these. `example`: it is
-    the one that comes with the package."""
+    the one that comes with the package. `pages`: (width, height) in px of the pictures of its pages."""
     known = [figure.id for figure in paper.figures]
     return {
         "paper": paper.id,
@@ -50,6 +55,7 @@ def paper_view(
         "source": "comes with LLaVA-Graph" if example else source_of(paper),
         "figures": [_row(figure, small) for figure, small in zip(paper.figures, thumbnails, strict=True)],
         "lost": [_told(lost) for lost in paper.dropped[:MAX_LOST]],
+        "pages": [list(size) for size in pages],
         "pick": pick if pick in known else next(iter(known), ""),
     }
 
@@ -93,6 +99,7 @@ def _row(figure: Figure, thumbnail: bytes) -> dict[str, Any]:
         "id": figure.id,
         "label": label,
         "page": figure.paper.page,
+        "box": figure.paper.box and list(figure.paper.box),
         "caption": figure.caption,
         # What the search looks in.
         "text": " ".join((label, figure.caption, *figure.mentions)).lower(),
