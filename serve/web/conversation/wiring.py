@@ -159,7 +159,9 @@ def wire_for_whom(parts: PageParts, client: ModelClient) -> None:
         return off, off, "" if follows else f"<p>{FOLLOWS_NONE}</p>"
 
     outputs = [talk.level, talk.length, talk.asking_note]
-    gr.on([parts.models.model.change, parts.models.line.change], offered, parts.models.model, outputs, **WITH_EVERY_CHANGE)
+    gr.on(
+        [parts.models.model.change, parts.models.line.change], offered, parts.models.model, outputs, **WITH_EVERY_CHANGE
+    )
 
 
 def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -> None:
