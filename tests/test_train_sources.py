@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from llava_graph.conversations import read_conversation
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import DatasetError, InputError, SampleRefused
 from llava_graph.images import encode_png
+from llava_graph.json_records import JsonRecords
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine
 from train.flags.arguments import DataArguments
 from train.flags.command import parse_command
 from train.sources import Noise, Sample, open_samples, sources_of
-from train.sources.conversations import read_conversation
 from train.sources.hub import data_folder
 from train.sources.mixture import Weights
 from train.sources.pictures import Pictures
-from train.sources.records import JsonRecords
 
 IMAGE = {"type": "image"}
 

@@ -1,4 +1,7 @@
-"""A file of JSON records, read by place: a JSON list or JSON lines in, record n out. Only the places lie in memory."""
+"""A file of JSON records, read by place: a JSON list, JSON lines, or a list under a key; record n out.
+
+Only the places lie in memory.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from llava_graph.errors import DatasetError, SampleRefused
+from llava_graph.errors import DatasetError, SampleRefused, did_you_mean
 
 BOM = b"\xef\xbb\xbf"
 BLANKS = " \t\r\n"
@@ -22,14 +25,20 @@ DECODER = json.JSONDecoder()
 class JsonRecords:
     """The records of one file. A worker process gets two arrays of numbers, not the data."""
 
-    def __init__(self, path: Path) -> None:
-        """Find where each record begins and ends. Raises DatasetError that names the place of an error."""
+    def __init__(self, path: Path, key: str = "") -> None:
+        """Find where each record begins and ends; with `key`, of the list that a JSON object holds under it (as COCO's files).
+
+        Raises DatasetError that names the place of an error, or the nearest key.
+        """
         self.path = path
         try:
             if path.stat().st_size == 0:
                 raise DatasetError("the file is empty", where=str(path))
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 begin = len(BOM) if data[: len(BOM)] == BOM else 0
+                if key:
+                    self._starts, self._ends = _keyed_places(data, begin, path, key)
+                    return
                 is_list = path.suffix != ".jsonl" and data[begin : begin + 4096].lstrip()[:1] == b"["
                 self._starts, self._ends = _list_places(data, begin, path) if is_list else _line_places(data, begin)
         except OSError as error:
@@ -85,30 +94,61 @@ def _line_places(data: mmap.mmap, begin: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _list_places(data: mmap.mmap, begin: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) starts and (n,) ends of the items of a JSON list.
-
-    Read as Latin-1 a place in the text is a place in the file, and the signs of JSON itself are the same as in UTF-8.
-    """
-    text = data[:].decode("latin-1")
-    starts: list[int] = []
-    ends: list[int] = []
-    place = _after_blanks(text, text.index("[", begin) + 1)
+    """(n,) starts and (n,) ends of the items of a JSON list that is the whole file."""
+    text = _as_text(data)
     try:
-        while text[place] != "]" or starts:
-            end = _end_of(text, place)
-            starts.append(place)
-            ends.append(end)
-            place = _after_blanks(text, end)
-            if text[place] == "]":
-                break
-            if text[place] != ",":
-                raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
-            place = _after_blanks(text, place + 1)
-        if (rest := _after_blanks(text, place + 1)) < len(text):
+        starts, ends, place = _items(text, text.index("[", begin))
+        if (rest := _after_blanks(text, place)) < len(text):
             raise json.JSONDecodeError("Text after the end of the list", text, rest)
     except (ValueError, IndexError) as error:
         raise DatasetError(f"is no valid JSON ({error})", where=str(path)) from error
-    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
+    return starts, ends
+
+
+def _keyed_places(data: mmap.mmap, begin: int, path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the list under a key of the JSON object that is the whole file."""
+    text, keys = _as_text(data), []
+    try:
+        place = _after_blanks(text, begin)
+        if text[place] != "{":
+            raise DatasetError(f"must be an object with {key!r}", where=str(path))
+        while text[place] != "}":
+            name, place = DECODER.raw_decode(text, _after_blanks(text, place + 1))
+            place = _after_blanks(text, _after_blanks(text, place) + 1)  # over the colon
+            if name == key:
+                if text[place] != "[":
+                    raise DatasetError(f"{key!r} must be a list", where=str(path))
+                starts, ends, _ = _items(text, place)
+                return starts, ends
+            keys.append(str(name))
+            end = _items(text, place)[2] if text[place] == "[" else _end_of(text, place)
+            place = _after_blanks(text, end)
+    except (ValueError, IndexError) as error:
+        raise DatasetError(f"is no valid JSON ({error})", where=str(path)) from error
+    raise DatasetError(f"has no {key!r}", where=str(path), next_step=did_you_mean(key, keys))
+
+
+def _as_text(data: mmap.mmap) -> str:
+    """Read as Latin-1 a place in the text is a place in the file, and the signs of JSON itself are the same as in UTF-8."""
+    return str(data[:], "latin-1")
+
+
+def _items(text: str, opening: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """(n,) starts and (n,) ends of the items of the list that opens at `opening`, and the place behind it."""
+    starts: list[int] = []
+    ends: list[int] = []
+    place = _after_blanks(text, opening + 1)
+    while text[place] != "]" or starts:
+        end = _end_of(text, place)
+        starts.append(place)
+        ends.append(end)
+        place = _after_blanks(text, end)
+        if text[place] == "]":
+            break
+        if text[place] != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
+        place = _after_blanks(text, place + 1)
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64), place + 1
 
 
 def _end_of(text: str, place: int) -> int:
