@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import struct
+import threading
+import time
 import zlib
 
 import pytest
@@ -211,3 +213,32 @@ def test_half_a_character_is_a_bad_request_for_api_and_worker(api, controller, t
     worker = HTTP.post(controller.url + "/get_worker_address", json={"model": "scripted"}).json()["address"]
     for body in ({"prompt": text}, {"messages": [{"role": "user", "content": text}]}, {"prompt": "x", "stop": [text]}):
         assert HTTP.post(worker + "/worker_generate", content=json.dumps(body)).json()["error_code"] == 40001
+
+
+def test_the_largest_texts_do_not_stop_the_server_for_others(api):
+    """A megabyte of paragraphs with evidence: meanwhile everybody else is answered."""
+    words = " ".join(f"word{number} {number}.5" for number in range(1500))
+    figure = {
+        "caption": words[:20_000],
+        "mentions": [words[:20_000]] * 50,
+        "ocr": ["line " * 50] * 1000,
+        "include": ["evidence"],
+    }
+    slowest, done = [0.0], threading.Event()
+
+    def others():
+        while not done.is_set():
+            began = time.monotonic()
+            assert HTTP.get(api.url + "/health").status_code == 200
+            slowest.append(time.monotonic() - began)
+
+    watching = threading.Thread(target=others)
+    watching.start()
+    began = time.monotonic()
+    answer = post(api, shown(png()), figure=figure)
+    taken = time.monotonic() - began
+    done.set()
+    watching.join()
+    assert answer.status_code == 200, answer.text
+    assert len(slowest) > 3
+    assert max(slowest) < max(1.0, taken / 2), "nobody waits for the whole of it"

@@ -75,7 +75,9 @@ class Kitchen:
             return Given(list(request.messages), images, request.sampling)
         figure = await self._figure(request.figure, pictures)
         options = shown_options(details.prompt, request.figure)
-        messages, question, tokens = figure_messages(request, figure, options, instructions=details.instructions)
+        # A megabyte of paragraphs takes a third of a second to fit into a prompt: not in the event loop.
+        written = partial(figure_messages, request, figure, options, instructions=details.instructions)
+        messages, question, tokens = await self._images.do(written)
         sampling = request.sampling
         if tokens and not request.max_tokens_given:
             sampling = replace(sampling, max_new_tokens=tokens)

@@ -35,7 +35,9 @@ class Pictures:
 
     async def _open(self, source: ImageSource) -> Image.Image:
         try:
-            data = await self._bytes(source)
+            if source.url[:5].lower() == "data:":
+                return await self._desk.do(lambda: open_image(image_bytes(source.url, 0)))
+            data = await self._fetched(source)
             return await self._desk.do(lambda: open_image(data))
         except ApiError:
             raise
@@ -46,9 +48,7 @@ class Pictures:
                 f"{source.param}: {error.what}", param=source.param, name="invalid_image", next_step=error.next_step
             ) from error
 
-    async def _bytes(self, source: ImageSource) -> bytes:
-        if source.url[:5].lower() == "data:":
-            return image_bytes(source.url, 0)
+    async def _fetched(self, source: ImageSource) -> bytes:
         if self._fetcher is None:
             raise ApiError(
                 "image URLs are not fetched here",
