@@ -17,6 +17,17 @@ LEAST_WORDS = 5
 """Content words of a sentence that is used."""
 MOST_EACH = 8
 """Sentences of one kind for one figure: long papers must not outweigh the others."""
+FLIPS = {
+    one: other
+    for pair in (
+        ("increases", "decreases"), ("increased", "decreased"), ("increase", "decrease"), ("higher", "lower"),
+        ("highest", "lowest"), ("larger", "smaller"), ("largest", "smallest"), ("better", "worse"), ("best", "worst"),
+        ("more", "less"), ("faster", "slower"), ("maximum", "minimum"), ("positive", "negative"), ("above", "below"),
+        ("before", "after"), ("earlier", "later"), ("high", "low"),
+    )
+    for one, other in (pair, pair[::-1])
+}  # fmt: skip
+FLIPPED = re.compile(rf"\b(?:{'|'.join(FLIPS)})\b")
 BESIDE = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])")
 
 
@@ -81,6 +92,7 @@ def made_from_papers(figures: dict[str, list[Figure]]) -> Iterator[Item]:
                 yield Item(figure, text, "supported")
                 yield from _number_changed(figure, text, rng)
                 yield from _name_changed(figure, text, foreign, rng)
+                yield from _direction_changed(figure, text, rng)
             others = [
                 text
                 for other in figures[paper]
@@ -127,3 +139,11 @@ def _name_changed(figure: Figure, text: str, foreign: list[Figure], rng: random.
     if names and strange:
         name, new = rng.choice(names), rng.choice(strange)
         yield Item(figure, text[: name.start] + new + text[name.end :], "name")
+
+
+def _direction_changed(figure: Figure, text: str, rng: random.Random) -> Iterator[Item]:
+    """One word that tells a direction replaced by its opposite."""
+    places = list(FLIPPED.finditer(text))
+    if places:
+        place = rng.choice(places)
+        yield Item(figure, text[: place.start()] + FLIPS[place[0]] + text[place.end() :], "opposite")

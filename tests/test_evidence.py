@@ -125,6 +125,21 @@ def test_an_opposite_is_no_support():
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "marked"),
+    [
+        ("At lower load the error is lower, with fewer lost packets.", ["lower", "lower", "fewer"]),
+        ("At higher load the error is higher, with more lost packets.", []),
+        ("More packets are lost and the error is higher at higher load.", []),
+        ("With fewer lost packets the error is higher at higher load.", ["fewer"]),
+        ("Lower load has a lower error.", ["Lower"]),
+    ],
+)
+def test_a_direction_is_compared_with_that_of_the_same_word(said, marked):
+    figure = Figure(id="b", caption="At higher load the error is higher, with more lost packets and lower memory.")
+    assert [text for text, _ in told(said, figure)] == marked
+
+
 def test_a_denied_claim_is_no_support():
     assert judged("The error of ours does not fall to 12.5 % after 40 epochs.").verdict == "partly"
 

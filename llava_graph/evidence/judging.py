@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from llava_graph.asking import sections_of
 from llava_graph.evaluate.numbers import Number, find_numbers
+from llava_graph.evidence.directions import directions_of, opposed
 from llava_graph.evidence.found import NO_CLAIM, NOT_FOUND, PARTLY, SUPPORTED, Mark, Sentence
 from llava_graph.evidence.numbers import is_borne_out
 from llava_graph.evidence.sentences import sentences
@@ -159,9 +160,13 @@ def _unknown_names(sources: Sources, claim: _Claim) -> Iterator[Mark]:
 
 
 def _opposites(claim: _Claim, prose: Sequence[Passage]) -> Iterator[Mark]:
-    """Words of the sentence of which the passage nearest to it says the opposite."""
-    for word in claim.words if prose else ():
-        other = OPPOSITE_OF.get(word.key)
-        if other and other in prose[0].words and word.key not in prose[0].words:
-            told = next(one for one in words_of(prose[0].text) if one.key == other)
-            yield Mark(word.start, word.end, "opposite", prose[0].text[told.start : told.end])
+    """Words of the sentence of which the passage nearest to it says the opposite, of anything or of the same word."""
+    if not prose:
+        return
+    told, words = directions_of(prose[0].text), prose[0].words
+    for said in directions_of(claim.text):
+        other = opposed(said, told)
+        if other is None and said.key in claim.keys and said.key not in words:
+            other = next((one for one in told if one.key == OPPOSITE_OF[said.key] and one.key in words), None)
+        if other:
+            yield Mark(said.start, said.end, "opposite", other.text)
