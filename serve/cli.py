@@ -38,6 +38,7 @@ from serve.command import (
     ModelPath,
     PapersCache,
     PapersCacheMb,
+    TableModel,
     Upstream,
     UpstreamModel,
     UpstreamTimeout,
@@ -77,6 +78,7 @@ def web(
     papers_cache_mb: PapersCacheMb = 2000,
     arxiv_contact: ArxivContact = "",
     medical: Medical = False,
+    table_model: TableModel = "",
     log_dir: LogDir = None,
     log_visitors: LogVisitors = False,
     log_level: LogLevel = "info",
@@ -100,6 +102,7 @@ def web(
         concurrency_count=concurrency_count,
         papers=shelf_options(papers_cache, papers_cache_mb, arxiv_contact),
         medical=medical,
+        table_model=table_model,
         log_dir=log_dir,
         log_visitors=log_visitors,
     )
@@ -134,6 +137,7 @@ def everything(
     papers_cache_mb: PapersCacheMb = 2000,
     arxiv_contact: ArxivContact = "",
     medical: Medical = False,
+    table_model: TableModel = "",
     log_dir: LogDir = None,
     log_visitors: LogVisitors = False,
     api_keys: ApiKeys = None,
@@ -189,7 +193,9 @@ def everything(
         image_hosts=None if no_image_urls else allow_image_hosts,
     )
     papers = shelf_options(papers_cache, papers_cache_mb, arxiv_contact)
-    web_options = WebOptions(papers=papers, medical=medical, log_dir=log_dir, log_visitors=log_visitors)
+    web_options = WebOptions(
+        papers=papers, medical=medical, table_model=table_model, log_dir=log_dir, log_visitors=log_visitors
+    )
     servers = start_all(host, port, choice, options, web=web_options, api=api_options)
     print(f"controller at {servers[0].url}", flush=True)
     print(servers[-1].url, flush=True)

@@ -89,6 +89,10 @@ PapersCacheMb = Annotated[
 ArxivContact = Annotated[
     str, typer.Option(help="An e-mail address for arXiv to write to, sent with every request to it.")
 ]
+TableModel = Annotated[
+    str,
+    typer.Option(help="Served model that reads charts as tables (DePlot, …); the page then shows the chart's data."),
+]
 Medical = Annotated[
     bool, typer.Option("--medical", help="Say on the page at all times that this is no medical device.")
 ]

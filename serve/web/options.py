@@ -23,6 +23,8 @@ class WebOptions:
     """Where opened papers lie, and what they may cost."""
     medical: bool = False
     """Whether the page says at all times that it is no medical device; otherwise only beside medical images."""
+    table_model: str = ""
+    """The served model that reads the data of charts; empty: none does."""
     log_dir: Path | None = None
     """Where conversations of visitors who agree are kept, in FastChat's format; None: nowhere."""
     log_visitors: bool = False

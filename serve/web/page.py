@@ -5,6 +5,7 @@
     banner   what went wrong (banner.py); medical.py: that this is no medical device
     left     figure/        drop zone, viewer with boxes, lines, examples
              context/       caption, paragraphs, what the model is given
+             table/         the data of the chart
     right    conversation/  Explain, answers, question, Ask and Stop
              sharing/       export, link, votes, the log's switch
              compare/       with and without the text; two figures
@@ -50,6 +51,8 @@ from serve.web.session import Session
 from serve.web.sharing.parts import build_sharing
 from serve.web.sharing.recording import Recorder
 from serve.web.sharing.wiring import wire_sharing
+from serve.web.table.parts import build_table
+from serve.web.table.wiring import wire_table
 
 TITLE = "LLaVA-Graph"
 HEADER = f"""<div class="brand"><h1>{TITLE}</h1><p>Explains figures from scientific papers.</p></div>"""
@@ -83,6 +86,7 @@ def build_page(
         answers = wire_conversation(parts, client, options, reader)
         taking = wire_figures(parts, read, lambda figure_id: picked(shelf, figure_id, read), answers)
         wire_ends(parts, answers, taking)
+        wire_table(parts, client, options)
         wire_sharing(page, parts, recorder, answers)
         wire_compare(page, parts, client, options, reader)
         wire_arena(page, parts, client, options, recorder)
@@ -102,6 +106,7 @@ def _arrange(privacy: str, options: WebOptions) -> tuple[PageParts, gr.HTML]:
         with gr.Column(scale=5, min_width=320, elem_id="left"):
             figure = build_figure(options.max_file_bytes)
             context = build_context()
+            table = build_table(options.table_model)
         with gr.Column(scale=6, min_width=320, elem_id="right"):
             conversation = build_conversation()
             sharing = build_sharing()
@@ -109,4 +114,6 @@ def _arrange(privacy: str, options: WebOptions) -> tuple[PageParts, gr.HTML]:
             arena = build_arena()
             models = build_models(model_line)
     gr.HTML(f"<p>{privacy}</p>", elem_id="privacy", padding=False)
-    return PageParts(session, banner, models, paper, figure, context, conversation, sharing, compare, arena), medical
+    return PageParts(
+        session, banner, models, paper, figure, context, table, conversation, sharing, compare, arena
+    ), medical

@@ -14,6 +14,7 @@ from serve.web.models.parts import ModelParts
 from serve.web.paper.parts import PaperParts
 from serve.web.session import OnPage
 from serve.web.sharing.parts import SharingParts
+from serve.web.table.parts import TableParts
 
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Of steps that take no time: answered directly, not through gradio's queue and the stream that it opens for them."""
@@ -34,6 +35,7 @@ class PageParts:
     paper: PaperParts
     figure: FigureParts
     context: ContextParts
+    table: TableParts
     conversation: ConversationParts
     sharing: SharingParts
     compare: CompareParts
