@@ -188,10 +188,13 @@ def test_a_visitor_compares_votes_and_sees_the_names(chromium, controller, two, 
     for engine in two:
         engine.pause = 0.1
     with web(controller, log_dir=tmp_path) as site, visiting(chromium, site) as page:
-        choose_and_wait(page)
         assert page.locator("#model").is_visible()
+        for name in NAMES:
+            page.goto(f"{site.url}/?model={name}")
+            eventually(lambda name=name: page.locator("#model-line .model").inner_text() == name)
+        choose_and_wait(page)
         page.locator("#settings button").first.click()
-        assert page.locator("#model-cards dt").all_inner_texts() == list(NAMES)
+        eventually(lambda: page.locator("#model-cards dt").all_inner_texts() == list(NAMES))
         compare(page, "Does it rise?")
         page.wait_for_selector("#arena-stop")
         page.wait_for_selector("#arena-leftvote")

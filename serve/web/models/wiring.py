@@ -14,10 +14,15 @@ def wire_models(page: gr.Blocks, parts: PageParts, client: ModelClient, options:
     """Look the models up when the page opens, and what a model is when it is chosen."""
     known: list[Models] = []
 
-    async def find(wanted: str | None) -> tuple[Any, ...]:
-        if not (options.model_list_mode == "once" and known and known[0].names):
-            known[:] = [await find_models(client, wanted or "")]
-        models = known[0]
+    async def find(wanted: str | None, request: gr.Request) -> tuple[Any, ...]:
+        # As with LLaVA's and FastChat's pages, a link may name the model: /?model=name.
+        wanted = wanted or request.query_params.get("model")
+        if options.model_list_mode == "once" and known and wanted in (None, "", known[0].chosen):
+            models = known[0]
+        else:
+            models = await find_models(client, wanted or "")
+            if models.names and not wanted:
+                known[:] = [models]
         dropdown = gr.update(choices=list(models.names), value=models.chosen or None, visible=len(models.names) > 1)
         # What a link of the address has to say may stand there already.
         return dropdown, models.line, models.cards, models.banner or gr.skip()
