@@ -29,7 +29,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     folders_in(args.papers)
     figures = read_figures(args.papers)
-    groups = {"written by hand": list(written_by_hand(figures)), "made": list(made_from_papers(figures))}
+    groups = {
+        "written by hand": list(written_by_hand(figures, "sentences")),
+        "written by hand, unseen": list(written_by_hand(figures, "unseen")),
+        "made": list(made_from_papers(figures)),
+    }
     for name, items in groups.items():
         judged = [(item, evidence(item.text, item.figure)) for item in items]
         print(f"\n{name}\n")

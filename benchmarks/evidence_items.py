@@ -71,10 +71,10 @@ def _figure_text(file: Path) -> dict[tuple[str, str], tuple[OcrLine, ...]]:
     }
 
 
-def written_by_hand(figures: dict[str, list[Figure]]) -> Iterator[Item]:
-    """The sentences of evidence_answers.json."""
+def written_by_hand(figures: dict[str, list[Figure]], part: str) -> Iterator[Item]:
+    """The sentences of a part of evidence_answers.json: "sentences" or "unseen"."""
     known = {figure.id: figure for some in figures.values() for figure in some}
-    for name, labelled in json.loads(ANSWERS.read_text(encoding="utf-8"))["sentences"].items():
+    for name, labelled in json.loads(ANSWERS.read_text(encoding="utf-8"))[part].items():
         for label, texts in labelled.items():
             yield from (Item(known[name], text, label) for text in texts)
 
