@@ -215,3 +215,12 @@ def test_a_seed_is_read_to_its_last_digit():
     assert GenerateRequest.from_json({"prompt": "Q"}).seed is None
     with pytest.raises(ServeError, match="seed must be a number"):
         GenerateRequest.from_json({"prompt": "Q", "seed": "x"})
+
+
+@pytest.mark.parametrize(
+    "names", [[""], ["a" * 257], ["a\nb"], ["a\x1b[31m"], ["\u202egpt"], ["a"] * 257, "a", [1], None]
+)
+def test_names_of_models_are_short_and_printable(names):
+    with pytest.raises(ServeError, match="model_names must be a list"):
+        WorkerStatus.from_json({"model_names": names})
+    assert WorkerStatus.from_json({"model_names": ["Qwen/Qwen3-VL 8B", "模型"]}).model_names[1] == "模型"

@@ -148,6 +148,14 @@ def test_an_address_that_is_refused_is_never_called():
     assert called == []
 
 
+@pytest.mark.parametrize("status", [b"[" * 100_000, b"{}", b"x" * 2_000_000, b'{"model_names": ["a\\u0000"]}', b"\xff"])
+def test_a_worker_that_answers_nonsense_stays_out(status):
+    app = create_controller(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=status)))
+    with Server(app, bind("127.0.0.1", 0), "controller") as controller:
+        answer = post(controller.url, "/register_worker", worker_name="http://127.0.0.1:21002", check_heart_beat=True)
+        assert (answer.status_code, models(controller)) == (200, [])
+
+
 def test_what_a_worker_registers_must_be_what_it_serves(controller):
     with running_worker(ScriptedEngine()) as worker:
         status = {"model_names": ["gpt-4"], "speed": 1, "queue_length": 0}

@@ -1,6 +1,7 @@
 """How a worker comes into the registry and leaves it: it is asked itself before it is believed, and again every few seconds."""
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import httpx
 
 from llava_graph.errors import ServeError
 from serve.controller.registry import Registry
+from serve.http.guard import MAX_SMALL_BODY
 from serve.protocol.codes import ErrorCode
 from serve.protocol.workers import Registration, WorkerStatus
 
@@ -87,13 +89,22 @@ class Membership:
         timeout = timeout or self.probing.timeout_s
         try:
             async with asyncio.timeout(timeout):
-                response = await self.client.post(address + "/worker_get_status", timeout=timeout)
-            response.raise_for_status()
-            return WorkerStatus.from_json(response.json())
+                return WorkerStatus.from_json(json.loads(await self._post(address + "/worker_get_status")))
         except (httpx.ConnectError, httpx.HTTPStatusError) as error:
             raise Unanswered(address, str(error) or type(error).__name__, gone=True) from error
-        except (TimeoutError, httpx.HTTPError, ValueError, ServeError) as error:
+        except (TimeoutError, httpx.HTTPError, ValueError, RecursionError, ServeError) as error:
             raise Unanswered(address, str(error) or type(error).__name__) from error
+
+    async def _post(self, url: str) -> bytes:
+        """A 200's body, which is small, or an error."""
+        async with self.client.stream("POST", url) as response:
+            response.raise_for_status()
+            body = b""
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > MAX_SMALL_BODY:
+                    raise ValueError("a status of more than a megabyte")
+            return body
 
     async def refresh(self) -> None:
         """Ask every worker, all at once. Callers at the same time share one round."""

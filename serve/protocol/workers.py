@@ -11,6 +11,14 @@ PENDING = "X-LLaVA-Graph-Pending"
 """Header of our controller's answer to a worker that it cannot reach yet. The body is null, as FastChat's always is."""
 
 
+MAX_NAMES, MAX_NAME_CHARS = 256, 256
+"""Of models that one worker, or one controller as a worker, serves. Names stand in pages, logs and labels."""
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and value.isprintable()
+
+
 @dataclass(frozen=True)
 class WorkerStatus:
     """What a worker says about itself: /worker_get_status."""
@@ -28,8 +36,8 @@ class WorkerStatus:
         """Raises ServeError 40001 for anything but {model_names, speed, queue_length}."""
         data = mapping(data, "worker_status")
         names = data.get("model_names")
-        if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-            raise invalid("worker_status.model_names must be a list of names")
+        if not isinstance(names, list) or not names or not all(map(_is_name, names)) or len(names) > MAX_NAMES:
+            raise invalid(f"worker_status.model_names must be a list of 1 to {MAX_NAMES} names")
         speed = number(data, "speed", 1.0)
         if speed <= 0:
             raise invalid(f"worker_status.speed must be above 0, got {speed:g}")
