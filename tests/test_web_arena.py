@@ -14,7 +14,7 @@ from serve.client import ModelClient, ModelDetails, Sampling
 from serve.feedback.votes import read_votes
 from serve.http.servers import Server, bind
 from serve.web import WebOptions, create_web
-from serve.web.arena.battle import VOTES, Battle, Side, draw_pair
+from serve.web.arena.battle import VOTES, Battle, Side, contestants, draw_pair
 from serve.web.arena.fighting import fight
 from serve.web.conversation.answering import Wish
 from serve.web.models.finding import find_models
@@ -58,6 +58,20 @@ def test_one_vote_and_only_when_both_have_answered():
         with pytest.raises(InputError):
             battle.voted(vote)
     assert Battle(side("a"), side("b", error="gone")).state == "void"
+
+
+def test_a_model_that_reads_tables_is_neither_drawn_nor_the_first_choice():
+    assert contestants(["b", "deplot", "a"], "deplot") == ["a", "b"]
+    assert contestants(["deplot", "a"], "deplot") == ["a", "deplot"], "a large model may do both"
+    found = asyncio.run(find_models(Client(), last="small"))
+    assert (found.names, found.chosen) == (("dead", "small"), "small")
+
+    class Both(Client):
+        async def models(self) -> list[str]:
+            return ["a-table-reader", "small"]
+
+    found = asyncio.run(find_models(Both(), last="a-table-reader"))
+    assert (found.names, found.chosen) == (("small", "a-table-reader"), "small")
 
 
 def test_sides_are_drawn_fairly_and_two_models_are_needed():

@@ -76,6 +76,12 @@ class Battle:
         return {"state": self.state, "question": question, "vote": self.vote, "sides": sides}
 
 
+def contestants(models: Sequence[str], table_model: str = "") -> list[str]:
+    """Who may be drawn: not the model that is there to read tables, unless it takes one to make two."""
+    explaining = sorted({*models} - {table_model})
+    return explaining if len(explaining) > 1 else sorted({*models})
+
+
 def draw_pair(models: Sequence[str]) -> tuple[str, str]:
     """Two different models in random order. Raises InputError if there are not two."""
     if len(set(models)) < 2:

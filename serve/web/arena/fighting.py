@@ -1,6 +1,5 @@
 """Two answers at once: both models write, and the page sees them grow side by side."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator
@@ -10,6 +9,7 @@ from dataclasses import replace
 from llava_graph.errors import LlavaGraphError
 from serve.client import ModelClient, Sampling
 from serve.web.arena.battle import Battle, Draw, Side, draw_pair
+from serve.web.at_once import at_once
 from serve.web.conversation.answering import Wish, limited
 from serve.web.given import given_for
 from serve.web.session import AnswerFacts, Session
@@ -32,34 +32,15 @@ async def fight(
     """
     left, right = draw(await client.models())
     sides = [Side(model, Session(session.figure)) for model in (left, right)]
-    news: asyncio.Queue[tuple[int, Side] | asyncio.Task[None]] = asyncio.Queue()
-
-    async def follow(place: int) -> None:
-        async with aclosing(_written(client, session, wish, sides[place].model, sampling)) as steps:
-            async for side in steps:
-                news.put_nowait((place, side))
-
-    tasks = [asyncio.create_task(follow(place)) for place in range(2)]
-    for task in tasks:
-        task.add_done_callback(news.put_nowait)
+    streams = [_written(client, session, wish, side.model, sampling) for side in sides]
     drawn = 0.0
-    try:
-        yield Battle(sides[0], sides[1])
-        while not all(side.ended for side in sides):
-            piece = await news.get()
-            if isinstance(piece, asyncio.Task):
-                # A task that failed fails the battle; one that is done has told all before.
-                piece.result()
-                continue
-            sides[piece[0]] = piece[1]
-            if time.monotonic() - drawn > UPDATE_S:
+    yield Battle(sides[0], sides[1])
+    async with aclosing(at_once(streams, sides)) as steps:
+        async for left_side, right_side in steps:
+            battle = Battle(left_side, right_side)
+            if (left_side.ended and right_side.ended) or time.monotonic() - drawn > UPDATE_S:
                 drawn = time.monotonic()
-                yield Battle(sides[0], sides[1])
-        yield Battle(sides[0], sides[1])
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                yield battle
 
 
 async def _written(

@@ -1,7 +1,7 @@
 """Comparing two models blind: ask both, vote, see the names."""
 
 import html
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -9,7 +9,7 @@ import gradio as gr
 
 from llava_graph.errors import InputError, LlavaGraphError
 from serve.client import ModelClient, Sampling
-from serve.web.arena.battle import VOTES, Battle
+from serve.web.arena.battle import VOTES, Battle, contestants, draw_pair
 from serve.web.arena.fighting import fight
 from serve.web.arena.parts import ABOUT, Front
 from serve.web.banner import error_banner
@@ -63,6 +63,9 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
     """Compare, and Stop."""
     arena = parts.arena
 
+    def draw(models: Sequence[str]) -> tuple[str, str]:
+        return draw_pair(contestants(models, options.table_model))
+
     async def compare(values: dict[Any, Any]) -> AsyncGenerator[tuple[Any, ...]]:
         temperature, top_p, length = (values[slider] for slider in parts.models.sampling)
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
@@ -72,7 +75,8 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
             on_page = parts.on_page(values)
             asked = on_page.now()
             front.figure = asked.figure.id if asked.figure else ""
-            async with aclosing(fight(client, asked, Wish(question=question, ask=on_page.ask), sampling)) as battles:
+            wish = Wish(question=question, ask=on_page.ask)
+            async with aclosing(fight(client, asked, wish, sampling, draw=draw)) as battles:
                 async for battle in battles:
                     if battle.figure != front.figure:
                         # Another figure has come to the front meanwhile.

@@ -27,10 +27,13 @@ class Models:
     """What each of them is, as HTML."""
 
 
-async def find_models(client: ModelClient, wanted: str = "") -> Models:
-    """The models that are served now; `wanted` stays chosen if it is among them, else the first that answers is."""
+async def find_models(client: ModelClient, wanted: str = "", *, last: str = "") -> Models:
+    """The models that are served now; `wanted` stays chosen if it is among them, else the first that answers is.
+
+    `last`: a model that is there for something else (it reads tables) and explains only if it is asked to.
+    """
     try:
-        names = tuple(await client.models())
+        names = tuple(sorted(await client.models(), key=lambda name: (name == last, name)))
         if not names:
             raise NO_MODEL
         known = await asyncio.gather(*(_details(client, name) for name in names[:MOST_ASKED]))

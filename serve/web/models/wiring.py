@@ -20,7 +20,7 @@ def wire_models(page: gr.Blocks, parts: PageParts, client: ModelClient, options:
         if options.model_list_mode == "once" and known and wanted in (None, "", known[0].chosen):
             models = known[0]
         else:
-            models = await find_models(client, wanted or "")
+            models = await find_models(client, wanted or "", last=options.table_model)
             if models.names and not wanted:
                 known[:] = [models]
         dropdown = gr.update(choices=list(models.names), value=models.chosen or None, visible=len(models.names) > 1)
@@ -28,7 +28,7 @@ def wire_models(page: gr.Blocks, parts: PageParts, client: ModelClient, options:
         return dropdown, models.line, models.cards, models.banner or gr.skip()
 
     async def choose(wanted: str | None) -> tuple[str, str]:
-        models = await find_models(client, wanted or "")
+        models = await find_models(client, wanted or "", last=options.table_model)
         return models.line, models.banner
 
     model = parts.models.model
