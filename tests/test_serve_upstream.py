@@ -342,6 +342,8 @@ def test_what_a_server_does_not_say_is_asked_of_the_operator(server, address):
         discover(UpstreamOptions(url=address))
     with pytest.raises(InputError, match="no model 'figure'.*figures"):
         discover(UpstreamOptions(url=address, model="figure"))
+    with pytest.raises(InputError, match=r"lists no models .404.*ends in /v1"):
+        discover(UpstreamOptions(url=address + "/nope"))
     for url in ("ftp://x/v1", "http://", "http://x/v1?key=s"):
         with pytest.raises(InputError, match="must be an address"):
             checked_address(url)

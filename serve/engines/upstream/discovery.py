@@ -30,7 +30,8 @@ SILENCE_TIMEOUT_S = 90.0
 """Below the 100 s after which FastChat's clients give a worker up, so that they hear the reason."""
 QUESTION_TIMEOUT_S = 10.0
 """For what a server answers from memory."""
-WAIT_BETWEEN_S = 1.0
+WAIT_BETWEEN_S, REMIND_S = 1.0, 30.0
+"""Between two attempts at the start, and between two lines that say so."""
 TOKENS_AROUND_A_TURN = 8
 TOKENS_OF_AN_IMAGE = 576
 """LLaVA-1.5's. Models cut an image into 64 to several thousand tokens; only an answer's usage tells."""
@@ -109,7 +110,7 @@ def discover(
 
     Raises InputError (no such model, no context length) and ServeError (it does not answer, or refuses the key).
     """
-    deadline = time.monotonic() + wait_s
+    deadline, told, told_at = time.monotonic() + wait_s, "", 0.0
     with httpx.Client(**client_settings(options)) as http:
         while True:
             try:
@@ -117,7 +118,9 @@ def discover(
             except ServeError as error:
                 if time.monotonic() >= deadline or error.code not in WAITING:
                     raise
-                tell(f"waiting for the upstream server: {error}")
+                if str(error) != told or time.monotonic() - told_at > REMIND_S:
+                    told, told_at = str(error), time.monotonic()
+                    tell(f"waiting for the upstream server: {error}")
                 time.sleep(WAIT_BETWEEN_S)
 
 
@@ -129,6 +132,11 @@ def _discover(http: httpx.Client, options: UpstreamOptions) -> Upstream:
     told = bool(options.model and options.context_length)
     response = _get(http, "models", may_fail=told)
     listed = _models(response)
+    if not listed and not options.model:
+        raise InputError(
+            f"the upstream server lists no models ({response.status_code})",
+            next_step="Check --upstream (its address ends in /v1), or give --upstream-model and --context-length",
+        )
     entry = _chosen(listed, options.model)
     model = str(entry.get("id") or options.model)
     kind = _kind(http, entry, response)
@@ -182,15 +190,12 @@ def _chosen(listed: Sequence[Mapping[str, Any]], wanted: str) -> Mapping[str, An
         if len(listed) == 1:
             return listed[0]
         raise InputError(
-            f"the upstream server has {len(listed)} models" if listed else "the upstream server lists no models",
-            next_step=f"Give --upstream-model{': ' + ', '.join(names[:20]) if names else ''}",
+            f"the upstream server has {len(listed)} models", next_step=f"Give --upstream-model: {', '.join(names[:20])}"
         )
     # Ollama answers to a name without its tag.
     found = [entry for entry in listed if entry["id"] in (wanted, f"{wanted}:latest")]
     if listed and not found:
-        raise InputError(
-            f"the upstream server has no model {wanted!r}", next_step=did_you_mean(wanted, names[:20]), where="/models"
-        )
+        raise InputError(f"the upstream server has no model {wanted!r}", next_step=did_you_mean(wanted, names[:20]))
     return found[0] if found else {"id": wanted}
 
 
