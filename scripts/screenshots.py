@@ -6,41 +6,32 @@ The page answers with the model it runs with and reads figures with its own engi
 import io
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-SIZES = {"page": (1280, 800, "light"), "page-dark": (1280, 800, "dark"), "page-phone": (390, 844, "light")}
+Size = tuple[int, int, str]
+"""(width, height, colour scheme)"""
 READ_MS = 120_000
 """A loaded machine may need so long to read a figure and to explain it."""
 
 
 def main(url: str, out: Path) -> None:
-    """One PNG per entry of SIZES, and `page-text`: the lines of a figure of four panels, enlarged. With a log (--log-dir) also
-    `page-feedback`, with two models `page-arena`."""
+    """One PNG per entry of PICTURES."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        for name, (width, height, scheme) in SIZES.items():
+        for name, ((width, height, scheme), show) in PICTURES.items():
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
             page = opened(context, url)
-            explain_first_example(page)
+            show(page)
+            page.wait_for_timeout(600)
             page.screenshot(path=out / f"{name}.png")
             context.close()
-        page = opened(browser.new_context(viewport={"width": 1280, "height": 800}), url)
-        correct_four_panels(page)
-        page.screenshot(path=out / "page-text.png")
-        page = opened(browser.new_context(viewport={"width": 1280, "height": 800}), url)
-        explain_first_example(page)
-        if page.locator("#sharing .log-state").is_visible():
-            vote(page)
-            page.locator("#right").screenshot(path=out / "page-feedback.png")
-        if page.locator("#model").is_visible():
-            compare_blind(page)
-            page.locator("#arena").screenshot(path=out / "page-arena.png")
         browser.close()
 
 
@@ -53,38 +44,35 @@ def opened(context: Any, url: str) -> Any:
     return page
 
 
-def explain_first_example(page: Any) -> None:
-    """Pick the first example, wait for its explanation, and point at a line of its text."""
-    page.locator("#examples button.thumbnail-item").first.click()
-    page.wait_for_selector("#explain:not([disabled])")
+def explained(page: Any) -> None:
+    """The last figure of the example paper, explained, with the evidence of a sentence lit up."""
+    paper(page)
     page.click("#explain")
     page.wait_for_function("document.querySelector('#status').innerText.includes(' s')")
-    page.locator("#viewer .box[aria-label*=', x-axis,']").last.hover()
-    page.wait_for_timeout(600)
+    page.evaluate("scrollTo(0, 0)")
+    if sources := page.locator("#chat button.source:not(.none)").all():
+        sources[0].hover()
 
 
-def vote(page: Any) -> None:
-    """Agree to the log and say what is wrong with the answer."""
-    page.click("#sharing .log-state")
-    page.check("#sharing .keep")
-    page.click("#sharing .log-state")
-    page.locator("#chat .thumb.downvote").last.click()
-    page.check("#sharing .reasons input[value=wrong_number]")
-    page.fill("#sharing .comment", "It levels off near 20, not near 50.")
+def paper(page: Any) -> None:
+    """The example paper, its last figure chosen."""
+    page.click(".paper-bar .example")
+    page.wait_for_selector(".paper-bar .thumb")
+    page.wait_for_selector("#explain:not([disabled])")
+    page.locator(".paper-bar .thumb").last.click()
+    page.wait_for_function("document.querySelector('#caption textarea').value.startsWith('Share of charts')")
+    page.wait_for_selector("#explain:not([disabled])")
 
 
-def compare_blind(page: Any) -> None:
-    """Two answers, before the vote."""
-    if page.locator("#sharing .cancel").is_visible():
-        page.click("#sharing .cancel")
-    page.locator("#arena button").first.click()
-    page.click("#compare:not([disabled])")
-    page.wait_for_selector("#arena-tievote")
-    page.wait_for_timeout(300)
+def all_pages(page: Any) -> None:
+    """The example paper page by page."""
+    paper(page)
+    page.click(".paper-bar .pages")
+    page.wait_for_function("[...document.querySelectorAll('.sheet img')].some((image) => image.naturalWidth)")
 
 
 def correct_four_panels(page: Any) -> None:
-    """Read a figure of four panels, enlarge it, switch some lines off and correct one."""
+    """A figure of four panels, enlarged, some lines switched off and one corrected."""
     file = {"name": "panels.png", "mimeType": "image/png", "buffer": four_panels()}
     page.set_input_files("#figure input[type=file]", file)
     page.wait_for_selector("#explain:not([disabled])")
@@ -94,7 +82,6 @@ def correct_four_panels(page: Any) -> None:
     page.keyboard.press("End")
     page.keyboard.type(" (test set)")
     page.locator("#viewer .box[aria-label^='MNIST']").hover()
-    page.wait_for_timeout(300)
 
 
 def four_panels() -> bytes:
@@ -118,6 +105,15 @@ def four_panels() -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+PICTURES: dict[str, tuple[Size, Callable[[Any], None]]] = {
+    "page": ((1280, 900, "light"), explained),
+    "page-dark": ((1280, 900, "dark"), explained),
+    "page-phone": ((390, 844, "light"), explained),
+    "page-pages": ((1280, 800, "light"), all_pages),
+    "page-text": ((1280, 800, "light"), correct_four_panels),
+}
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def test_the_next_figure_ends_the_answer_about_the_last_one(page, engine):
 
 
 def test_a_pdf_is_dropped_where_figures_are(page, shelf):
-    choose(page, upload(two_figures("Dropped"), "dropped.pdf", "application/pdf"))
+    choose(page, upload(two_figures("Dropped"), "dropped", "application/pdf"))
     page.wait_for_selector(".paper-bar .thumb")
     page.wait_for_selector("#explain:not([disabled])")
     assert page.locator(".paper-bar .of").inner_text() == "uploaded"
@@ -238,7 +238,7 @@ def test_opening_can_be_cancelled(page, arxiv):
 def test_keys_go_from_figure_to_figure_and_words_find_them(page):
     open_paper(page, PAPER)
     page.wait_for_selector("#explain:not([disabled])")
-    page.locator("#around h3").click()
+    page.locator("#brand h1").click()
     page.keyboard.press("]")
     eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[1])
     page.keyboard.press("[")

@@ -13,8 +13,9 @@ async function take(file) {
   tell(`Uploading ${file.name} …`);
   try {
     const head = new TextDecoder("latin1").decode(await file.slice(0, 1024).arrayBuffer());
-    const paper = head.includes("%PDF-") || props.papers.some((ending) => file.name.toLowerCase().endsWith(ending));
-    const { path } = await upload(file);
+    const pdf = head.includes("%PDF-"), named = !pdf || file.name.toLowerCase().endsWith(".pdf");
+    const paper = pdf || props.papers.some((ending) => file.name.toLowerCase().endsWith(ending));
+    const { path } = await upload(named ? file : new File([file], `${file.name}.pdf`, { type: "application/pdf" }));
     if (mine !== taken) return; // another one was chosen meanwhile
     tell("");
     if (paper) trigger("paper", { path, name: file.name });

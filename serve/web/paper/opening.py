@@ -18,8 +18,13 @@ LOOK_S = 0.2
 NOT_KEPT = InputError("this paper is not kept here any more", next_step="Open it again.")
 
 
-async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> AsyncGenerator[tuple[dict[str, Any], str]]:
-    """(what the bar shows, banner) until the paper is there, or a reason why it is not. Closing it ends the waiting."""
+async def opened(
+    shelf: PaperShelf, source: str | Path, pick: str = "", name: str = ""
+) -> AsyncGenerator[tuple[dict[str, Any], str]]:
+    """(what the bar shows, banner) until the paper is there, or a reason why it is not. Closing it ends the waiting.
+
+    `pick`: see `paper_view`. `name`: of an uploaded file, for a paper whose title was not found.
+    """
     try:
         with await asyncio.to_thread(shelf.opening, source) as opening:
             step = None
@@ -32,7 +37,7 @@ async def opened(shelf: PaperShelf, source: str | Path, pick: str = "") -> Async
         check_figures(paper)
         example = source == example_paper()
         thumbnails, pages = await asyncio.to_thread(lambda: (shelf.thumbnails(paper), shelf.pages(paper.id)))
-        yield paper_view(paper, thumbnails, pick, pages=pages, example=example), ""
+        yield paper_view(paper, thumbnails, pick, pages=pages, example=example, name=name), ""
     except LlavaGraphError as error:
         yield FAILED, error_banner(for_readers(error))
 

@@ -45,13 +45,15 @@ def paper_view(
     *,
     pages: Sequence[tuple[int, int]] = (),
     example: bool = False,
+    name: str = "",
 ) -> dict[str, Any]:
     """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these. `example`: it is
-    the one that comes with the package. `pages`: (width, height) in px of the pictures of its pages."""
+    the one that comes with the package. `pages`: (width, height) in px of the pictures of its pages.
+    `name` stands where no title was found."""
     known = [figure.id for figure in paper.figures]
     return {
         "paper": paper.id,
-        "title": paper.title,
+        "title": paper.title or name,
         "source": "comes with LLaVA-Graph" if example else source_of(paper),
         "figures": [_row(figure, small) for figure, small in zip(paper.figures, thumbnails, strict=True)],
         "lost": [_told(lost) for lost in paper.dropped[:MAX_LOST]],

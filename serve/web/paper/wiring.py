@@ -37,7 +37,7 @@ def wire_paper(parts: PageParts, shelf: PaperShelf) -> None:
 
     async def take(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         # A path under gradio's folder of uploads: see serve.web.uploads.
-        async for step in opened(shelf, Path(text_of(event, "path"))):
+        async for step in opened(shelf, Path(text_of(event, "path")), name=text_of(event, "name")):
             yield step
 
     async def follow(event: gr.EventData) -> AsyncGenerator[tuple[Any, str, Any]]:
