@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from llava_graph.asking import Ask
 from llava_graph.errors import InputError, ServeError
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine, Turn
@@ -16,6 +17,7 @@ from serve.web.compare.asking import answered, two_figures, with_and_without
 from serve.web.compare.differences import marked, told
 from serve.web.compare.pair import pair_view
 from serve.web.context.shown import Shown
+from serve.web.conversation.answering import Wish
 from serve.web.session import Session
 
 WITH = "The loss falls from 0.93 to 0.1. It reaches its lowest point after 90 epochs, as the axis says."
@@ -75,7 +77,7 @@ def test_other_scripts_are_compared_too():
 
 def test_with_and_without_differ_by_the_text_alone(figure):
     session = Session(figure, (Turn(role="user", text="Before?"), Turn(role="assistant", text="That.")))
-    contrast = with_and_without(session, "What is it?", ModelDetails("m"))
+    contrast = with_and_without(session, Wish(question="What is it?"), ModelDetails("m"))
     one, bare = (column.given for column in contrast.columns)
     assert flat(one.messages) == "<image>Caption: Loss.\nText in the figure: x-axis: Epoch [40 90 60 100]\nWhat is it?"
     assert flat(bare.messages) == "<image>Caption: Loss.\nWhat is it?"
@@ -86,24 +88,37 @@ def test_with_and_without_differ_by_the_text_alone(figure):
     ]
 
 
+def test_an_explanation_is_asked_for_as_the_page_has_it_set(figure):
+    wish = Wish(ask=Ask(level="expert", length="short"))
+    contrast = with_and_without(Session(figure), wish, ModelDetails("m"))
+    texts = [flat(column.given.messages) for column in contrast.columns]
+    assert texts[0].replace("Text in the figure: x-axis: Epoch [40 90 60 100]\n", "") == texts[1]
+    assert "expert" in texts[1].lower()
+    assert contrast.columns[0].given.max_new_tokens is not None, "and as long as it is wanted"
+
+
 def test_without_the_text_regions_have_none_either(figure):
     box = (0.2, 0.5, 1.0, 1.0)
     part = Part("A", box, crop(figure, box))
     for images in (1, 8):
-        contrast = with_and_without(Session(figure), "Q?", ModelDetails("m", max_images=images), [part])
+        contrast = with_and_without(
+            Session(figure), Wish(question="Q?", regions=[part]), ModelDetails("m", max_images=images)
+        )
         texts = [flat(column.given.messages) for column in contrast.columns]
         assert ["Epoch" in text for text in texts] == [True, False]
 
 
 def test_nothing_to_leave_out_is_said(figure, other):
     with pytest.raises(InputError, match="no text of the figure"):
-        with_and_without(Session(other), None, ModelDetails("m"))
+        with_and_without(Session(other), Wish(), ModelDetails("m"))
     with pytest.raises(InputError, match="is not given to the model"):
-        with_and_without(Session(figure), None, ModelDetails("m", prompt=PromptOptions(ocr=False)))
+        with_and_without(Session(figure), Wish(), ModelDetails("m", prompt=PromptOptions(ocr=False)))
 
 
 def test_a_model_of_several_images_is_asked_about_both_figures_at_once(figure, other):
-    contrast = two_figures((Session(figure), Session(other)), "Which is higher?", ModelDetails("m", max_images=2))
+    contrast = two_figures(
+        (Session(figure), Session(other)), Wish(question="Which is higher?"), ModelDetails("m", max_images=2)
+    )
     (column,) = contrast.columns
     assert flat(column.given.messages) == (
         "Figure A:\n<image>Caption: Loss.\nText in the figure: x-axis: Epoch [40 90 60 100]\n\n"
@@ -111,30 +126,36 @@ def test_a_model_of_several_images_is_asked_about_both_figures_at_once(figure, o
     )
     assert len(column.given.images) == 2
     assert (
-        two_figures((Session(figure), Session(other)), None, ModelDetails("m", max_images=2)).question
+        two_figures((Session(figure), Session(other)), Wish(), ModelDetails("m", max_images=2)).question
         == COMPARE_REQUEST
     )
     history = (Turn(role="user", text="Before?"), Turn(role="assistant", text="That."))
-    later = two_figures((Session(figure), Session(other)), "And now?", ModelDetails("m", max_images=2), history)
+    later = two_figures(
+        (Session(figure), Session(other)), Wish(question="And now?"), ModelDetails("m", max_images=2), history
+    )
     assert [message["role"] for message in later.columns[0].given.messages] == ["user", "assistant", "user"]
 
 
 def test_each_figure_keeps_what_was_switched_for_it(figure, other):
     figure = replace(figure, mentions=("Figure 1 shows the loss.",))
     sessions = Session(figure, shown=Shown(paragraphs=("As left.",))), Session(other, shown=Shown(caption=False))
-    (column,) = two_figures(sessions, "Q?", ModelDetails("m", max_images=2)).columns
+    (column,) = two_figures(sessions, Wish(question="Q?"), ModelDetails("m", max_images=2)).columns
     assert flat(column.given.messages) == (
         "Figure A:\n<image>Caption: Loss.\nText in the figure: x-axis: Epoch [40 90 60 100]\n"
         "Paragraphs that cite it: As left.\n\nFigure B:\n<image>\nQ?"
     )
     bare = Session(figure, shown=Shown(ocr=False)), Session(other)
-    assert "Epoch" not in flat(two_figures(bare, "Q?", ModelDetails("m", max_images=2)).columns[0].given.messages)
+    assert "Epoch" not in flat(
+        two_figures(bare, Wish(question="Q?"), ModelDetails("m", max_images=2)).columns[0].given.messages
+    )
     with pytest.raises(InputError, match="is not given"):
-        with_and_without(bare[0], "Q?", ModelDetails("m"))
+        with_and_without(bare[0], Wish(question="Q?"), ModelDetails("m"))
 
 
 def test_a_model_of_one_image_is_asked_about_each_figure_and_the_page_says_so(figure, other):
-    contrast = two_figures((Session(figure), Session(other)), "Which is higher?", ModelDetails("m", max_images=1))
+    contrast = two_figures(
+        (Session(figure), Session(other)), Wish(question="Which is higher?"), ModelDetails("m", max_images=1)
+    )
     assert [flat(column.given.messages).count("<image>") for column in contrast.columns] == [1, 1]
     assert ["Loss." in flat(column.given.messages) for column in contrast.columns] == [True, False]
     assert "m takes one image, so it cannot see both figures at once" in contrast.note
@@ -169,7 +190,7 @@ def last_of(contrast, texts):
 
 
 def test_both_answers_are_written_at_once_and_compared_when_both_are_there(figure):
-    contrast = with_and_without(Session(figure), "What is it?", ModelDetails("m"))
+    contrast = with_and_without(Session(figure), Wish(question="What is it?"), ModelDetails("m"))
     view = contrast.view()
     assert [column["seconds"] for column in view["columns"]] == [None, None]
     view = last_of(contrast, [WITH, WITHOUT]).view()
@@ -180,7 +201,7 @@ def test_both_answers_are_written_at_once_and_compared_when_both_are_there(figur
 
 
 def test_an_error_ends_its_own_answer_alone(figure):
-    contrast = with_and_without(Session(figure), "What is it?", ModelDetails("m"))
+    contrast = with_and_without(Session(figure), Wish(question="What is it?"), ModelDetails("m"))
     view = last_of(contrast, [ServeError("the worker has gone", next_step="Ask again"), WITHOUT]).view()
     assert view["columns"][0]["error"] == "the worker has gone. Ask again"
     assert view["columns"][1]["text"] == WITHOUT
@@ -189,7 +210,8 @@ def test_an_error_ends_its_own_answer_alone(figure):
 
 def test_an_answer_about_both_figures_can_be_built_upon(figure, other):
     done = last_of(
-        two_figures((Session(figure), Session(other)), "Which?", ModelDetails("m", max_images=2)), ["The first."]
+        two_figures((Session(figure), Session(other)), Wish(question="Which?"), ModelDetails("m", max_images=2)),
+        ["The first."],
     )
     assert [turn.text for turn in done.turns] == ["Which?", "The first."]
     assert "pieces" not in done.view()["columns"][0]

@@ -9,10 +9,11 @@ from typing import Any
 from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.prompt import PromptOptions, checked_question
 from llava_graph.record import Figure, Turn
-from llava_graph.several_images import COMPARE_REQUEST, Part, build_comparison
+from llava_graph.several_images import COMPARE_REQUEST, build_comparison
 from serve.client import ModelClient, ModelDetails, Sampling
 from serve.web.at_once import at_once
 from serve.web.compare.differences import Marked, marked, told
+from serve.web.conversation.answering import Wish, limited
 from serve.web.given import Given, given_for, pixels_of
 from serve.web.session import Session
 
@@ -99,10 +100,8 @@ def _column_view(column: Column) -> dict[str, Any]:
     }
 
 
-def with_and_without(
-    session: Session, question: str | None, details: ModelDetails, regions: Sequence[Part] = ()
-) -> Contrast:
-    """The same question with the lines of text in the figure and without them. `question` None: an explanation.
+def with_and_without(session: Session, wish: Wish, details: ModelDetails) -> Contrast:
+    """The same, asked with the lines of text in the figure and without them.
 
     Raises InputError where there is nothing to leave out.
     """
@@ -116,8 +115,11 @@ def with_and_without(
         raise InputError("the text in the figure is not given to the model", next_step="Switch it on in the context.")
     alone = replace(session, turns=(), facts=())
     bare = replace(alone, figure=replace(figure, ocr=()))
-    bare_regions = [replace(part, figure=replace(part.figure, ocr=())) for part in regions]
-    given = given_for(alone, question, details, regions), given_for(bare, question, details, bare_regions)
+    regions = wish.regions, [replace(part, figure=replace(part.figure, ocr=())) for part in wish.regions]
+    given = [
+        given_for(one, wish.question, details, parts, wish.ask)
+        for one, parts in zip((alone, bare), regions, strict=True)
+    ]
     lines = f"{len(figure.ocr)} line{'s' if len(figure.ocr) > 1 else ''}"
     return Contrast(
         given[0].asked,
@@ -132,10 +134,11 @@ def with_and_without(
 
 
 def two_figures(
-    sessions: tuple[Session, Session], question: str | None, details: ModelDetails, history: Sequence[Turn] = ()
+    sessions: tuple[Session, Session], wish: Wish, details: ModelDetails, history: Sequence[Turn] = ()
 ) -> Contrast:
-    """A question about the figures of two sessions, each with what its visitor has switched on (None: compare them). A model
-    of one image is asked about each by itself. Raises InputError."""
+    """A question about the figures of two sessions, each with what its visitor has switched on (no question: compare them).
+    A model of one image is asked about each by itself. Raises InputError."""
+    question = wish.question
     figures = [_as_shown(session, details.prompt) for session in sessions]
     ids = tuple(figure.id for figure in figures)
     if details.max_images >= len(figures):
@@ -145,7 +148,7 @@ def two_figures(
         given = Given(messages, pixels_of(figures), asked)
         return Contrast(asked, (Column("About both figures", given),), ids, history=tuple(history))
     columns = tuple(
-        Column(f"Figure {name}", given_for(replace(session, turns=(), facts=()), question, details))
+        Column(f"Figure {name}", given_for(replace(session, turns=(), facts=()), question, details, ask=wish.ask))
         for name, session in zip("AB", sessions, strict=True)
     )
     return Contrast(
@@ -192,7 +195,8 @@ async def _written(client: ModelClient, column: Column, model: str, sampling: Sa
     begun = time.monotonic()
     try:
         given = column.given
-        async with aclosing(client.answer(model, given.messages, given.images, sampling)) as replies:
+        limits = limited(sampling, given)
+        async with aclosing(client.answer(model, given.messages, given.images, limits)) as replies:
             async for reply in replies:
                 column = replace(column, text=reply.text, completion_tokens=reply.completion_tokens)
                 yield column

@@ -15,6 +15,7 @@ from serve.web.banner import error_banner
 from serve.web.compare.asking import Contrast, answered, two_figures, with_and_without
 from serve.web.compare.pair import pair_view
 from serve.web.compare.parts import KEEP, TWO_FIGURES, WITHOUT_TEXT, AskingParts
+from serve.web.conversation.answering import Wish
 from serve.web.figure.reading import RegionReader
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
@@ -55,8 +56,8 @@ def _wire_text(wires: Wires, reader: RegionReader) -> None:
 
     async def prepare(values: Values, question: str | None, details: ModelDetails) -> Contrast:
         page = parts.on_page(values)
-        regions = await reader.parts(page) if question else ()
-        return with_and_without(page.now(), question, details, regions)
+        wish = Wish(question=question, ask=page.ask, regions=await reader.parts(page) if question else ())
+        return with_and_without(page.now(), wish, details)
 
     def ready(values: Values) -> tuple[Any, ...]:
         figure = parts.on_page(values).now().figure
@@ -78,11 +79,13 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
     answers = [asking.contrast, asking.answers]
 
     async def prepare(values: Values, question: str | None, details: ModelDetails) -> Contrast:
-        one, other = values[compare.pinned], parts.on_page(values).now()
+        page = parts.on_page(values)
+        one, other = values[compare.pinned], page.now()
         if not _are_two(one, other):
             raise InputError("two figures are needed to compare", next_step=CHOOSE_B)
         before = values[asking.contrast]
-        return two_figures((one, other), question, details, before.turns if before else ())
+        wish = Wish(question=question, ask=page.ask)
+        return two_figures((one, other), wish, details, before.turns if before else ())
 
     def look(pinned: Session | None, shown: Session) -> tuple[Any, ...]:
         other = shown if _are_two(pinned, shown) else None
