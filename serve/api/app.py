@@ -143,7 +143,7 @@ def _add_models(app: FastAPI, client: ModelClient) -> None:
             raise model_not_found(model, known)
         details = await client.details(model)
         about = {"about": details.about, "context_length": details.context_length, "instructions": details.instructions}
-        return {**entry(model), **about, "prompt": asdict(details.prompt)}
+        return {**entry(model), **about, "max_images": details.max_images, "prompt": asdict(details.prompt)}
 
 
 def _add_health(app: FastAPI, client: ModelClient, metrics: Metrics) -> None:
