@@ -3,6 +3,7 @@
 Without a browser; what a browser does with all of it is in tests/test_web_page.py and tests/test_web_viewer.py.
 """
 
+import asyncio
 import io
 import json
 import re
@@ -10,13 +11,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image, PngImagePlugin
 
+from llava_graph.errors import ServeError
+from serve.client import ModelClient
 from serve.http import guard
 from serve.http.servers import Server, bind
 from serve.web import create_web
+from serve.web.banner import error_banner
 from serve.web.figure.opening import open_figure
+from serve.web.models.finding import find_models
 from tests.serving import HTTP, png
 
 API = "/gradio_api"
@@ -222,3 +228,21 @@ def test_the_policy_of_the_page_lets_nothing_out(site):
         assert directives["form-action"] == "'self'"
         for sources in directives.values():
             assert not re.search(r"https?:|\*|wss?:", sources), "no other server, for anything"
+
+
+def test_what_a_hostile_worker_calls_itself_stays_text():
+    """Its name, what it says of itself, and its errors reach the page of everybody."""
+    evil = "<img src=x onerror=alert(1)>"
+
+    def worker(request):
+        path = request.url.path
+        if path == "/list_models":
+            return httpx.Response(200, json={"models": [evil, "b"]})
+        if path == "/get_worker_address":
+            return httpx.Response(200, json={"address": "http://w"})
+        return httpx.Response(200, json={"about": evil, "context_length": 9, "chat_template": "x"})
+
+    found = asyncio.run(find_models(ModelClient("http://c", transport=httpx.MockTransport(worker))))
+    for shown in (found.line, found.cards, error_banner(ServeError(evil, next_step=evil))):
+        assert "<img" not in shown
+        assert "&lt;img" in shown
