@@ -1,5 +1,6 @@
 """Regions that a visitor asks about: their pixels are the upload's own, their text is what was read and corrected there."""
 
+import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from llava_graph.errors import InputError
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import Figure, OcrLine, Turn
+from serve.web.figure.reading import KEPT_S, RegionReader
 from serve.web.figure.regions import (
     MAX_REGIONS,
     Region,
@@ -18,6 +20,7 @@ from serve.web.figure.regions import (
     wants_reading,
 )
 from serve.web.given import question_about
+from serve.web.session import OnPage, Session
 
 NOISE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (400, 800, 3), dtype=np.uint8))
 EPOCH = OcrLine(text="Epooh", box=(0.6, 0.9, 0.8, 1.0), role="x-axis", source="rapidocr")
@@ -27,6 +30,8 @@ WIDE = OcrLine(text="a long title of both", box=(0.2, 0.0, 0.6, 0.1), role="titl
 FIGURE = Figure(id="upload:1", image=encode_png(NOISE), width=800, height=400, ocr=(EPOCH, TEN, LOSS, WIDE))
 RIGHT = Region("A", (0.5, 0.0, 1.0, 1.0))
 CORNER = Region("B", (0.0, 0.5, 0.5, 1.0))
+EMPTY = (0.3, 0.5, 0.5, 1.0)
+"""Nothing was found there, so it is read by itself."""
 HISTORY = (Turn(role="user", text="What is it?"), Turn(role="assistant", text="A curve."))
 
 
@@ -130,6 +135,29 @@ def test_a_region_is_read_again_where_its_text_is_small_or_missing():
     assert wants_reading(figure(30), RIGHT.box, original=b"more pixels")
     assert wants_reading(figure(30), CORNER.box), "nothing was found there"
     assert not wants_reading(figure(10, "pdf"), RIGHT.box, original=b"more pixels"), "text of the file itself is exact"
+
+
+def test_a_region_is_read_once_as_long_as_uploads_are_kept():
+    now, seen = [0.0], []
+    reader = RegionReader(lambda data: seen.append(data) or (), lambda: now[0])
+    page = OnPage(session=Session(FIGURE), regions=told(("B", list(EMPTY))))
+    for _ in range(2):
+        (part,) = asyncio.run(reader.parts(page))
+    assert (part.name, part.box) == ("B", EMPTY)
+    assert len(seen) == 1
+    now[0] = KEPT_S + 1
+    asyncio.run(reader.parts(page))
+    assert len(seen) == 2, "and not known for longer"
+    assert asyncio.run(reader.parts(OnPage(session=Session(FIGURE)))) == ()
+    assert asyncio.run(reader.parts(OnPage(regions=told(("B", list(EMPTY)))))) == ()
+
+
+def test_a_region_has_the_paragraphs_that_are_switched_on():
+    figure = replace(FIGURE, mentions=("One.", "Two."))
+    chosen = {"figure": FIGURE.id, "slots": {}, "paragraphs": [{"number": 1, "on": True, "text": None}]}
+    page = OnPage(session=Session(figure), context=chosen, regions=told(("A", list(RIGHT.box))))
+    (part,) = asyncio.run(RegionReader(lambda data: ()).parts(page))
+    assert part.figure.mentions == ("Two.",)
 
 
 def test_a_model_of_several_images_sees_the_region_and_the_whole():

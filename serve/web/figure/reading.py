@@ -26,7 +26,7 @@ class RegionReader:
     def __init__(self, read: ReadText, clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read, clock
         self._kept: OrderedDict[tuple[str, Box], tuple[float, Lines]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     async def parts(self, page: OnPage) -> tuple[Part, ...]:
         """The regions that are asked about, with the text in them. Raises InputError and what reading raises."""
@@ -48,11 +48,20 @@ class RegionReader:
         if not wants_reading(figure, region.box, original):
             return None
         key = (figure.id, region.box)
+        if (known := self._known(key)) is not None:
+            return known
+        with self._reading:
+            if (known := self._known(key)) is not None:
+                return known
+            lines = read_region(figure, region, self._read, original)
+        with self._lock:
+            self._kept[key] = (self._clock(), lines)
+        return lines
+
+    def _known(self, key: tuple[str, Box]) -> Lines | None:
         with self._lock:
             self._forget()
-            if key not in self._kept:
-                self._kept[key] = (self._clock(), read_region(figure, region, self._read, original))
-            return self._kept[key][1]
+            return self._kept[key][1] if key in self._kept else None
 
     def _forget(self) -> None:
         while self._kept and (
