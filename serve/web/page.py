@@ -110,9 +110,10 @@ def _arrange(privacy: str, options: WebOptions) -> tuple[PageParts, gr.HTML]:
         with gr.Column(scale=6, min_width=320, elem_id="right"):
             conversation = build_conversation()
             sharing = build_sharing()
-            compare = build_compare()
-            arena = build_arena()
-            models = build_models(model_line)
+            with gr.Column(elem_id="tools"):
+                compare = build_compare()
+                arena = build_arena()
+                models = build_models(model_line)
     gr.HTML(f"<p>{privacy}</p>", elem_id="privacy", padding=False)
     return PageParts(
         session, banner, models, paper, figure, context, table, conversation, sharing, compare, arena
