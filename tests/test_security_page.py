@@ -19,7 +19,7 @@ from llava_graph.errors import ServeError
 from serve.client import ModelClient
 from serve.http import guard
 from serve.http.servers import Server, bind
-from serve.web import create_web
+from serve.web import create_web, uploads
 from serve.web.banner import error_banner
 from serve.web.figure.opening import open_figure
 from serve.web.models.finding import find_models
@@ -216,6 +216,13 @@ def test_an_upload_that_drips_ends(monkeypatch):
                 began = time.monotonic()
                 client.recv(65536)
                 assert time.monotonic() - began < 3
+
+
+def test_uploads_do_not_fill_the_disk(site, monkeypatch):
+    picture = {"files": ("x.png", png(), "image/png")}
+    assert HTTP.post(site.url + API + "/upload", files=picture).status_code == 200
+    monkeypatch.setattr(uploads, "MIN_FREE", 2**60)
+    assert HTTP.post(site.url + API + "/upload", files=picture).status_code == 507
 
 
 def test_the_policy_of_the_page_lets_nothing_out(site):

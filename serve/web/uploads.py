@@ -5,6 +5,7 @@ launched by gradio itself) it checks neither (6.31, `processing_utils._check_all
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from serve.http.guard import paced
 
 MAX_EVENT = 4 * 2**20
 """Bytes of one event: a question, a caption, the text of a figure. Uploads go another way."""
+MIN_FREE = 512 * 2**20
+"""Bytes on the disk of the uploads. They go after an hour; until then strangers must not fill the disk for everything else."""
 UPLOAD = "/gradio_api/upload"
 """Word for word: /gradio_api/call/upload is an event."""
 EVENTS = (
@@ -42,7 +45,8 @@ class UploadsOnly:
             return await self.app(scope, receive, send)
         receive, path = paced(receive), scope["path"].rstrip("/")
         if path == UPLOAD and scope["method"] == "POST":
-            return await self.app(scope, receive, send)
+            full = JSONResponse({"detail": "There is no room for uploads now."}, 507) if self._full() else None
+            return await (full or self.app)(scope, receive, send)
         if scope["method"] != "POST" or not path.startswith(EVENTS):
             return await JSONResponse({"detail": "The page does not use this."}, 403)(scope, receive, send)
         body = await _body(receive)
@@ -60,6 +64,10 @@ class UploadsOnly:
             return JSONResponse({"detail": "The request is not JSON."}, 400)
         theirs = all(map(self._is_upload, files))
         return None if theirs else JSONResponse({"detail": "Only files that were uploaded here."}, 403)
+
+    def _full(self) -> bool:
+        place = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        return shutil.disk_usage(place).free < MIN_FREE
 
     def _is_upload(self, path: Any) -> bool:
         return isinstance(path, str) and "\0" not in path and Path(path).resolve().is_relative_to(self.folder)
