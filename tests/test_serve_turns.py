@@ -73,7 +73,9 @@ class Notes:
 
 
 def prepared(answer, prompt=100):
-    return Prepared(Prompt({}, tuple(range(prompt))), Row(Sampler(Sampling()), max_new_tokens=answer))
+    return Prepared(
+        Prompt({"pixel_values": "many"}, tuple(range(prompt))), Row(Sampler(Sampling()), max_new_tokens=answer)
+    )
 
 
 class AtOnce:
@@ -143,6 +145,29 @@ def test_times_are_those_of_each_request(scheduler):
     assert second.queue_s == pytest.approx(PROMPT_S + 10 * STEP_S)
     assert [type(listener.news[0]) for listener in listeners] == [Begun, Begun]
     assert [listener.news[-1].tokens for listener in listeners] == [11, 11]
+
+
+def test_a_row_that_nobody_wants_leaves_at_the_next_token(scheduler):
+    made = scheduler(max_batch_size=2)
+
+    async def give_up():
+        listener = Notes(asyncio.get_running_loop())
+        endless = made.submit(lambda: prepared(10**9), listener)
+        while len(listener.news) < 3:
+            await asyncio.sleep(0.001)
+        assert endless.prepared.prompt.inputs == {}, "its pixels are read"
+        made.cancel(endless)
+        steps = len(made._writer.done)
+        while not listener.ended:
+            await asyncio.sleep(0)
+        assert endless.prepared is None
+        return listener.news[-1], endless.written - steps
+
+    ended, more = asyncio.run(give_up())
+    assert ended.reason == "cancelled"
+    assert more <= 2
+    assert made._writer.rows == []
+    made.close()
 
 
 def test_an_idle_scheduler_keeps_no_thread(scheduler, monkeypatch):
