@@ -45,7 +45,7 @@ def worker(address):
     engine = UpstreamEngine(
         options := UpstreamOptions(url=address, silence_s=0.4),
         discover(options),
-        limits=Limits(max_batch_size=3, max_waiting=1, max_queue_s=2),
+        limits=Limits(max_batch_size=3, max_waiting=1),
     )
     with running_worker(engine) as running:
         yield running
@@ -222,7 +222,7 @@ def test_a_server_that_fails_in_the_middle_ends_in_a_clear_message(server, worke
     begun = time.monotonic()
     last = ask(worker)[-1]
     assert (last["error_code"], said in last["text"]) == (code, True), last
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8
     server.script = None
     assert ask(worker)[-1]["text"] == TEXT
     assert HTTP.post(worker.url + "/worker_get_status").json()["queue_length"] == 0
@@ -244,7 +244,7 @@ def test_a_client_that_goes_away_closes_the_connection_to_the_server(server, wor
 
 
 def test_no_more_requests_are_open_than_the_limit_and_the_next_hears_busy(server, worker):
-    server.script = [chunk({"content": "A"}), 0.3, chunk({}, "stop"), "data: [DONE]\n\n"]
+    server.script = [chunk({"content": "A"}), 0.8, chunk({}, "stop"), "data: [DONE]\n\n"]
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(ask(worker)[-1])) for _ in range(7)]
     for thread in threads:
