@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from serve.api.errors import FAILED, ApiError
@@ -34,7 +35,12 @@ class Desk:
         job = self._pool.submit(work)
         # The place is the thread's: a caller that goes away while it works does not make room for another one.
         loop = asyncio.get_running_loop()
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave) if not loop.is_closed() else None)
+
+        def leave(_: object) -> None:
+            with suppress(RuntimeError):  # the loop has ended: nobody counts any more
+                loop.call_soon_threadsafe(self._leave)
+
+        job.add_done_callback(leave)
         return await asyncio.wrap_future(job)
 
     def _leave(self) -> None:
