@@ -23,6 +23,7 @@ function show() {
   else if (value.paper && value.paper !== paper?.paper) {
     paper = value;
     search.value = "";
+    if (!value.paper.startsWith("arxiv:")) source.value = ""; // what stands there is another paper's
     drawPaper();
   }
   if (value?.paper && value.pick) pick(value.pick);
