@@ -244,7 +244,8 @@ def test_a_client_that_goes_away_closes_the_connection_to_the_server(server, wor
 
 
 def test_no_more_requests_are_open_than_the_limit_and_the_next_hears_busy(server, worker):
-    server.script = [chunk({"content": "A"}), 0.8, chunk({}, "stop"), "data: [DONE]\n\n"]
+    pauses = [0.25, ": ping\n\n"] * 3
+    server.script = [chunk({"content": "A"}), *pauses, chunk({}, "stop"), "data: [DONE]\n\n"]
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(ask(worker)[-1])) for _ in range(7)]
     for thread in threads:
