@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from llava_graph.errors import InputError
 from serve.cli import app
-from serve.http.guard import TOKEN_VARIABLE, require_token_off_loopback
+from serve.http.tokens import TOKEN_VARIABLE, require_token_off_loopback
 from tests.serving import HTTP, eventually
 from tests.tiny_model import build_tiny_model
 from tests.upstream_server import OpenAiServer, running_openai

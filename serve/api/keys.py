@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_graph.errors import InputError
-from serve.http.guard import is_loopback
+from serve.http.tokens import is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import httpx
 from llava_graph.errors import InputError, ServeError
 from serve.http.addresses import Address
 from serve.http.fetch import CheckedBackend, Resolve, resolve
-from serve.http.guard import check_worker, is_loopback
+from serve.http.tokens import check_worker, is_loopback
 from serve.protocol.codes import ErrorCode
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

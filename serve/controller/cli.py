@@ -58,8 +58,8 @@ def controller(
     from serve.controller.admission import Admission, HostList
     from serve.controller.app import create_controller
     from serve.controller.registry import Registry
-    from serve.http.guard import require_token_off_loopback, worker_token
     from serve.http.servers import Server, bind, wait_for_signal
+    from serve.http.tokens import require_token_off_loopback, worker_token
 
     set_up_logging(log_level)
     require_token_off_loopback(host, worker_token())

@@ -94,8 +94,8 @@ def worker(
     from serve.engines.batching.limits import Limits
     from serve.engines.opening import EngineChoice, bits_of, open_engine
     from serve.engines.upstream.discovery import upstream_options
-    from serve.http.guard import worker_token
     from serve.http.servers import Server, address_of, bind, wait_for_signal
+    from serve.http.tokens import worker_token
     from serve.worker.answering import WorkerOptions
     from serve.worker.app import create_worker
     from serve.worker.heartbeat import Heartbeat

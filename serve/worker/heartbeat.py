@@ -11,7 +11,7 @@ from contextlib import suppress
 import httpx
 
 from llava_graph.errors import ServeError
-from serve.http.guard import bearer
+from serve.http.tokens import bearer
 from serve.protocol.workers import PENDING, WorkerStatus
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from llava_graph.prompt import about_tokens
 from serve.engines.engine import Estimate
 from serve.engines.upstream.refusals import KEY_VARIABLE, refusal_of
 from serve.http.addresses import INSIDE, is_public
-from serve.http.guard import bearer, is_loopback
+from serve.http.tokens import bearer, is_loopback
 from serve.protocol.codes import ErrorCode
 
 OWNERS = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llamacpp", "library": "ollama"}
