@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import CheckpointError, missing_extra
+from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.hub import checkpoint_folder
 
 if TYPE_CHECKING:
@@ -75,6 +75,21 @@ def base_folder(folder: Path) -> Path:
             next_step=f"Write where it is as base_model_name_or_path into {ADAPTER}",
         )
     return base
+
+
+def base_under(folder: Path, named: Path | str | None) -> Path:
+    """The folder whose weights are opened for `folder`: itself, or under an adapter `named`, else the base that it names.
+
+    Raises CheckpointError, and InputError where a base is named for what is no adapter.
+    """
+    if is_adapter(folder):
+        return base_folder(folder) if named is None else checkpoint_folder(named)
+    if named is not None:
+        raise InputError(
+            f"{folder} is no adapter, so it takes no base model",
+            next_step=f"Leave the base out; one in LLaVA's own layout: llava-graph convert {folder} NEW_FOLDER --base {named}",
+        )
+    return folder
 
 
 def own_config(folder: Path) -> dict[str, Any]:

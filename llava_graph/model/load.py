@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.about import SEVERAL_IMAGES, read_about
-from llava_graph.model.adapters import base_folder, is_adapter, merge_adapter, own_config
+from llava_graph.model.adapters import base_under, merge_adapter, own_config
 from llava_graph.model.hub import checkpoint_folder
 from llava_graph.model.prompts import LLAVA_PROCESSORS, PROCESSOR_ERRORS, count_image_tokens
 from llava_graph.prompt import PromptOptions
@@ -126,19 +126,15 @@ def load(
     register()
 
     folder = PACKAGED if path is None else checkpoint_folder(path)
-    if base is not None and not is_adapter(folder):
-        raise InputError(
-            f"{path} is no adapter, so it takes no base model",
-            next_step="Leave the base out, or give an adapter's folder",
-        )
-    base = checkpoint_folder(base) if base is not None else base_folder(folder) if is_adapter(folder) else folder
+    base = base_under(folder, base)
     config = check_folder(base)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
     if bits is not None:
         from llava_graph.model.quantize import in_bits
 
-        quantization = in_bits(base, bits, torch.float32 if place.type == "cpu" else torch.bfloat16)
+        usual = torch.float32 if place.type == "cpu" else torch.bfloat16
+        quantization = in_bits(base, bits, getattr(torch, str(dtype).removeprefix("torch."), usual))
     model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization)
     if base is not folder and not empty:
         model, config = merge_adapter(model, folder), own_config(folder) or config

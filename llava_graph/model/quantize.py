@@ -29,28 +29,31 @@ def in_bits(folder: Path, bits: Literal[4, 8], dtype: Any) -> Any:
 
     from llava_graph.model.load import shapes_alone
 
-    model = shapes_alone(folder)
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    kept = unquantized(shapes_alone(folder), bits)
     if bits == 8:
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=_kept(model, decoder, head))
-    for name, module in decoder.named_modules():
-        if getattr(module, "in_features", BLOCK) % BLOCK:
-            raise InputError(
-                f"4 bits take widths in multiples of {BLOCK}, and {name} is {module.in_features} wide",
-                next_step="Load it in 8 bits",
-            )
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=_kept(model, decoder, head),
+        llm_int8_skip_modules=kept,
     )
 
 
-def _kept(model: Any, decoder: Any, head: Any) -> list[str]:
-    """Full names (short ones would be passed over) of the largest modules without a part of the decoder, and of the head."""
+def unquantized(model: Any, bits: int) -> list[str]:
+    """Full names of the modules that stay as they are: the largest without a part of the language model, and the output head.
+
+    Short names would be passed over. Raises InputError when the language model is too narrow for 4 bits.
+    """
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
     inside = next(name for name, module in model.named_modules() if module is decoder)
+    for name, module in decoder.named_modules():
+        if bits == 4 and getattr(module, "in_features", BLOCK) % BLOCK:
+            raise InputError(
+                f"4 bits take widths in multiples of {BLOCK}, and {inside}.{name} is {module.in_features} wide",
+                next_step="Take 8 bits, or the weights as they are",
+            )
     above = {"", *(inside[:place] for place, letter in enumerate(inside) if letter == ".")}
     return [
         name

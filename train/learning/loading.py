@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import InputError, MissingExtra
+from llava_graph.model.quantize import unquantized
 from train.batching.checking import as_first_process
-from train.learning.parts import LANGUAGE, part_of
 from train.running.distributed import unsplit_models
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 INITIAL = "initial"
 """Folder in the output folder: the model that was joined for this run, before its first step."""
-
-BLOCK = 64
-"""Weights that share a scale in 4 bits; rows must be a multiple."""
 
 
 def load_to_train(command: Command) -> LoadedModel:
@@ -198,7 +195,7 @@ def quantization(command: Command, folder: Path | str) -> Any:
         raise MissingExtra("bitsandbytes", "bits", needed_for=f"--bits {command.model.bits}")
     asked, training = command.model, command.training
     with unsplit_models(training):
-        kept = unquantized(folder, asked.bits)
+        kept = unquantized(_without_weights(folder), asked.bits)
     if asked.bits == 8:
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     computed = torch.bfloat16 if training.bf16 else torch.float16 if training.fp16 else torch.float32
@@ -209,35 +206,6 @@ def quantization(command: Command, folder: Path | str) -> Any:
         bnb_4bit_compute_dtype=computed,
         llm_int8_skip_modules=kept,
     )
-
-
-def unquantized(folder: Path | str, bits: int) -> list[str]:
-    """Full names of the modules that stay as they are: all but the language model, and the output head.
-
-    Short names would be passed over. Raises InputError when a language model is too narrow for 4 bits.
-    """
-    model = _without_weights(folder)
-    head = model.get_output_embeddings()
-    kept = [
-        name
-        for name, module in model.named_modules()
-        if name and (module is head or (part_of(name) != LANGUAGE and part_of(_parent(name)) == LANGUAGE))
-    ]
-    narrow = [
-        (name, module.in_features)
-        for name, module in model.named_modules()
-        if hasattr(module, "in_features") and part_of(name) == LANGUAGE and module.in_features % BLOCK
-    ]
-    if bits == 4 and narrow:
-        raise InputError(
-            f"--bits 4 takes widths in multiples of {BLOCK}, and {narrow[0][0]} is {narrow[0][1]} wide",
-            next_step="Take --bits 8 or 16",
-        )
-    return kept
-
-
-def _parent(name: str) -> str:
-    return name.rpartition(".")[0]
 
 
 def _without_weights(folder: Path | str) -> Any:
