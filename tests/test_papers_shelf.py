@@ -20,6 +20,7 @@ from serve.papers import PaperShelf, ShelfOptions
 from serve.papers.entry import RECORDS
 from serve.papers.obtaining import folder_name
 from serve.papers.opening import Abandoned
+from serve.papers.places import letters, page_of
 from serve.papers.room import make_room
 from serve.web import create_web
 from tests.arxiv_server import HANG, ArxivServer, serving
@@ -71,6 +72,7 @@ def test_a_paper_gives_its_figures_with_captions_and_every_mention(opened):
     assert shelf.pdf(PAPER).read_bytes() == two_figures()
     assert shelf.pages(PAPER) == [open_image(shelf.page(PAPER, number)).size for number in (1, 2)]
     assert shelf.page(PAPER, 3) is None
+    assert shelf.mention_pages(f"{PAPER}#fig1") == [1, 2]
 
 
 def test_what_is_being_done_is_told(opened, tmp_path):
@@ -162,7 +164,7 @@ def test_a_paper_that_takes_too_long_or_too_much_costs_only_itself(tmp_path):
 
 def test_no_such_paper_no_such_id_and_no_answer_are_different_things(arxiv, tmp_path):
     shelf = shelf_at(tmp_path, arxiv)
-    with pytest.raises(PaperError, match="arXiv knows no paper 2101.00009"):
+    with pytest.raises(PaperError, match="there is no paper 2101.00009 on arXiv"):
         shelf.open("2101.00009")
     with pytest.raises(InputError, match="no month"):
         shelf.open("2113.00001")
@@ -250,3 +252,13 @@ def test_an_upload_goes_when_its_time_is_over_also_while_nobody_opens_another(tm
     page = create_web("http://127.0.0.1:9", papers=PaperShelf(ShelfOptions(folder=tmp_path)))
     with Server(page, bind("127.0.0.1", 0), "web page"):
         eventually(lambda: not upload.exists())
+
+
+def test_a_paragraph_is_found_on_its_page_whatever_its_source_makes_of_citations_and_formulas():
+    pages = [
+        letters("Nothing of the kind."),
+        letters("As [12] have shown, the energy E = mc2 grows with the mass of the ﬁeld."),
+    ]
+    assert page_of("As [cite] have shown, the energy $E = mc^2$ grows with the mass of the field.", pages) == 2
+    assert page_of("Something else that stands on neither of the two pages.", pages) == 0
+    assert page_of("Too short.", pages) == 0

@@ -110,6 +110,6 @@ def test_what_was_left_out_of_a_paper_is_told_and_a_link_chooses_its_figure():
 
 def test_errors_tell_a_reader_what_to_do_and_not_a_command_line():
     away = for_readers(FetchError("no connection", reason="unreachable", next_step="Run the same command again later"))
-    assert (away.what, "command" in away.next_step) == ("arXiv did not answer: no connection", False)
+    assert (away.what, "command" in away.next_step) == ("no answer from arXiv: no connection", False)
     assert "PDF" in for_readers(AccessDenied("403")).next_step
     assert "1706.03762" in for_readers(InputError("'x' is no arXiv id")).next_step

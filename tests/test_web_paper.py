@@ -107,6 +107,7 @@ def test_from_an_arxiv_address_to_a_figure_with_its_paragraphs(page, engine):
     eventually(lambda: paragraphs.count() == 2)
     assert "first mention" in paragraphs.nth(0).inner_text()
     assert "first mention" not in paragraphs.nth(1).inner_text()
+    assert "p. 2" in paragraphs.nth(1).inner_text()
     assert paragraphs.nth(1).locator("mark.cite").all_inner_texts() == ["Figure 1"], "only where it speaks of this one"
 
     page.locator(".paper-bar .thumb").nth(1).click()
@@ -200,7 +201,7 @@ def test_text_in_pixels_is_read_when_the_figure_is_chosen_and_once_for_all(page,
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("2101.00009", "ArXiv knows no paper 2101.00009"),
+        ("2101.00009", "There is no paper 2101.00009 on arXiv"),
         ("nonsense", "'nonsense' is no arXiv id"),
         ("", "No paper is named"),
         ("upload:" + "0" * 32, "not kept any more"),

@@ -6,6 +6,7 @@ opening.py   one opening under way, shared by all who wait for it
 obtaining.py from what a person wrote to files on this machine: arXiv politely, an upload by its bytes
 reading.py   reading a paper in a process of its own, under limits of time and memory
 pages.py     its pages as pictures
+places.py    on which page its paragraphs stand
 entry.py     one paper as it lies on the shelf
 room.py      what leaves the shelf, and when
 """

@@ -19,6 +19,7 @@ from llava_graph.images import open_image
 from llava_graph.record import Dropped, Figure, OcrLine, parse, plain
 from scicap_builder.one_paper import PaperRecords
 from serve.papers.pages import draw_pages
+from serve.papers.places import mention_pages
 
 FORMAT = 1
 """Goes up when what is written changes; a paper in another format is read again."""
@@ -35,9 +36,10 @@ def write_entry(folder: Path, records: PaperRecords, pdf: Path | None = None) ->
         (folder / _picture(number)).write_bytes(figure.image)
         (folder / _thumb(number)).write_bytes(_small(figure.image))
     pages: list[tuple[int, int]] = []
+    places: dict[str, list[int]] = {}
     if pdf is not None:
         shutil.copyfile(pdf, folder / PDF)
-        pages = draw_pages(pdf, folder)
+        pages, places = draw_pages(pdf, folder), mention_pages(pdf, records.figures)
     figures = [replace(figure, image=None) for figure in records.figures]
     write_json(
         folder / RECORDS,
@@ -49,6 +51,7 @@ def write_entry(folder: Path, records: PaperRecords, pdf: Path | None = None) ->
             "figures": [figure.to_row() for figure in figures],
             "dropped": [plain(dropped) for dropped in records.dropped],
             "pages": pages,
+            "mention_pages": places,
             "unread": {name: [list(box) for box in boxes] for name, boxes in records.unread.items()},
         },
     )
@@ -100,6 +103,14 @@ def pages_of(folder: Path) -> list[tuple[int, int]]:
     try:
         return [(int(width), int(height)) for width, height in read_json(folder / RECORDS)["pages"]]
     except (DatasetError, KeyError, TypeError, ValueError):
+        return []
+
+
+def mention_pages_of(folder: Path, figure_id: str) -> list[int]:
+    """The page of each mention of a figure, 0 where it is not known; empty without a PDF."""
+    try:
+        return [int(page) for page in read_json(folder / RECORDS)["mention_pages"].get(figure_id, [])]
+    except (DatasetError, KeyError, TypeError, ValueError, AttributeError):
         return []
 
 

@@ -99,7 +99,7 @@ def uploaded_paper(file: Path) -> PaperFiles:
 
 def _no_such_paper(arxiv: ArxivId) -> PaperError:
     return PaperError(
-        f"arXiv knows no paper {arxiv}",
+        f"there is no paper {arxiv} on arXiv",
         reason="not-found",
         next_step="Look at the number again, or leave out the version.",
     )

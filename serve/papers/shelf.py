@@ -19,7 +19,7 @@ from scicap_builder.one_paper import PaperRecords
 from scicap_builder.paper_ref import PaperFiles
 from scicap_builder.progress import Step, listening
 from scicap_builder.workers import Limits
-from serve.papers.entry import keep_text, pages_of, pdf_of, read_entry, thumbnail
+from serve.papers.entry import keep_text, mention_pages_of, pages_of, pdf_of, read_entry, thumbnail
 from serve.papers.obtaining import Asked, asked, fetch_paper, folder_name, newest_version, uploaded_paper
 from serve.papers.opening import Opening
 from serve.papers.options import USUAL, ShelfOptions
@@ -104,6 +104,11 @@ class PaperShelf:
         """(width, height) in px of the pictures of its pages, in order; (0, 0) for one that could not be drawn."""
         folder = self._folder(paper_id)
         return pages_of(folder) if folder else []
+
+    def mention_pages(self, figure_id: str) -> list[int]:
+        """On which page each paragraph stands that cites a figure, 0 where it is not known; empty if nothing is."""
+        folder = self._folder(figure_id.rpartition("#")[0])
+        return mention_pages_of(folder, figure_id) if folder else []
 
     def page(self, paper_id: str, number: int) -> Path | None:
         """The picture of a page (from 1), WebP."""

@@ -82,7 +82,7 @@ def build_page(
         if not options.medical:
             wire_medical(parts, medical)
         reader = RegionReader(read)
-        wire_context(parts, client, reader)
+        wire_context(parts, client, reader, shelf)
         answers = wire_conversation(parts, client, options, reader)
         taking = wire_figures(parts, read, lambda figure_id: picked(shelf, figure_id, read), answers)
         wire_ends(parts, answers, taking)

@@ -1,5 +1,5 @@
 // What surrounds the figure: switches for the parts of the prompt, and the paragraphs that cite the figure, each of which can be
-// switched and edited. In: props.value = {figure, label, page, title, abstract, paragraphs: [{text, cites}], trained, fixed}.
+// switched and edited. In: props.value = {figure, label, page, title, abstract, paragraphs: [{text, page, cites}], trained, fixed}.
 // Out: a "chosen" event to #context-chosen with {figure, slots, paragraphs} as serve/web/context/shown.py reads them.
 // Lit up by "llava:light" (conversation.js). Text of a paper only ever becomes textContent or a field's value.
 
@@ -78,6 +78,7 @@ function drawParagraph(one) {
   label.append(one.box, make("span", "", { textContent: `Paragraph ${one.number + 1}` }));
   head.append(label);
   if (one.number === 0) head.append(make("span", "first", { textContent: "first mention" }));
+  if (one.page) head.append(make("span", "on", { textContent: `p. ${one.page}` }));
   one.edit = make("button", "plain edit", { type: "button", textContent: "Edit" });
   one.edit.setAttribute("aria-label", `Edit paragraph ${one.number + 1}`);
   one.edit.addEventListener("click", () => edit(one));

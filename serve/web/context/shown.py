@@ -1,6 +1,6 @@
 """What of a figure's surroundings goes to the model: as it was trained, or as the visitor has switched. Pure values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,8 +74,9 @@ def _kept(one: Any, figure: Figure) -> tuple[str, ...]:
     return (text,) if on and text else ()
 
 
-def surroundings(figure: Figure, trained: PromptOptions) -> dict[str, Any]:
-    """What the page shows around a figure, and what of it the model was trained with."""
+def surroundings(figure: Figure, trained: PromptOptions, pages: Sequence[int] = ()) -> dict[str, Any]:
+    """What the page shows around a figure, and what of it the model was trained with. `pages`: of its paragraphs, 0 where
+    that is not known."""
     label = parse_label(figure.label)
     return {
         "figure": figure.id,
@@ -83,7 +84,10 @@ def surroundings(figure: Figure, trained: PromptOptions) -> dict[str, Any]:
         "page": figure.paper.page,
         "title": figure.paper.title,
         "abstract": figure.paper.abstract,
-        "paragraphs": [{"text": text, "cites": cites(text, label.number if label else "")} for text in figure.mentions],
+        "paragraphs": [
+            {"text": text, "page": page, "cites": cites(text, label.number if label else "")}
+            for text, page in zip(figure.mentions, [*pages, *[0] * len(figure.mentions)], strict=False)
+        ],
         "trained": {name: getattr(trained, name) for name in (*SLOTS, "mentions")},
         # The published format of 2023 has places for the caption and the text only.
         "fixed": trained.style == "llava_graph",

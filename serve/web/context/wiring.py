@@ -1,5 +1,6 @@
 """What surrounds the figure, and the preview of the prompt, drawn anew when anything that it is made of has changed."""
 
+import asyncio
 import html
 from typing import Any
 
@@ -8,6 +9,7 @@ import gradio as gr
 from llava_graph.errors import LlavaGraphError
 from llava_graph.prompt import PromptOptions
 from serve.client import ModelClient
+from serve.papers import PaperShelf
 from serve.web.context.preview import preview
 from serve.web.context.shown import surroundings
 from serve.web.figure.reading import RegionReader
@@ -15,7 +17,7 @@ from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 
 
-def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) -> None:
+def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader, shelf: PaperShelf) -> None:
     """Keep what the model is given up to date."""
 
     async def look(*values: Any) -> tuple[str, str, str]:
@@ -29,7 +31,8 @@ def wire_context(parts: PageParts, client: ModelClient, reader: RegionReader) ->
             trained = (await client.details(model or "")).prompt
         except LlavaGraphError:
             trained = PromptOptions()  # why no model answers is told elsewhere
-        return surroundings(session.figure, trained)
+        pages = await asyncio.to_thread(shelf.mention_pages, session.figure.id)
+        return surroundings(session.figure, trained, pages)
 
     gr.on(
         [parts.figure.viewer.change, parts.models.line.change],

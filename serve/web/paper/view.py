@@ -85,9 +85,9 @@ def check_figures(paper: PaperRecords) -> None:
 def for_readers(error: LlavaGraphError) -> LlavaGraphError:
     """An error of opening a paper, with a next step for somebody in front of the page and not at a command line."""
     if isinstance(error, AccessDenied):
-        return FetchError(f"arXiv refuses this server: {error.what}", next_step=DROP_IT)
+        return FetchError(f"this server is refused by arXiv: {error.what}", next_step=DROP_IT)
     if isinstance(error, FetchError):
-        return FetchError(f"arXiv did not answer: {error.what}", next_step=f"Try again later. {DROP_IT}")
+        return FetchError(f"no answer from arXiv: {error.what}", next_step=f"Try again later. {DROP_IT}")
     if isinstance(error, PaperError) or error.next_step:
         return error
     return InputError(
