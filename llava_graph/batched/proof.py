@@ -47,6 +47,8 @@ def prove(loaded: LoadedModel) -> str:
     try:
         prompts = _conversations(loaded, window)
         answers = [_alone(loaded, prompt) for prompt in prompts]
+        if wordy := _without_image(loaded):
+            prompts, answers = [*prompts, wordy[0]], [*answers, wordy[1]]
         alone = [logits for _, logits in answers]
         together = _together(loaded, prompts, [tokens for tokens, _ in answers])
     except Exception as error:  # noqa: BLE001  (whatever a model does in a batch, it is served without one)
@@ -69,20 +71,27 @@ def _quantized(loaded: LoadedModel) -> bool:
 
 
 def _conversations(loaded: LoadedModel, window: int) -> list[Prompt]:
-    """A short prompt with an image, one of another length, and one beyond the window."""
+    """A short prompt with an image, and one of another length and beyond the window."""
     from PIL import Image
 
     images = [Image.linear_gradient("L").resize(size).convert("RGB") for size in ((96, 64), (64, 64))]
-    shown = {"type": "image"}
-    asked: list[tuple[list[Message], list[Image.Image]]] = [
-        ([_user(shown, "What does the figure show?")], images[:1]),
-        ([_user(shown, "Which of the two curves is higher at the end, and by how much? " * 2)], images[1:]),
-        ([_user("Thank you. " * (2 + window // 2))], []),
+    shown, asked = {"type": "image"}, "Which of the two curves is higher at the end, and by how much? "
+    prompts = [
+        prepare(loaded, [_user(shown, "What does the figure show?")], images[:1]),
+        prepare(loaded, [_user(shown, asked * (2 + window // 8))], images[1:]),
     ]
-    prompts = [prepare(loaded, messages, pictures) for messages, pictures in asked]
     if prompts[-1].tokens <= window:
         raise ValueError("no prompt beyond the sliding window")
     return prompts
+
+
+def _without_image(loaded: LoadedModel) -> tuple[Prompt, tuple[list[int], list[torch.Tensor]]] | None:
+    """A prompt of text alone, with its answer alone; None for a model that always wants an image."""
+    try:
+        prompt = prepare(loaded, [_user("Thank you.")], [])
+        return prompt, _alone(loaded, prompt)
+    except Exception:  # noqa: BLE001  (then it has nothing to show here)
+        return None
 
 
 def _user(*parts: Any) -> Message:
@@ -128,17 +137,18 @@ def _together(
 ) -> list[list[torch.Tensor]]:
     """The same logits in a batch: one after the other joins, together where that can be, and the first leaves early."""
     batch = Batch(loaded)
-    rows = [Row(_Listener(one)) for one in tokens]
-    groups = [[0], [1, 2]] if batch.joins_several else [[0], [1], [2]]
-    for group in groups:
+    listeners = [_Listener(one) for one in tokens]
+    rows = [Row(listener) for listener in listeners]
+    later = list(range(1, len(rows)))
+    for group in [[0], later] if batch.joins_several else [[0], *([place] for place in later)]:
         batch.admit([prompts[place] for place in group], [rows[place] for place in group])
         batch.step()
-    while len(rows[0].sampler.logits) < TOKENS:  # type: ignore[attr-defined]
+    while len(listeners[0].logits) < TOKENS:
         batch.step()
     batch.remove(rows[0])
-    while len(rows[2].sampler.logits) < TOKENS:  # type: ignore[attr-defined]
+    while len(listeners[-1].logits) < TOKENS:
         batch.step()
-    return [row.sampler.logits[:TOKENS] for row in rows]  # type: ignore[attr-defined]
+    return [listener.logits[:TOKENS] for listener in listeners]
 
 
 def _distance(alone: Sequence[torch.Tensor], together: Sequence[torch.Tensor]) -> float:
