@@ -23,13 +23,13 @@ tags:
 
 # {name}
 
-Figures with caption, the text inside the figure (with boxes) and the paragraphs that cite it; built with LLaVA-Graph.
+{_origin(options)}
 
     from datasets import load_dataset
     dataset = load_dataset("path/to/this/folder")
 
 Figures: {counts["figures"]} from {counts["keys"]} units of work (papers or files). Seen: {seen} = read + dropped.
-The split is by hash of the paper, never of the figure.
+The split is {options.get("split", "by hash of the paper, never of the figure")}.
 
 {_table("Split", "figures", splits)}
 {_table("Dropped because", "items", counts["dropped"])}
@@ -43,6 +43,19 @@ which; most arXiv papers are of the second kind.)
 
 {chr(10).join(f"- `{key}`: {value!r}" for key, value in options.items()) or "- none"}
 """
+
+
+def _origin(options: Mapping[str, Any]) -> str:
+    """What the data set is: built from papers, or a published one as records."""
+    if options.get("builder") != "import":
+        return (
+            "Figures with caption, the text inside the figure (with boxes) and the paragraphs that cite it; "
+            "built with LLaVA-Graph."
+        )
+    return (
+        f"{options['title']} ({options['home']}) as figure records, imported with LLaVA-Graph. "
+        f"Licence: {options['licence'] or 'not stated'}. Access: {options['access']}."
+    )
 
 
 def _table(left: str, right: str, counts: Mapping[str, int]) -> str:

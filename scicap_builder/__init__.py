@@ -1,12 +1,13 @@
-"""From papers to figure records: fetch, read, write a data set."""
+"""From papers and published data sets to figure records: fetch, read, write a data set."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scicap_builder.one_paper import open_paper
     from scicap_builder.pipeline import build
+    from scicap_builder.sources import SOURCES
 
-__all__ = ["build", "open_paper"]
+__all__ = ["SOURCES", "build", "open_paper"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from scicap_builder.one_paper import open_paper
 
         return open_paper
+    if name == "SOURCES":
+        from scicap_builder.sources import SOURCES
+
+        return SOURCES
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

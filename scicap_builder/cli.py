@@ -1,4 +1,4 @@
-"""`scicap_builder`: build a data set from papers, look at it, export it."""
+"""`scicap_builder`: build a data set from papers or import a published one, look at it, export it."""
 
 import os
 import shlex
@@ -24,6 +24,7 @@ from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
 from scicap_builder.settings import ENGINES
+from scicap_builder.sources.command import import_command
 from scicap_builder.terminal import (
     ProgressBar,
     chosen,
@@ -245,6 +246,7 @@ def _this_command() -> str:
 
 
 app.command("charts")(charts_command)
+app.command("import")(import_command)
 
 
 def main() -> None:

@@ -23,8 +23,9 @@ from scicap_builder.pipeline import BuildResult, Progress
 from scicap_builder.report import Report
 
 MENTION_CHARS = 600
-"""How much of a paragraph a panel shows."""
+"""How much of a paragraph or turn a panel shows."""
 OCR_LINES = 12
+SHOWN_TURNS = 8
 SHOWN_DROPS = 10
 
 
@@ -176,12 +177,19 @@ def panel(figure: Figure) -> Panel:
     facts.add_row("caption", escape(figure.caption) or "[dim]none[/]")
     facts.add_row("text in it", escape(_ocr_text(figure)) or "[dim]none[/]")
     first = figure.first_mention
-    shown = first[:MENTION_CHARS] + ("…" if len(first) > MENTION_CHARS else "")
-    facts.add_row("first mention", escape(shown) or "[dim]no paragraph cites it[/]")
+    facts.add_row("first mention", escape(_short(first)) or "[dim]no paragraph cites it[/]")
     facts.add_row("mentions", str(len(figure.mentions)))
+    for turn in figure.turns[:SHOWN_TURNS]:
+        facts.add_row("asked" if turn.role == "user" else "answer", escape(_short(turn.text)))
+    if len(figure.turns) > SHOWN_TURNS:
+        facts.add_row("", f"[dim]… {len(figure.turns) - SHOWN_TURNS} more turns[/]")
     if figure.licence:
         facts.add_row("licence", escape(figure.licence))
     return Panel(facts, title=f"[bold]{escape(figure.label)}[/]  {escape(figure.id)}", title_align="left")
+
+
+def _short(text: str) -> str:
+    return text[:MENTION_CHARS] + ("…" if len(text) > MENTION_CHARS else "")
 
 
 def _ocr_text(figure: Figure) -> str:

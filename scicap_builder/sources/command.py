@@ -1,0 +1,110 @@
+"""`scicap_builder import`: the options, a bar while it runs, and the report at its end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from llava_graph.command import stderr
+from llava_graph.errors import InputError
+from llava_graph.licences import is_redistributable
+from scicap_builder.progress import Step, listening
+from scicap_builder.sources import SOURCES, source_of
+from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
+from scicap_builder.sources.importing import Imported, import_source
+
+
+def import_command(  # noqa: PLR0917  (typer reads the options from the signature)
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.")],
+    root: Annotated[Path, typer.Option(help="Folder that holds the published files.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the import goes on.")] = Path(
+        "figures"
+    ),
+    subset: Annotated[str, typer.Option(help="Part of a data set that has several; docs/sources.md names them.")] = "",
+    missing_images: Annotated[
+        str,
+        typer.Option(help=f"A missing or broken image: {', '.join(MISSING_IMAGES)} (the record without it, or stop)."),
+    ] = MISSING_IMAGES[0],
+    images: Annotated[
+        str,
+        typer.Option(help=f"{PIXELS[0]}: copied into the data set. {PIXELS[1]}: files stay, records have their paths."),
+    ] = PIXELS[0],
+    image_folder: Annotated[Path | None, typer.Option(help="Where images lie, if not below --root.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Read everything and report; write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
+) -> None:
+    """Read a published data set into ordinary figure records, with its licence, its splits and a report on its integrity.
+
+    Nothing is downloaded: --root is what you have fetched. Killed or stopped, the same command goes on where it was.
+
+    Examples:
+
+        scicap_builder import vqa-rad --root VQA_RAD --out vqa_rad
+
+        scicap_builder import llava-json --root my_llava --out mine --missing-images keep
+
+        scicap_builder import pmc-vqa --root PMC-VQA --out pmc_vqa --images link --workers 4
+
+        scicap_builder import scicap --root scicap_data --check
+    """
+    options = ImportOptions(
+        subset=subset,
+        missing_images=missing_images,
+        pixels=images,
+        image_folder=image_folder,
+        workers=workers,
+        overwrite=overwrite,
+        check=check,
+    )
+    source = source_of(name)
+    with _bar():
+        done = import_source(source, root, out, options)
+    Console().print(import_summary(done), soft_wrap=True)
+    if not done.integrity.figures:
+        raise InputError("no record was read", where=str(root), next_step="See the reasons above")
+
+
+@contextmanager
+def _bar() -> Iterator[None]:
+    """Rows done, table by table."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task("opening", total=None)
+
+        def show(step: Step) -> None:
+            bar.update(task, description=step.what, completed=step.done, total=step.total or None)
+
+        with listening(show):
+            yield
+
+
+def import_summary(done: Imported) -> RenderableType:
+    """The end of an import: the report, the counts, the licence."""
+    report, source = done.integrity, done.source
+    left_out = ", ".join(f"{reason} {count}" for reason, count in report.dropped.items())
+    splits = ", ".join(f"{name} {count}" for name, count in done.summary.splits.items()) if done.summary else ""
+    lines = [
+        *report.lines(),
+        f"{report.rows} rows = {report.figures} records"
+        + (f" ({splits})" if splits else "")
+        + f" + {sum(report.dropped.values())} dropped"
+        + (f": {left_out}" if left_out else ""),
+        f"split: {source.split}",
+        f"licence: {source.licence or 'not stated'}; access: {source.access}"
+        + ("" if is_redistributable(source.licence) else ". Do not publish the data set with its images"),
+    ]
+    if done.out:
+        lines.append(f"The data set is in {done.out}.  Look at it:  scicap_builder show {done.out}")
+    return Group(*(Text(line) for line in lines))

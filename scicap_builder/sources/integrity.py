@@ -1,0 +1,63 @@
+"""The integrity report of an import: which files were there, how many rows, what was dropped or mended, what is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scicap_builder.sources.contract import Part
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """One file of the published layout."""
+
+    name: str
+    holds: str
+    found: bool
+    required: bool = False
+    rows: int | None = None
+    """Rows read from it; None: it is no table that was read."""
+    published: int = 0
+    """Rows that the publication states; 0: none that we know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integrity:
+    """`figures` + the sum of `dropped` = `rows`."""
+
+    source: str
+    files: tuple[FileReport, ...]
+    rows: int
+    figures: int
+    dropped: Mapping[str, int]
+    """reason -> rows"""
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    """what was mended -> rows"""
+    kept_without_image: Mapping[str, int] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    """Some of the missing images, by name."""
+    problems: tuple[str, ...] = ()
+    """Half-downloaded files, and ids of one file that another does not have."""
+
+    def lines(self) -> Iterator[str]:
+        """The report as a person reads it, without the totals."""
+        for file in self.files:
+            rows = "" if file.rows is None else f", {file.rows} rows"
+            of = f" (published: {file.published})" if file.published and file.published != file.rows else ""
+            state = "found" if file.found else "missing" if file.required else "not there"
+            yield f"{file.name}: {state}{rows}{of}"
+        yield from (f"mended: {name}, {count} rows" for name, count in self.repairs.items())
+        yield from (f"kept without image ({name}): {count}" for name, count in self.kept_without_image.items())
+        yield from self.problems
+        yield from self.missing
+
+
+def tables_of(parts: Sequence[Part]) -> dict[str, list[int]]:
+    """table -> [rows, bytes]: what shows that a file is another one than when the import was begun."""
+    return {part.name: [len(part.rows), _size(part.path)] for part in parts}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
