@@ -125,7 +125,9 @@ strip.addEventListener("keydown", (event) => {
 document.addEventListener("keydown", (event) => {
   const by = { "]": 1, "[": -1 }[event.key];
   const writing = event.target.closest?.("input, textarea, select, [contenteditable=true]");
-  if (!by || !paper || writing || event.ctrlKey || event.metaKey || event.altKey) return;
+  // Many keyboards write brackets with AltGr, which comes as Ctrl and Alt.
+  const other = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+  if (!by || !paper || writing || other || whole.open) return;
   go(by);
 });
 
