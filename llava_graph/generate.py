@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 CONTEXT_IDS = 24
 """Tokens before a new one that are decoded with it: characters of several tokens, and spaces, come out as in the whole."""
-SAMPLED_HERE = (
-    "temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty",
-)  # fmt: skip
-"""Settings of transformers' generate() that `Sampler` stands for, or that we do not honour."""
+NEUTRAL = {
+    "do_sample": False, "temperature": 1.0, "top_p": 1.0, "top_k": 50, "repetition_penalty": 1.0, "num_beams": 1,
+}  # fmt: skip
+"""What transformers' generate() is told in place of a checkpoint's settings: a `Sampler` follows them, and beams cannot be
+streamed. None would be filled in from the checkpoint again; 50 is the value that it takes for unset."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +89,7 @@ def _arguments(loaded: "LoadedModel", row: "Row") -> dict[str, Any]:
     from transformers import LogitsProcessorList
 
     own = copy.deepcopy(loaded.model.generation_config)
-    own.do_sample, own.max_length = False, None
-    own.max_new_tokens = row.max_new_tokens
-    own.eos_token_id = sorted(row.ends) or None
-    for name in SAMPLED_HERE:
-        setattr(own, name, None)
+    own.update(**NEUTRAL, max_length=None, max_new_tokens=row.max_new_tokens, eos_token_id=sorted(row.ends) or None)
     decides = [] if row.sampler.plain else [_Decision(row.sampler)]
     return {"generation_config": own, "logits_processor": LogitsProcessorList(decides)}
 

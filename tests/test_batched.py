@@ -217,6 +217,31 @@ def test_settings_that_only_generate_knows_are_named(llama):
         own.no_repeat_ngram_size = None
 
 
+def test_beams_cannot_be_streamed_and_are_left_out(llama):
+    greedy = GenerationOptions(max_new_tokens=6, temperature=0)
+    expected = ids_alone(llama, 1, greedy)
+    llama.model.generation_config.num_beams = 3
+    try:
+        assert prove(llama) == ""
+        assert ids_alone(llama, 1, greedy) == expected
+    finally:
+        llama.model.generation_config.num_beams = None
+
+
+def test_the_checkpoints_own_settings_are_followed_once(llama):
+    own = llama.model.generation_config
+    asked = {number: GenerationOptions(max_new_tokens=12) for number in range(3)}
+    said = GenerationOptions(max_new_tokens=12, temperature=0.9, top_p=0.9, top_k=30, repetition_penalty=1.4, seed=3)
+    asked[3] = GenerationOptions(max_new_tokens=12, seed=3)
+    told = ids_alone(llama, 3, said)
+    own.update(do_sample=True, temperature=0.9, top_p=0.9, top_k=30, repetition_penalty=1.4)
+    try:
+        assert ids_alone(llama, 3, asked[3]) == told
+        assert write_together(llama, asked)[3][: len(told)] == told
+    finally:
+        own.update(do_sample=None, temperature=None, top_p=None, top_k=None, repetition_penalty=None)
+
+
 def admit(batch, loaded, *numbers):
     """Greedy rows for these requests."""
     prompts = [prepare(loaded, *asked(number)) for number in numbers]

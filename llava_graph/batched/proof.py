@@ -39,8 +39,6 @@ def prove(loaded: LoadedModel) -> str:
         return "it has an encoder and a decoder"
     if told := [name for name in OWN_WAYS if getattr(generation, name, None)]:
         return f"its generation_config sets {', '.join(told)}"
-    if (generation.num_beams or 1) > 1:
-        return "its generation_config asks for beams"
     window = sliding_window(config)
     if window > LONGEST_WINDOW and window < loaded.context_length:
         return f"its sliding window of {window} tokens is too long to be tried"
@@ -107,6 +105,7 @@ def _alone(loaded: LoadedModel, prompt: Prompt) -> tuple[list[int], list[torch.T
         made = loaded.model.generate(
             **on_device(loaded, prompt.inputs),
             do_sample=False,
+            num_beams=1,
             max_new_tokens=TOKENS,
             min_new_tokens=TOKENS,
             output_logits=True,
