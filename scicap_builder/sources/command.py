@@ -1,4 +1,4 @@
-"""`scicap_builder import`: the options, a bar while it runs, and the report at its end."""
+"""`scicap_builder import` and `images`: the options, a bar while they run, and the report at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from scicap_builder.progress import Step, listening
 from scicap_builder.sources import SOURCES, source_of
 from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
 from scicap_builder.sources.importing import Imported, import_source
+from scicap_builder.sources.pmc_images import BASE_URL, fetch_images, pmc_options
 
 
 def import_command(  # noqa: PLR0917  (typer reads the options from the signature)
@@ -68,6 +69,38 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
     Console().print(import_summary(done), soft_wrap=True)
     if not done.integrity.figures:
         raise InputError("no record was read", where=str(root), next_step="See the reasons above")
+
+
+def images_command(
+    root: Annotated[Path, typer.Option(help="Folder with llava_med_image_urls.jsonl and the files that name images.")],
+    archives: Annotated[int | None, typer.Option(min=1, help="Only so many archives in this run.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Ask again for images that were not found before.")] = False,
+    contact: Annotated[
+        str, typer.Option(envvar="SCICAP_BUILDER_CONTACT", help="Your e-mail, told to the server with every request.")
+    ] = "",
+    base_url: Annotated[
+        str, typer.Option(help="Another server with the same paths: a mirror, a test server.")
+    ] = BASE_URL,
+) -> None:
+    """Fetch LLaVA-Med's images from PubMed Central: each archive is gone through once, only wanted images are kept.
+
+    Wanted is what the files in --root name (alignment, instruct, captions, qa50). Every archive's end is written to a ledger;
+    stopped or killed, the same command goes on. All of LLaVA-Med are some 3.6 TB of archives for 69 GB of images.
+
+    Examples:
+
+        scicap_builder images --root llava_med --contact me@example.org
+
+        scicap_builder images --root llava_med --archives 1000
+    """
+    with _bar():
+        done = fetch_images(root, pmc_options(base_url, contact), archives=archives, retry=retry)
+    counts = ", ".join(f"{what} {count}" for what, count in done.counts.most_common())
+    Console().print(Text(
+        f"{done.wanted} images wanted: {done.there} were there" + (f", {counts}" if counts else "")
+        + (f", {done.later} for another run (no answer)" if done.later else "")
+        + (f", {done.left} not asked for yet" if done.left else "")
+    ), soft_wrap=True)  # fmt: skip
 
 
 @contextmanager
