@@ -98,7 +98,7 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
         )
 
     def pin(values: Values) -> tuple[Any, ...]:
-        shown = replace(parts.on_page(values).now(), turns=(), facts=())
+        shown = replace(parts.on_page(values).now(), turns=(), facts=(), original=None)
         return (shown, *look(shown, shown), None, None)
 
     def unpin(values: Values) -> tuple[Any, ...]:
