@@ -23,7 +23,7 @@ from serve.papers.opening import Abandoned
 from serve.papers.places import letters, page_of
 from serve.papers.room import make_room
 from serve.web import create_web
-from tests.arxiv_server import HANG, ArxivServer, serving
+from tests.arxiv_server import DRIP, HANG, ArxivServer, serving
 from tests.papers_to_open import CAPTIONS, FIRST, SECOND, TITLE, on_arxiv, two_figures
 from tests.pdf_pages import PdfPage, pdf_bytes
 from tests.serving import eventually
@@ -218,6 +218,16 @@ def test_whoever_leaves_ends_the_work_if_nobody_else_waits(tmp_path):
     with pytest.raises(ZeroDivisionError):
         shelf.open(file, lambda _: 1 / 0)
     assert len(shelf.open(file).figures) == 2, "and can be opened again"
+
+
+def test_a_download_ends_when_nobody_waits_for_it(arxiv, tmp_path):
+    arxiv.script["/pdf/2101.00002v1"] += [(DRIP, {})]
+    shelf = shelf_at(tmp_path, arxiv)
+    with shelf.opening("2101.00002v1") as opening:
+        eventually(lambda: "receiving from arXiv" in str(opening.step))
+    assert opening.wait(3), "the drip would have gone on for 20 s"
+    with pytest.raises(Abandoned):
+        opening.result()
 
 
 def test_only_so_many_papers_wait(arxiv, tmp_path):

@@ -31,6 +31,8 @@ NOT_PUBLIC = b"Source Not Public"
 NOT_PUBLIC_BYTES = 64 * 1024
 """How much of a 403's page is looked at."""
 MAX_HOPS = 5
+TOLD_S = 0.5
+"""s between two words about a download; whoever listens can end it there."""
 PASSING_REASONS = frozenset({"unreachable", "timeout", "busy", "too-slow"})
 
 
@@ -165,7 +167,8 @@ class PoliteHttp:
 
     def _receive(self, response: httpx.Response, into: BinaryIO, url: str) -> None:
         """Write the body, within the size limit and the deadline."""
-        received, deadline = 0, self.clock.now() + self.options.deadline_s
+        received, begun = 0, self.clock.now()
+        deadline, told = begun + self.options.deadline_s, begun
         for chunk in response.iter_bytes():
             received += len(chunk)
             if received > self.options.max_bytes:
@@ -173,6 +176,9 @@ class PoliteHttp:
             if self.clock.now() > deadline:
                 raise FetchError(f"not done after {self.options.deadline_s:.0f} s", reason="too-slow", where=url)
             into.write(chunk)
+            if self.clock.now() - told > TOLD_S:
+                told = self.clock.now()
+                tell(f"receiving from arXiv: {received / 1e6:.1f} MB")
 
 
 def _says_not_public(url: str, response: httpx.Response) -> bool:
