@@ -1,9 +1,8 @@
 """From one paper's files to its figure records: unpack, read by one route or all, join, open the images, read their text."""
 
-import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from scicap_builder.paper_ref import PaperFiles, PaperRef
 from scicap_builder.papers import paper_at
 from scicap_builder.parts import read_laid_out
 from scicap_builder.progress import tell
-from scicap_builder.reading import FoundFigure, PaperReading
+from scicap_builder.reading import FoundFigure, PaperReading, with_ids
 
 if TYPE_CHECKING:
     from scicap_builder.archive import Unpacked
@@ -243,19 +242,6 @@ def _nothing(files: PaperFiles, route: str) -> PaperError:
         where=files.id,
         next_step="Use --route auto",
     )
-
-
-def with_ids(paper_id: str, figures: tuple[FoundFigure, ...]) -> Iterator[tuple[str, FoundFigure]]:
-    """(unique id, figure): "…#fig3", and "…#fig3-2" where a number appears twice."""
-    taken: set[str] = set()
-    for position, figure in enumerate(figures, 1):
-        number = re.sub(r"[^\w.]+", "-", figure.number).strip("-.") or f"n{position}"
-        name, copy = number, 1
-        while name in taken:
-            copy += 1
-            name = f"{number}-{copy}"
-        taken.add(name)
-        yield f"{paper_id}#fig{name}", figure
 
 
 def open_figure(found: FoundFigure, where: str) -> tuple[Image.Image, bytes]:

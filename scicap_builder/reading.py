@@ -1,5 +1,7 @@
 """What one route reads out of one paper, before it becomes records: plain frozen values, no I/O."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llava_graph.record import Box, Dropped, OcrLine, Panel
@@ -48,3 +50,16 @@ class PaperReading:
     dropped: tuple[Dropped, ...] = ()
     """Figures seen and not delivered; `item` is the bare label ("Figure 3"), the pipeline adds the paper's id."""
     pages: int = 0
+
+
+def with_ids(paper_id: str, figures: tuple[FoundFigure, ...]) -> Iterator[tuple[str, FoundFigure]]:
+    """(unique id, figure): "…#fig3", and "…#fig3-2" where a number appears twice."""
+    taken: set[str] = set()
+    for position, figure in enumerate(figures, 1):
+        number = re.sub(r"[^\w.]+", "-", figure.number).strip("-.") or f"n{position}"
+        name, copy = number, 1
+        while name in taken:
+            copy += 1
+            name = f"{number}-{copy}"
+        taken.add(name)
+        yield f"{paper_id}#fig{name}", figure
