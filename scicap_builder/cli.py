@@ -24,7 +24,7 @@ from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
 from scicap_builder.settings import ENGINES
-from scicap_builder.sources.command import images_command, import_command
+from scicap_builder.sources.command import clean_command, images_command, import_command
 from scicap_builder.terminal import (
     ProgressBar,
     chosen,
@@ -248,6 +248,7 @@ def _this_command() -> str:
 app.command("charts")(charts_command)
 app.command("import")(import_command)
 app.command("images")(images_command)
+app.command("clean")(clean_command)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Tiny made-up rows in the exact layouts of published data sets. Nothing here is from a data set."""
 
 import csv
+import gzip
 import io
 import json
 import pickle
@@ -318,6 +319,67 @@ def write_pmc_oa(root: Path) -> None:
     zipped(root, "images.zip", {"PMC21_Fig3_4.jpg": jpeg(1), "PMC22_Fig1_1.jpg": jpeg(2)})
 
 
+def write_mimic(root: Path, *, sectioned: bool = True) -> None:
+    def row(dicom: str, study: str, view: str) -> dict[str, str]:
+        return {
+            "dicom_id": dicom, "subject_id": "10000032", "study_id": study, "PerformedProcedureStepDescription": "CHEST",
+            "ViewPosition": view, "Rows": "16", "Columns": "24", "StudyDate": "21800506", "StudyTime": "0",
+        }  # fmt: skip
+
+    rows = [
+        row("aaa", "50", "PA"),
+        row("bbb", "50", "LATERAL"),
+        row("ccc", "51", "AP"),
+        row("ddd", "52", "AP"),
+        row("eee", "53", ""),
+    ]
+    put(root, "mimic-cxr-2.0.0-metadata.csv", rows)
+    splits = {"aaa": "train", "bbb": "train", "ccc": "validate", "ddd": "test", "eee": "test"}
+    table = [
+        {"dicom_id": name, "study_id": "50", "subject_id": "10000032", "split": split} for name, split in splits.items()
+    ]
+    put(root, "mimic-cxr-2.0.0-split.csv.gz", gzip.compress(put(root, "split.csv", table).read_bytes()))
+    (root / "split.csv").unlink()
+    findings, impression = "1. Lungs are clear.\n2. No effusion.", "Normal chest. Stable."
+    if sectioned:
+        head = ("study", "impression", "findings", "last_paragraph", "comparison")
+        reports = [
+            ("s50", impression, findings, "", ""),
+            ("s51", "", "Heart size is normal.", "", ""),
+            ("s52", "", "", "See above.", ""),
+        ]
+        put(root, "mimic_cxr_sectioned.csv", [dict(zip(head, report, strict=True)) for report in reports])
+    else:
+        report = f" FINAL REPORT\n EXAMINATION: CHEST\n\n FINDINGS: Old text.\n FINDINGS:\n {findings}\n\n IMPRESSION:\n {impression}\n"
+        put(root, "files/p10/p10000032/s50.txt", report.encode())
+        put(root, "files/p10/p10000032/s51.txt", b" CONCLUSION: Heart size is normal.\n")
+        put(root, "files/p10/p10000032/s52.txt", b" EXAMINATION: CHEST\n\n See above.\n")
+    put(root, "files/p10/p10000032/s50/aaa.jpg", jpeg(1))
+    put(root, "images/51-ccc.png", picture(2))
+    put(root, "images/52-ddd.png", picture(3))
+
+
+def write_pa_llava(root: Path) -> None:
+    long = "A section of human tissue with many glands and a stroma " * 2
+    put(root, "pairs.json", [{"image": "a.png", "caption": long}, {"image": "b.png", "caption": "A gland."}])
+    pictures(root / "images", "a.png", "b.png")
+
+
+def write_bach(root: Path) -> None:
+    for number, folder in enumerate(("Normal", "Benign", "InSitu", "Invasive")):
+        buffer = io.BytesIO()
+        Image.new("RGB", (24, 16), (number * 40, 0, 0)).save(buffer, "TIFF")
+        put(root, f"ICIAR2018_BACH_Challenge/Photos/{folder}/x{number:03d}.tif", buffer.getvalue())
+
+
+def write_oscc(root: Path) -> None:
+    pictures(root, "train/Normal/a.jpg", "train/OSCC/b.jpg", "test/OSCC/c.jpg")
+
+
+def write_colonpath(root: Path) -> None:
+    pictures(root, "normal/a.jpg", "tumor/b.jpg")
+
+
 def write_hub(root: Path, splits: Mapping[str, list[tuple[bytes, str, str]]]) -> None:
     """A data set as the Hugging Face hub stores it: image, question, answer."""
     import pyarrow as pa
@@ -355,5 +417,10 @@ WRITERS = {
     "quilt-vqa-red": write_quilt,
     "pubmedvision": write_pubmedvision,
     "pmc-oa": write_pmc_oa,
+    "mimic-cxr": write_mimic,
+    "pa-llava": write_pa_llava,
+    "bach": write_bach,
+    "oscc": write_oscc,
+    "colonpath": write_colonpath,
 }
 """Source -> what writes its layout into a folder."""

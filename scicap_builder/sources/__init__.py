@@ -5,8 +5,11 @@ from types import MappingProxyType
 
 from llava_graph.errors import InputError, did_you_mean
 from scicap_builder.sources import (
+    class_folders,
     llava_json,
     llava_med,
+    mimic_cxr,
+    pa_llava,
     path_vqa,
     pmc_oa,
     pmc_vqa,
@@ -41,6 +44,11 @@ _ALL = (
     quilt.RED_SOURCE,
     pubmedvision.SOURCE,
     pmc_oa.SOURCE,
+    mimic_cxr.SOURCE,
+    pa_llava.SOURCE,
+    class_folders.BACH_SOURCE,
+    class_folders.OSCC_SOURCE,
+    class_folders.COLON_SOURCE,
 )
 SOURCES: Mapping[str, Source] = MappingProxyType({source.name: source for source in _ALL})
 

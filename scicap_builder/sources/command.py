@@ -1,4 +1,4 @@
-"""`scicap_builder import` and `images`: the options, a bar while they run, and the report at the end."""
+"""`scicap_builder import`, `images` and `clean`: the options, a bar while they run, and the report at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,10 @@ from rich.text import Text
 from llava_graph.command import stderr
 from llava_graph.errors import InputError
 from llava_graph.licences import is_redistributable
+from llava_graph.openai_client import ApiModel
 from scicap_builder.progress import Step, listening
 from scicap_builder.sources import SOURCES, source_of
+from scicap_builder.sources.cleaning import STEPS, CleanOptions, clean
 from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
 from scicap_builder.sources.importing import Imported, import_source
 from scicap_builder.sources.pmc_images import BASE_URL, fetch_images, pmc_options
@@ -101,6 +103,35 @@ def images_command(
         + (f", {done.later} for another run (no answer)" if done.later else "")
         + (f", {done.left} not asked for yet" if done.left else "")
     ), soft_wrap=True)  # fmt: skip
+
+
+def clean_command(  # noqa: PLR0917  (typer reads the options from the signature)
+    folder: Annotated[Path, typer.Argument(help="A data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for what passes. Begun before: the cleaning goes on.")],
+    steps: Annotated[str, typer.Option(help="Steps in their order, with commas.")] = ",".join(STEPS),
+    api: Annotated[str, typer.Option(help="A chat endpoint (OpenAI's form); its key is OPENAI_API_KEY.")] = "",
+    model: Annotated[
+        str, typer.Option(help="The model there, if it has several. It must see images for `pathology`.")
+    ] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 4,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
+) -> None:
+    """Keep the records that PA-LLaVA's cleaning keeps: 20 words or more, a pathology image, human.
+
+    words: counted. pathology: a model looks at the image. human: a model reads the caption. What does not pass is in
+    dropped.parquet with what the model said. Stopped, the same command goes on; nothing is asked twice.
+
+    Examples:
+
+        scicap_builder clean pairs --out pairs_clean --api http://localhost:8000/v1
+
+        scicap_builder clean pairs --out pairs_long --steps words
+    """
+    options = CleanOptions(steps=tuple(steps.split(",")), workers=workers, overwrite=overwrite)
+    with _bar():
+        done = clean(folder, out, ApiModel(api, model) if api else None, options)
+    left_out = "".join(f", {reason} {count}" for reason, count in done.dropped.items())
+    Console().print(Text(f"{done.figures} of {done.keys} records are kept in {out}{left_out}"), soft_wrap=True)
 
 
 @contextmanager

@@ -4,10 +4,12 @@ by place, and their values checked by name."""
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
 import pickle
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,17 +31,20 @@ def json_rows(path: Path, columns: Sequence[str] = (), key: str = "") -> Rows:
     return rows
 
 
-def csv_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """A CSV file with a head line. Raises DatasetError."""
+def csv_rows(path: Path, columns: Sequence[str], *, only: bool = False) -> list[dict[str, str]]:
+    """A CSV file with a head line, also packed (.gz); with `only` nothing but `columns` is kept. Raises DatasetError."""
     csv.field_size_limit(MAX_CELL)
+    unpack = gzip.open if path.suffix == ".gz" else open
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with unpack(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             reader = csv.DictReader(file)
             names = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = names
             _need(names, columns, path)
+            if only:
+                return [{name: row.get(name) or "" for name in columns} for row in reader]
             return [dict(row) for row in reader]
-    except (OSError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise DatasetError(f"cannot be read as CSV ({error})", where=str(path)) from error
 
 
