@@ -169,6 +169,8 @@ def test_the_next_figure_ends_the_answer_about_the_last_one(page, engine):
     page.wait_for_timeout(300)
     assert "word" not in page.locator("#chat").inner_text()
     assert page.locator("#explain").is_enabled()
+    page.locator(".paper-bar .thumb").nth(0).click()
+    eventually(lambda: "word word" in page.locator("#chat").inner_text())
 
 
 def test_a_pdf_is_dropped_where_figures_are(page, shelf):

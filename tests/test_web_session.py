@@ -123,3 +123,17 @@ def test_what_was_inside_a_body_comes_with_a_warning():
     figure = figure_of(Image.new("RGB", (40, 30)))
     assert note_for(Session()) == note_for(Session(replace(figure, kind="chart"))) == ""
     assert "Not a medical device" in note_for(Session(replace(figure, kind="radiograph")))
+
+
+def test_a_figure_that_a_visitor_comes_back_to_has_its_conversation_again():
+    one, other = (Session(replace(figure_of(Image.new("RGB", (40, 30))), id=f"arxiv:1#fig{n}")) for n in (1, 2))
+    talked = one.asked("first").answered("one").asked("second").answered(" ")
+    elsewhere = other.coming_after(talked)
+    assert elsewhere.turns == ()
+    back = one.coming_after(elsewhere.asked("there?").answered("yes"))
+    assert [turn.text for turn in back.turns] == ["first", "one"], "what was not answered does not come back"
+    assert len(back.facts) == 1
+    assert [turn.text for turn in other.coming_after(back).turns] == ["there?", "yes"]
+    upload = with_lines("Loss").asked("about an upload").answered("so")
+    assert with_lines("Loss").coming_after(other.coming_after(upload)).turns == (), "an upload begins anew"
+    assert one.coming_after(Session()).turns == (), "Clear forgets all"

@@ -1,5 +1,6 @@
 """What one visitor has in front of them, and how it becomes messages to a model. Pure values, no gradio."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,11 @@ from llava_graph.record import Figure, Turn
 from serve.client import Sampling
 from serve.web.context.shown import AS_TRAINED, Shown, shown_in
 from serve.web.figure.lines import corrected
+
+KEPT_TALKS = 60
+"""Conversations about other figures that are kept for a visitor: a paper rarely has more figures."""
+OF_A_PAPER = "#"
+"""In the id of every figure of a paper, and in no other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,14 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Talk:
+    """What was said about a figure: see `Session.turns` and `Session.facts`."""
+
+    turns: tuple[Turn, ...] = ()
+    facts: tuple[AnswerFacts, ...] = ()
+
+
+@dataclass(frozen=True)
 class Session:
     """One figure and the conversation about it."""
 
@@ -64,6 +78,8 @@ class Session:
     """What of the figure's surroundings goes to the model."""
     original: bytes | None = None
     """The upload as it came, where it has more pixels than the figure: regions are cut out of it."""
+    kept: Mapping[str, Talk] = field(default_factory=dict)
+    """Id of a figure of a paper -> what was said about it when the visitor left it for another one."""
 
     @property
     def history(self) -> tuple[Turn, ...]:
@@ -113,6 +129,20 @@ class Session:
         facts = replace(before.facts, others=self.facts[-1].others[:-1])
         return self.answered(before.text, facts)
 
+    def coming_after(self, before: "Session") -> "Session":
+        """This one, with a figure that has just come, after the one that a visitor had before.
+
+        A figure of a paper that they come back to has its conversation again; the last KEPT_TALKS are kept.
+        """
+        last, kept = before.settled(), dict(before.kept)
+        if last.figure is not None and OF_A_PAPER in last.figure.id:
+            kept.pop(last.figure.id, None)
+            talk = Talk(last.history, last.facts[: len(last.history) // 2])
+            kept |= {last.figure.id: talk} if talk.turns else {}
+        kept = dict(list(kept.items())[-KEPT_TALKS:])
+        talk = kept.get(self.figure.id, Talk()) if self.figure else Talk()
+        return replace(self, turns=talk.turns, facts=talk.facts, kept=kept)
+
     def answered(self, text: str, facts: AnswerFacts | None = None) -> "Session":
         """With the last answer, and what is known of it, replaced."""
         turns = (*self.turns[:-1], Turn(role="assistant", text=text))
@@ -123,7 +153,7 @@ class Session:
 class OnPage:
     """What stands on the page when a visitor acts. One field for each component of `PageParts.given`, under its name."""
 
-    session: Session = Session()
+    session: Session = field(default_factory=Session)
     caption: str | None = ""
     context: Any = None
     """{"figure": id, "slots", "paragraphs"}: what of its surroundings is given, see serve.web.context.shown."""

@@ -1,7 +1,7 @@
 """How a figure arrives on the page, whatever brings it: the answer about the last one ends, the new one is shown, then read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -9,6 +9,7 @@ import gradio as gr
 from serve.web.figure.opening import Arrival, ReadText, open_figure, read_figure
 from serve.web.look import Look, drawn
 from serve.web.parts import AT_ONCE, PageParts
+from serve.web.session import Session
 
 ARRIVING: dict[str, Any] = {
     # One at a time, none dropped: a figure chosen while another one is read comes after it, and stays.
@@ -48,14 +49,18 @@ def wire_figures(
     def of_paper(event: gr.EventData) -> Wanted:
         return Wanted(of_paper=text_of(event, "figure"))
 
-    def arrive(wanted: Wanted) -> Iterator[tuple[Any, ...]]:
+    def arrive(wanted: Wanted, before: Session) -> Iterator[tuple[Any, ...]]:
+        for step in arrivals(wanted):
+            session = step.reading.session.coming_after(before)
+            yield arrived(replace(step, reading=replace(step.reading, session=session)))
+
+    def arrivals(wanted: Wanted) -> Iterator[Arrival]:
         if wanted.of_paper:
-            yield from (arrived(step) for step in picked(wanted.of_paper))
-        elif wanted.example is not None:
-            chosen = examples[wanted.example]
-            yield from (arrived(step) for step in opened(str(chosen.path), chosen.caption))
-        else:
-            yield from (arrived(step) for step in opened(wanted.upload))
+            return picked(wanted.of_paper)
+        if wanted.example is None:
+            return opened(wanted.upload)
+        chosen = examples[wanted.example]
+        return opened(str(chosen.path), chosen.caption)
 
     def opened(path: str, caption: str | None = None) -> Iterator[Arrival]:
         first = open_figure(path)
@@ -70,7 +75,7 @@ def wire_figures(
     # First the answer ends, then the figure comes: a last piece of the answer would bring the figure before back.
     return [
         event(want, None, figure.wanted, cancels=answers, **AT_ONCE).then(
-            arrive, figure.wanted, parts.arrival, **ARRIVING
+            arrive, [figure.wanted, parts.session], parts.arrival, **ARRIVING
         )
         for event, want in asked
     ]
