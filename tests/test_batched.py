@@ -307,7 +307,7 @@ def test_the_memory_is_that_of_the_rows_and_nothing_is_left_of_an_empty_batch(ll
 
 def test_a_row_without_numbers_says_so_and_its_place_is_clean_afterwards(llama):
     batch = Batch(llama)
-    first, _ = admit(batch, llama, 0, 1)
+    admit(batch, llama, 0, 1)
     head = llama.model.lm_head
     hook = head.register_forward_hook(lambda *parts: parts[2].index_fill(0, torch.tensor([0]), float("nan")))
     try:
@@ -315,11 +315,15 @@ def test_a_row_without_numbers_says_so_and_its_place_is_clean_afterwards(llama):
     finally:
         hook.remove()
     assert tokens[0] == NO_NUMBER != tokens[1]
+    batch.clear()
+    sound = Batch(llama)
+    long, bad = admit(batch, llama, 3, 1)
+    admit(sound, llama, 3)
     with torch.inference_mode():
         for layer in batch._cache.layers:
-            layer.keys[0], layer.values[0] = float("nan"), float("nan")
-    batch.remove(first)
-    sound = Batch(llama)
-    admit(sound, llama, 2, 3)
-    admit(batch, llama, 2, 3)
-    assert [batch.step()[1:] for _ in range(4)] == [sound.step() for _ in range(4)]
+            layer.keys[1], layer.values[1] = float("nan"), float("nan")
+    batch.remove(bad)
+    for one in (batch, sound):
+        admit(one, llama, 0)  # shorter: what stands before it in this place is masked
+    assert [batch.step() for _ in range(4)] == [sound.step() for _ in range(4)]
+    assert batch.rows[0] is long

@@ -85,8 +85,13 @@ async def read(engine, asked):
 
 
 def alone(model, asked):
-    pieces = generate_stream(model, asked.messages, open_images(asked), generation_options(asked))
-    return "".join(piece.text for piece in pieces)
+    return alone_with_count(model, asked)[0]
+
+
+def alone_with_count(model, asked):
+    """Text and tokens."""
+    pieces = list(generate_stream(model, asked.messages, open_images(asked), generation_options(asked)))
+    return "".join(piece.text for piece in pieces), pieces[-1].completion_tokens
 
 
 def test_every_answer_beside_others_is_the_one_alone(model, engine_of):
@@ -103,7 +108,7 @@ def test_every_answer_beside_others_is_the_one_alone(model, engine_of):
     steps = asyncio.run(all_of_them())
     assert len({step.text for step in steps}) > 10
     for one, step in zip(asked, steps, strict=True):
-        assert step.text == alone(model, one)
+        assert (step.text, step.usage.completion_tokens) == alone_with_count(model, one)
     assert {step.finish_reason for step in steps} == {"stop", "length"}
 
 
@@ -119,6 +124,18 @@ def test_text_grows_and_usage_and_times_come_at_the_end(engine_of):
     assert steps[-1].usage.completion_tokens == 40
     timings = steps[-1].timings
     assert timings.tokens_per_s == pytest.approx(39 / timings.decode_s)
+
+
+def test_a_stop_string_frees_the_place_at_the_next_token(model, shaken):
+    engine, writer = shaken
+    steps = []
+    writer.steps = lambda rows: steps.append(len(rows))
+    endless = request(1, max_new_tokens=1500)
+    stop = alone(model, replace(endless, max_new_tokens=20))[3:6]
+    (text,) = outcomes(engine, [replace(endless, stop=(stop,))])
+    assert stop not in text
+    assert engine.queue_length == 0
+    assert len(steps) < 200
 
 
 def test_a_newcomer_joins_the_running_batch_and_does_not_wait_for_its_end(engine_of):

@@ -10,12 +10,15 @@ import pytest
 
 from llava_graph.batched import Prompt, Row
 from llava_graph.explain import Explainer
+from llava_graph.generate import Decoder
 from llava_graph.model import load
 from llava_graph.sampling import Sampler, Sampling
+from serve.engines.batching.answer import Answer
 from serve.engines.batching.limits import WRITE_SHARE, Limits
-from serve.engines.batching.request import Begun, Ended, Prepared
+from serve.engines.batching.request import Begun, Ended, Prepared, Written
 from serve.engines.batching.scheduler import Scheduler
 from serve.engines.in_process import ExplainerEngine
+from serve.protocol.messages import Usage
 from tests.serving import eventually
 from tests.test_serve_batching import last_of, request
 from tests.tiny_model import build_tiny_model
@@ -207,3 +210,40 @@ def test_few_images_are_opened_at_once_and_never_by_the_models_thread(tmp_path):
     assert max(most) == engine.limits.threads == 2
     assert threads == {"prepare"}
     engine.close()
+
+
+class Letters:
+    """A tokenizer of code points."""
+
+    def decode(self, ids, **_):
+        return "".join(map(chr, ids))
+
+
+def test_tokens_behind_a_stop_string_are_not_counted():
+    async def told():
+        stops = []
+        answer = Answer(asyncio.get_running_loop(), Decoder(Letters(), ["##"]), lambda: stops.append(1))
+        for news in (Begun(9), *(Written(ord(letter)) for letter in "ab##cd"), Ended("cancelled", 6)):
+            answer.hear(news)
+        return [step async for step in answer.steps()][-1], stops
+
+    step, stops = asyncio.run(told())
+    assert (step.text, step.usage, step.finish_reason) == ("ab", Usage(9, 4), "stop")
+    assert stops == [1]
+
+
+def test_a_text_that_cannot_be_made_ends_its_own_answer_alone():
+    class Broken(Letters):
+        def decode(self, ids, **_):
+            raise OverflowError("no such token")
+
+    async def told():
+        stops = []
+        answer = Answer(asyncio.get_running_loop(), Decoder(Broken(), []), lambda: stops.append(1))
+        for news in (Begun(9), Written(1), Written(2), Ended("cancelled", 2)):
+            answer.hear(news)
+        with pytest.raises(OverflowError):
+            [step async for step in answer.steps()]
+        return stops
+
+    assert asyncio.run(told()) == [1, 1]
