@@ -9,7 +9,9 @@ from functools import lru_cache
 ARXIV = "arXiv-nonexclusive"
 """arXiv's own licence lets arXiv distribute the paper, and nobody else (info.arxiv.org/help/license)."""
 RESERVED = "all-rights-reserved"
-NOT_REDISTRIBUTABLE = frozenset({ARXIV, RESERVED})
+GATED = "restricted-access"
+"""Data that are given out one by one, to who asks or has been trained, whatever licence they are under then."""
+NOT_REDISTRIBUTABLE = frozenset({ARXIV, RESERVED, GATED})
 
 _ELEMENTS = {
     "nc": re.compile(r" (?:nc|non ?commercial)\b"),
@@ -26,6 +28,7 @@ _CC = re.compile(
 _NAMED = (
     (ARXIV, re.compile(r"\bnon ?exclusive\b|\barxiv(?:\.org)? (?:perpetual|licen[cs]e)|\bassumed 1991\b")),
     (RESERVED, re.compile(r"\ball rights reserved\b")),
+    (GATED, re.compile(r"\baccess on request\b|\bcredentialed\b")),
     ("CC0-1.0", re.compile(r"\bcc ?(?:0|zero)\b|\bpublicdomain zero\b")),
     ("public-domain", re.compile(r"\bpublic ?domain(?! zero)\b|\bpdm\b")),
     ("Apache-2.0", re.compile(r"\bapache(?: licen[cs]e)?(?: version)? 2(?:\.0)?\b")),
@@ -41,8 +44,8 @@ def is_redistributable(licence: str) -> bool:
     """Whether a figure under `licence` may be passed on unchanged, by name of its authors and not for money.
 
     Creative Commons in every form, also with NC and ND: a figure is a part of the work, and setting it in another file format is
-    no adaptation (CC BY-NC-ND 4.0, sections 2(a)(1) and 2(a)(4)). Not: arXiv's licence, "all rights reserved", and what we do
-    not know.
+    no adaptation (CC BY-NC-ND 4.0, sections 2(a)(1) and 2(a)(4)). Not: arXiv's licence, "all rights reserved", what is given
+    out on request or to the credentialed, and what we do not know.
     """
     names = licence_names(licence)
     return bool(names) and not NOT_REDISTRIBUTABLE.intersection(names)

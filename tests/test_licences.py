@@ -67,3 +67,10 @@ def test_what_is_not_free_or_not_known_stays_at_home(text):
 
 def test_two_licences_in_one_text_are_both_named():
     assert licence_names("text CC-BY-4.0, code MIT licence") == ("CC-BY-4.0", "MIT")
+
+
+def test_what_is_given_out_one_by_one_is_not_passed_on():
+    assert licence_names("CC BY-NC-ND 3.0 (access on request)") == ("CC-BY-NC-ND-3.0", "restricted-access")
+    assert not is_redistributable("CC BY-NC-ND 3.0 (access on request)")
+    assert not is_redistributable("PhysioNet Credentialed Health Data License 1.5.0 (access credentialed)")
+    assert is_redistributable("CC BY-NC-ND 3.0")

@@ -23,6 +23,7 @@ from llava_graph.conversations import read_conversation
 from llava_graph.dataset import read_dataset, read_dropped
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.json_records import JsonRecords
+from llava_graph.licences import is_redistributable
 from scicap_builder.cli import app
 from scicap_builder.exports import export
 from scicap_builder.sources import SOURCES, importing, source_of
@@ -58,7 +59,8 @@ def test_a_source_becomes_ordinary_records(name, everything):
     for figure in figures:
         assert figure.id.startswith(f"{name}:")
         assert figure.source.partition("/")[0] == name
-        assert figure.licence == source.licence, "the licence travels with each record"
+        assert figure.licence == source.record_licence, "the licence travels with each record"
+        assert source.access in ("public", "yours") or not is_redistributable(figure.licence), "and so does the access"
         assert SOURCES[figure.source.partition("/")[0]].access in ACCESS
         assert not any("<image>" in turn.text for turn in figure.turns)
         assert [turn.role for turn in figure.turns] == ["user", "assistant"] * (len(figure.turns) // 2)

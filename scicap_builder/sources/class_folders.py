@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from llava_graph.record import Figure
-from scicap_builder.sources.contract import PUBLISHED, Entry, Part, PublishedFile, Source, asked
+from scicap_builder.sources.contract import PUBLISHED, Entry, Part, Source, asked
 from scicap_builder.sources.root import Root
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -100,7 +100,7 @@ def _source(name: str, title: str, home: str, classes: Classes, *, licence: str,
         licence=licence,
         access=access,
         split=f"{PUBLISHED} where folders are called train, val, test; else all is test",
-        files=tuple(PublishedFile(name=key, holds=f"{label} (any case)") for key, label in classes.labels.items()),
+        files=(),
         parts=partial(_parts, name=name, classes=classes),
     )
 

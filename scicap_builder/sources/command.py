@@ -167,7 +167,7 @@ def import_summary(done: Imported) -> RenderableType:
         + (f": {left_out}" if left_out else ""),
         f"split: {source.split}",
         f"licence: {source.licence or 'not stated'}; access: {source.access}"
-        + ("" if is_redistributable(source.licence) else ". Do not publish the data set with its images"),
+        + ("" if is_redistributable(source.record_licence) else ". Do not publish the data set with its images"),
     ]
     if done.out:
         lines.append(f"The data set is in {done.out}.  Look at it:  scicap_builder show {done.out}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ACCESS = ("public", "on request", "credentialed", "yours")
 """Who gets the files: everybody; who fills in a form; who has signed and trained (PhysioNet); they are your own."""
+GATED = ("on request", "credentialed")
 MISSING_IMAGES = ("drop", "keep", "fail")
 """A record whose image is missing or broken: left out and counted; kept without image; the import stops."""
 PIXELS = ("embed", "link")
@@ -90,6 +91,12 @@ class Source:
     def __post_init__(self) -> None:
         if self.access not in ACCESS:
             raise InputError(f"unknown access {self.access!r}", next_step=did_you_mean(self.access, ACCESS))
+
+    @property
+    def record_licence(self) -> str:
+        """What every record carries: the licence, and the access class where not everybody gets the files."""
+        gated = f"access {self.access}" if self.access in GATED else ""
+        return f"{self.licence} ({gated})" if self.licence and gated else self.licence or gated
 
     def subset(self, name: str) -> str:
         """The subset that is read for `name` (empty: the default). Raises InputError."""

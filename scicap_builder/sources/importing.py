@@ -91,7 +91,7 @@ def _recorded(source: Source, subset: str, parts: list[Part], options: ImportOpt
         "subset": subset,
         "title": source.title,
         "home": source.home,
-        "licence": source.licence,
+        "licence": source.record_licence,
         "access": source.access,
         "split": source.split,
         "missing_images": options.missing_images,
@@ -164,7 +164,7 @@ class _Run:
             entry = part.read(row, index + 1)
             figure = entry.figure
             named = replace(
-                figure, source=figure.source or self.source.name, licence=figure.licence or self.source.licence
+                figure, source=figure.source or self.source.name, licence=figure.licence or self.source.record_licence
             )
             return self._with_pixels(replace(entry, figure=named))
         except SampleRefused as error:

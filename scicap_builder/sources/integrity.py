@@ -46,7 +46,7 @@ class Integrity:
         for file in self.files:
             rows = "" if file.rows is None else f", {file.rows} rows"
             of = f" (published: {file.published})" if file.published and file.published != file.rows else ""
-            state = "found" if file.found else "missing" if file.required else "not there"
+            state = "found" if file.found else "missing" if file.required else f"not there ({file.holds})"
             yield f"{file.name}: {state}{rows}{of}"
         yield from (f"mended: {name}, {count} rows" for name, count in self.repairs.items())
         yield from (f"kept without image ({name}): {count}" for name, count in self.kept_without_image.items())
