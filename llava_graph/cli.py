@@ -1,9 +1,10 @@
-"""`llava-graph`: explain figures on the terminal, chat about one, make reports; build and convert models."""
+"""`llava-graph`: explain figures on the terminal, chat about one, make reports; evaluate, build and convert models."""
 
 import typer
 
 from llava_graph.command import run
 from llava_graph.commands.chat import chat_command
+from llava_graph.commands.evaluate import evaluate_command
 from llava_graph.commands.examples import examples_command
 from llava_graph.commands.explain import explain_command, report_command
 from llava_graph.model.assemble import assemble_command
@@ -16,6 +17,7 @@ app = typer.Typer(
 app.command("explain")(explain_command)
 app.command("chat")(chat_command)
 app.command("report")(report_command)
+app.command("evaluate")(evaluate_command)
 app.command("examples")(examples_command)
 model_app = typer.Typer(no_args_is_help=True, help="Make models.")
 model_app.command("build")(build_command)

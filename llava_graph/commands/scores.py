@@ -1,0 +1,57 @@
+"""Scores as tables of text."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llava_graph.evaluate.run import Compared
+
+
+def printed_scores(found: dict[str, Any]) -> str:
+    """A run's metrics: every score with its interval and what the model was given of the figures' text."""
+    whole = "" if found["complete"] else f"  PARTIAL: {found['answered']} of {found['items']} items"
+    rows = [("flavour", "score", "value", "95 % interval", "items", "OCR context", "")]
+    for score in found["scores"]:
+        ends = score["interval"]
+        rows.append(
+            (
+                score["flavour"],
+                score["name"],
+                _number(score["value"]),
+                f"{_number(ends[0])} to {_number(ends[1])}" if ends else "",
+                str(score["items"]) + ("" if found["complete"] else " (partial)"),
+                score["ocr_context"],
+                score["note"],
+            )
+        )
+    return f"{found['task']}: {found['answered']} answers{whole}\n{_table(rows)}"
+
+
+def printed_comparison(compared: Sequence[Compared], first: str, second: str) -> str:
+    """Two runs: difference, its interval, and how likely one as large comes by chance."""
+    rows = [("flavour", "score", first, second, "difference", "95 % interval", "p", "items")]
+    for one in compared:
+        difference, ends = one.difference, one.difference.interval
+        rows.append(
+            (
+                one.measure.flavour,
+                one.measure.name,
+                _number(difference.first),
+                _number(difference.second),
+                f"{difference.value:+.4f}",
+                f"{ends.low:+.4f} to {ends.high:+.4f}" if ends else "",
+                "" if difference.p_value is None else f"{difference.p_value:.3f}",
+                str(difference.items),
+            )
+        )
+    return _table(rows)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

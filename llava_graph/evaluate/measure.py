@@ -1,0 +1,168 @@
+"""A score as a function of sums over items, so that it can be taken over any sample of them: BLEU of a corpus as well as a mean.
+
+In: what each item adds. Out: the score, its bootstrap interval, and whether two runs differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+PUBLISHED, STRICT = "published", "strict"
+"""Flavours: number for number what a published script computes; what the name of the score says."""
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One score of one run."""
+
+    name: str
+    flavour: str
+    rows: Mapping[str, tuple[float, ...]]
+    """Item -> what it adds to the sums; items that the score is not about are missing."""
+    of_sums: Callable[[Sequence[float]], float]
+    """Sums over items -> the score. ZeroDivisionError: there is nothing to score."""
+    scale: float = 1.0
+    """The best value: 1, or 10 for CIDEr; 0: no upper end."""
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """ "strict/BLEU-4"."""
+        return f"{self.flavour}/{self.name}"
+
+    @property
+    def value(self) -> float | None:
+        """The score over all its items; None where there are none."""
+        return self._of(np.array(list(self.rows.values()), dtype=float).sum(axis=0)) if self.rows else None
+
+    def _of(self, sums: np.ndarray) -> float | None:
+        try:
+            value = float(self.of_sums(sums.tolist()))
+        except ZeroDivisionError:
+            return None
+        return value if math.isfinite(value) else None
+
+
+def mean(name: str, flavour: str, values: Mapping[str, float], **more: object) -> Measure:
+    """The mean of the items' values."""
+    rows = {item: (float(value), 1.0) for item, value in values.items()}
+    return Measure(name=name, flavour=flavour, rows=rows, of_sums=_share, **more)  # type: ignore[arg-type]
+
+
+def ratio(name: str, flavour: str, parts: Mapping[str, tuple[float, float]], **more: object) -> Measure:
+    """Sum of the first numbers by the sum of the second."""
+    return Measure(name=name, flavour=flavour, rows=dict(parts), of_sums=_share, **more)  # type: ignore[arg-type]
+
+
+def _share(sums: Sequence[float]) -> float:
+    return sums[0] / sums[1]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of a confidence interval."""
+
+    low: float
+    high: float
+
+
+def interval(
+    measure: Measure, groups: Mapping[str, str], *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+) -> Interval | None:
+    """Percentile bootstrap (Efron 1979): whole groups (a figure with its questions) are drawn, as these are not independent.
+
+    `groups`: item -> its group. None: fewer than two groups.
+    """
+    sums = _group_sums(measure, groups)
+    if len(sums) < 2:
+        return None
+    drawn = [measure._of(one) for one in _weights(len(sums), resamples, seed) @ np.array(list(sums.values()))]
+    return _ends([value for value in drawn if value is not None], level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The second run's score less the first's, over the items that both have."""
+
+    first: float
+    second: float
+    interval: Interval | None
+    p_value: float | None
+    """Of a paired randomization test (Noreen 1989), two-sided: how often a difference this large comes by exchanging the runs'
+    answers at random. None: fewer than two groups."""
+    items: int
+
+    @property
+    def value(self) -> float:
+        """Second less first."""
+        return self.second - self.first
+
+
+def compare(
+    first: Measure,
+    second: Measure,
+    groups: Mapping[str, str],
+    *,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Difference | None:
+    """Whether two runs differ in one score; None where they share no item of it."""
+    common = [item for item in first.rows if item in second.rows]
+    one, other = (_group_sums(run, groups, common) for run in (first, second))
+    if not common:
+        return None
+    a, b = np.array(list(one.values())), np.array(list(other.values()))
+    before, after = first._of(a.sum(axis=0)), second._of(b.sum(axis=0))
+    if before is None or after is None:
+        return None
+    if len(a) < 2:
+        return Difference(first=before, second=after, interval=None, p_value=None, items=len(common))
+    weights = _weights(len(a), resamples, seed)
+    drawn = [_less(first._of(x), second._of(y)) for x, y in zip(weights @ a, weights @ b, strict=True)]
+    flips = np.random.default_rng(seed + 1).integers(0, 2, (resamples, len(a)))
+    mixed = zip(a.sum(axis=0) + flips @ (b - a), b.sum(axis=0) - flips @ (b - a), strict=True)
+    exchanged = [_less(first._of(x), second._of(y)) for x, y in mixed]
+    # A difference that equals the observed one but for rounding counts as one.
+    reached = sum(value is not None and abs(value) >= abs(after - before) - 1e-12 for value in exchanged)
+    return Difference(
+        first=before,
+        second=after,
+        interval=_ends([value for value in drawn if value is not None], level),
+        p_value=(reached + 1) / (resamples + 1),
+        items=len(common),
+    )
+
+
+def _group_sums(
+    measure: Measure, groups: Mapping[str, str], items: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    sums: dict[str, np.ndarray] = {}
+    for item in measure.rows if items is None else items:
+        row = np.array(measure.rows[item], dtype=float)
+        group = groups[item]
+        sums[group] = sums[group] + row if group in sums else row
+    return sums
+
+
+def _weights(groups: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, groups): how often each group is drawn."""
+    shares = np.full(groups, 1 / groups)
+    return np.random.default_rng(seed).multinomial(groups, shares, size=resamples).astype(float)
+
+
+def _less(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _ends(values: Sequence[float], level: float) -> Interval | None:
+    if not values:
+        return None
+    low, high = np.quantile(np.array(values), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))

@@ -1,0 +1,139 @@
+"""Answers to questions about medical images, against short references. In: texts. Out: 0..1.
+
+`published_…` are number for number what the scripts of LLaVA-Med 1.0 and Quilt-LLaVA compute, mistakes included; the others do
+what their name says.
+"""
+
+import re
+from collections import Counter
+
+from llava_graph.evaluate.rouge import split_words
+
+SIGNS = ';/[]"{}()=+\\_-><@`,?!'
+DIGITS_COMMA = re.compile(r"\d,\d")
+PERIOD = re.compile(r"(?!<=\d)\.(?!\d)")
+"""The scripts' own slip: "(?!<=" is no look-behind, so that every period goes which no digit follows."""
+MOST_PERIODS = 32
+"""re.UNICODE (32) stands in the place of the count of replacements."""
+NUMBER_WORDS = {
+    "none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10",
+}  # fmt: skip
+ARTICLES = ("a", "an", "the")
+CONTRACTED = (
+    "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's isn't it'd "
+    "it'll ma'am mightn't might've mustn't must've needn't not've o'clock oughtn't shan't should've shouldn't somebody'll "
+    "somebody's someone'd someone'll someone's something'd something'll that's there'd there're there's they'd they'll they're "
+    "they've 'twas wasn't we've weren't what'll what're what's what've when's where'd where's where've who'd who'll who's who've "
+    "why'll why're why's won't would've wouldn't y'all you'd you'll you're you've"
+)
+TWICE_CONTRACTED = (
+    "couldn't've hadn't've he'd've it'd've mightn't've 'ow's'at she'd've shouldn't've somebody'd've someone'd've something'd've "
+    "there'd've they'd've we'd've wouldn't've y'all'll y'all'd've you'd've who'd've"
+)
+CONTRACTIONS = {
+    **{word.replace("'", ""): word for word in CONTRACTED.split()},
+    **{
+        word[:at] + word[at + 1 :]: word
+        for word in TWICE_CONTRACTED.split()
+        for at, sign in enumerate(word)
+        if sign == "'"
+    },
+    "somebody'd": "somebodyd",
+}
+"""The scripts' table, slips included: what lacks one of its apostrophes -> with all."""
+YES_NO = frozenset({"yes", "no"})
+
+
+def normalize_answer(text: str) -> str:
+    """The scripts' `normalize_word`: a sign is dropped where any of its kind stands beside a space, else it becomes a space."""
+    text = text.lower()
+    crowded = DIGITS_COMMA.search(text) is not None
+    plain = text
+    for sign in SIGNS:
+        dropped = crowded or f"{sign} " in text or f" {sign}" in text
+        plain = plain.replace(sign, "" if dropped else " ")
+    words = [NUMBER_WORDS.get(word, word) for word in PERIOD.sub("", plain, count=MOST_PERIODS).split()]
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES).replace(",", "")
+
+
+def published_exact_match(answer: str, reference: str) -> float:
+    """What the scripts print as "exact match": the reference's different words that the answer has, by the answer's words.
+
+    A long right answer scores near 0, a wrong one that repeats less scores more.
+    """
+    mine, theirs = _twice(answer), _twice(reference)
+    return sum(word in mine for word in theirs) / mine.total() if mine else 0.0
+
+
+def published_f1(answer: str, reference: str) -> tuple[float, float, float]:
+    """The scripts' F1, precision and recall; LLaVA-Med's "open" is this recall.
+
+    A shared word counts as often as the answer says it, so an answer that repeats one has a higher recall.
+    """
+    mine, theirs = _twice(answer), _twice(reference)
+    shared = sum(count for word, count in mine.items() if word in theirs)
+    if not shared:
+        return 0.0, 0.0, 0.0
+    precision = shared / mine.total()
+    recall = shared / (shared + sum(count for word, count in theirs.items() if word not in mine))
+    return 2 * precision * recall / (precision + recall), precision, recall
+
+
+def published_closed(answer: str, reference: str) -> float:
+    """LLaVA-Med 1.0's yes/no accuracy: the answer has "yes" or "no" in it somewhere ("normal", "know"), and the reference."""
+    mine, theirs = normalize_answer(answer), normalize_answer(reference)
+    return float(("yes" in mine or "no" in mine) and theirs in mine)
+
+
+def published_closed_lenient(answer: str, reference: str) -> float:
+    """The yes/no accuracy of its `run_eval_batch.py` and of TinyLLaVA-Med: the reference stands somewhere in the answer."""
+    return float(normalize_answer(reference) in normalize_answer(answer))
+
+
+def published_closed_quilt(answer: str, reference: str) -> float:
+    """Quilt-LLaVA's yes/no accuracy: an answer with the word no or not says no, all others, the empty one too, say yes."""
+    words = normalize_answer(answer).split(" ")
+    return float(("no" if "not" in words or "no" in words else "yes") == reference.strip().lower())
+
+
+def exact_match(answer: str, reference: str) -> float:
+    """Whether both have the same words in the same order; case, punctuation and articles aside."""
+    return float(_plain(answer) == _plain(reference) != [])
+
+
+def token_f1(answer: str, reference: str) -> tuple[float, float, float]:
+    """F1, precision and recall of words, each as often as both have it (SQuAD's); 0 for empty texts."""
+    mine, theirs = Counter(_plain(answer)), Counter(_plain(reference))
+    shared = (mine & theirs).total()
+    if not shared:
+        return 0.0, 0.0, 0.0
+    precision, recall = shared / mine.total(), shared / theirs.total()
+    return 2 * precision * recall / (precision + recall), precision, recall
+
+
+def said_yes_no(answer: str) -> str:
+    """ "yes" or "no": the first of these words; empty where it says neither. "It is not …" says neither: it may answer either."""
+    return next((word for word in split_words(answer) if word in YES_NO), "")
+
+
+def closed_accuracy(answer: str, reference: str) -> float:
+    """Whether a closed question is answered rightly: by its first yes or no, or, of other choices, by the choice itself."""
+    theirs = _plain(reference)
+    if len(theirs) == 1 and theirs[0] in YES_NO:
+        return float(said_yes_no(answer) == theirs[0])
+    return exact_match(answer, reference)
+
+
+def is_yes_no(reference: str) -> bool:
+    """Whether a reference is yes or no."""
+    return split_words(reference) in (["yes"], ["no"])
+
+
+def _twice(text: str) -> Counter[str]:
+    """The scripts normalize once before they score and once within."""
+    return Counter(normalize_answer(normalize_answer(text)).split())
+
+
+def _plain(text: str) -> list[str]:
+    return [word for word in re.findall(r"[^\W_]+(?:[.'-][^\W_]+)*", text.lower()) if word not in ARTICLES]
