@@ -108,6 +108,7 @@ def test_from_a_figure_to_an_explanation_and_a_follow_up_question(page, worker, 
     assert page.locator("#explain").is_disabled(), "there is nothing to explain yet"
     choose_and_wait(page)
     page.fill("#caption textarea", "Figure 2: Loss & <b>more</b>.")
+    engine.pause = 0.15  # long enough to be looked at on a busy machine
     page.click("#explain")
     page.wait_for_selector("#stop", state="visible")
     lengths = set()
