@@ -16,9 +16,9 @@ from llava_graph.several_images import NAMES, Part
 
 MAX_REGIONS = 7
 """With the whole figure as many images as one request takes (`serve.protocol.messages.MAX_IMAGES`)."""
-SMALL_LETTERS_PX = 16.0
-"""Median height of the lines in a region, below which the region is read again by itself: an engine that looks at one part
-enlarges it, and finds what it has missed in the whole."""
+SMALL_LETTERS_PX = 24.0
+"""Median height of the lines in a region, below which the region is read again by itself. Two to four words more in a hundred
+are found then (`python -m benchmarks.bench_regions`); with larger letters as well, but there it matters least."""
 SAME_PLACE = 0.5
 """Share of a line's box from which on it stands where another one stands."""
 WHOLE = 0.98
@@ -76,15 +76,20 @@ def _no_region(what: Any) -> InputError:
 def wants_reading(figure: Figure, box: Box, original: bytes | None = None) -> bool:
     """Whether the region is worth being read by itself: what was found in it is small or nothing, or the upload has more
     pixels than the figure that was read. Text that the file itself knows is never read."""
-    inside = [line for line in figure.ocr if share_inside(line.box, box) >= SAME_PLACE]
+    inside = lines_inside(figure, box)
     if any(line.source == "pdf" for line in inside):
         return False
     if original or not inside:
         return True
-    return median(_letters_px(line, figure) for line in inside) < SMALL_LETTERS_PX
+    return median(letters_px(line, figure) for line in inside) < SMALL_LETTERS_PX
 
 
-def _letters_px(line: OcrLine, figure: Figure) -> float:
+def lines_inside(figure: Figure, box: Box) -> list[OcrLine]:
+    """The lines of which at least half stands in the region, with their places in the whole."""
+    return [line for line in figure.ocr if share_inside(line.box, box) >= SAME_PLACE]
+
+
+def letters_px(line: OcrLine, figure: Figure) -> float:
     """Height of a line's letters: across the direction in which it reads."""
     x0, y0, x1, y1 = line.box
     return (x1 - x0) * figure.width if line.orientation in (90, 270) else (y1 - y0) * figure.height
