@@ -5,6 +5,7 @@ Only the places lie in memory.
 
 from __future__ import annotations
 
+import codecs
 import json
 import mmap
 import re
@@ -130,7 +131,7 @@ def _keyed_places(data: mmap.mmap, begin: int, path: Path, key: str) -> tuple[np
 
 def _as_text(data: mmap.mmap) -> str:
     """Read as Latin-1 a place in the text is a place in the file, and the signs of JSON itself are the same as in UTF-8."""
-    return str(data[:], "latin-1")
+    return codecs.latin_1_decode(data)[0]
 
 
 def _items(text: str, opening: int) -> tuple[np.ndarray, np.ndarray, int]:

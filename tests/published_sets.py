@@ -255,6 +255,18 @@ UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 def write_quilt(root: Path) -> None:
     image = f"VIDEO1_roi_{UUID}.jpg"
+    name = f"VIDEO1_image_{UUID}.jpg"
+    pair = {
+        "caption": "A gland.",
+        "image_path": name,
+        "subset": "quilt",
+        "split": "train",
+        "pathology": "[]",
+        "magnification": "1.0",
+    }
+    put(root, "quilt_1M_lookup.csv", [
+        pair, {**pair, "caption": "Its stroma."}, {**pair, "image_path": "gone.jpg"}, {**pair, "caption": ""}, {**pair, "split": "val"},
+    ])  # fmt: skip
     put(root, "quilt_pretrain.json", [llava("p", f"quilt_1m/VIDEO1_image_{UUID}.jpg", "Describe it.", "A gland.")])
     put(root, "quilt_instruct_107k.json", [
         llava("same", image, "What is it?", "A gland."),
@@ -411,6 +423,7 @@ WRITERS = {
     "llava-med-instruct": write_llava_med,
     "llava-med-captions": write_llava_med,
     "llava-med-qa50": write_llava_med,
+    "quilt-1m": write_quilt,
     "quilt-pretrain": write_quilt,
     "quilt-instruct": write_quilt,
     "quilt-vqa": write_quilt,

@@ -238,6 +238,17 @@ def test_quilt(imported):
     assert (said(questions["2"])[1], questions["2"].source) == ("A gland.", "quilt-vqa/open")
 
 
+def test_quilt_1ms_table(imported):
+    figures, reasons, _ = imported("quilt-1m")
+    assert sorted((figure.caption, figure.split) for figure in figures.values()) == [
+        ("A gland.", "train"),
+        ("Its stroma.", "train"),
+    ]
+    assert {figure.paper.id for figure in figures.values()} == {"youtube:VIDEO1"}
+    assert {figure.source for figure in figures.values()} == {"quilt-1m/quilt"}
+    assert reasons == ["image-missing", "no-caption", "duplicate"]
+
+
 def test_quilt_vqa_red_has_two_sets_of_images(imported):
     circled, _, _ = imported("quilt-vqa-red")
     plain, _, _ = imported("quilt-vqa-red", subset="plain")

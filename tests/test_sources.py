@@ -24,6 +24,7 @@ from llava_graph.dataset import read_dataset, read_dropped
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.json_records import JsonRecords
 from llava_graph.licences import is_redistributable
+from llava_graph.prompt import build_sample
 from scicap_builder.cli import app
 from scicap_builder.exports import export
 from scicap_builder.sources import SOURCES, importing, source_of
@@ -64,6 +65,8 @@ def test_a_source_becomes_ordinary_records(name, everything):
         assert SOURCES[figure.source.partition("/")[0]].access in ACCESS
         assert not any("<image>" in turn.text for turn in figure.turns)
         assert [turn.role for turn in figure.turns] == ["user", "assistant"] * (len(figure.turns) // 2)
+        if figure.turns or figure.mentions:
+            assert build_sample(figure)[-1]["role"] == "assistant", "the trainer takes it"
         assert figure.image is None or (figure.width, figure.height) == (24, 16)
     assert all(item.reason and item.detail for item in dropped)
     card = (out / "README.md").read_text()

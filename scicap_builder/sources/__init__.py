@@ -38,6 +38,7 @@ _ALL = (
     llava_med.INSTRUCT_SOURCE,
     llava_med.CAPTIONS_SOURCE,
     llava_med.QA50_SOURCE,
+    quilt.PAIRS_SOURCE,
     quilt.PRETRAIN_SOURCE,
     quilt.INSTRUCT_SOURCE,
     quilt.VQA_SOURCE,

@@ -1,7 +1,7 @@
 """Quilt-LLaVA's data (Seyfioglu et al. 2023): histopathology from teaching videos.
 
-quilt_pretrain.json with quilt_1m/NAME.jpg; quilt_instruct_107k.json with VIDEO_roi_UUID.jpg; quiltvqa_test_w_ans.json and
-quiltvqa_red_test_w_ans.json, whose images exist with and without a red circle.
+quilt_1M_lookup.csv and quilt_pretrain.json with quilt_1m/NAME.jpg; quilt_instruct_107k.json with VIDEO_roi_UUID.jpg;
+quiltvqa_test_w_ans.json and quiltvqa_red_test_w_ans.json, whose images exist with and without a red circle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scicap_builder.sources.contract import HASHED, PUBLISHED, Entry, Part, Publ
 from scicap_builder.sources.llava_json import conversation_entry, conversation_part
 from scicap_builder.sources.names import quilt_paper
 from scicap_builder.sources.root import Root
-from scicap_builder.sources.tables import json_rows, need_text, record, text
+from scicap_builder.sources.tables import csv_rows, json_rows, need_text, record, text
 from scicap_builder.sources.vqa_layouts import question_kind
 
 KIND = "pathology"
@@ -29,6 +29,9 @@ INSTRUCT = {
 }
 PUBLISHED_INSTRUCTIONS = 107131
 PRETRAIN = "quilt_pretrain.json"
+LOOKUP = ("quilt_1M_lookup.csv", "quilt_1m_lookup.csv")
+LOOKUP_COLUMNS = ("caption", "image_path", "subset", "split")
+SPLITS = {"train": "train", "val": "validation", "test": "test"}
 VQA = "quiltvqa_test_w_ans.json"
 RED = "quiltvqa_red_test_w_ans.json"
 PUBLISHED_QUESTIONS = 1283
@@ -55,6 +58,26 @@ def _by_video(figure: Figure, row: Mapping[str, Any]) -> Figure:
 def _pretrain(root: Root, _: str) -> list[Part]:
     read = partial(_dialogue, name="quilt-pretrain", source="quilt-pretrain", folders=("", "images"))
     return [conversation_part(root.need(PRETRAIN), PRETRAIN, read)]
+
+
+def _pair(row: Any, _: int) -> Entry:
+    """A row of Quilt-1M's table. It has a caption and nothing to learn beside it: a pair for contrastive training."""
+    row = record(row)
+    image = need_text(row, "image_path")
+    figure = Figure(
+        id=f"quilt-1m:{image.rpartition('.')[0] or image}",
+        kind=KIND,
+        caption=need_text(row, "caption"),
+        paper=quilt_paper(image),
+        source=f"quilt-1m/{text(row, 'subset') or 'unknown'}",
+        split=SPLITS.get(text(row, "split").lower(), ""),
+    )
+    return Entry(figure=figure, pictures=(f"quilt_1m/{image}", f"images/{image}", image))
+
+
+def _pairs(root: Root, _: str) -> list[Part]:
+    path = root.need(*LOOKUP)
+    return [Part(name=path.name, rows=csv_rows(path, LOOKUP_COLUMNS, only=True), read=_pair, path=path)]
 
 
 def _instruct(root: Root, subset: str) -> list[Part]:
@@ -86,6 +109,19 @@ def _questions(root: Root, name: str, file: str, folders: tuple[str, ...], publi
     return [Part(name=file, rows=json_rows(path, ("image", "answer")), read=read, path=path, published=published)]
 
 
+PAIRS_SOURCE = Source(
+    name="quilt-1m",
+    title="Quilt-1M, pairs of image and caption",
+    home="https://github.com/wisdomikezogwo/quilt1m",
+    licence=LICENCE,
+    access="on request",
+    split=f"{PUBLISHED} where the table says train, val or test; else {HASHED} (of the video)",
+    files=(
+        PublishedFile(name=LOOKUP[0], holds="captions", required=True),
+        PublishedFile(name="quilt_1m", holds="images; about 650,000 are given out for a million rows"),
+    ),
+    parts=_pairs,
+)
 PRETRAIN_SOURCE = Source(
     name="quilt-pretrain",
     title="Quilt-1M as Quilt-LLaVA's pretraining set (723K)",
