@@ -1,15 +1,18 @@
 """What of each published layout lands in which field of the record, and what is left out under which reason."""
 
+import pyarrow as pa
 import pytest
 from published_sets import WRITERS, jpeg, llava, picture, pictures, put, write_hub, write_scicap
 
+from llava_graph.columns import FIGURES
 from llava_graph.dataset import read_dataset, read_dropped
-from llava_graph.errors import SampleRefused
+from llava_graph.errors import RecordError, SampleRefused
 from llava_graph.record import Table, split_of
 from scicap_builder.sources import source_of
 from scicap_builder.sources.contract import ImportOptions
-from scicap_builder.sources.importing import import_source
+from scicap_builder.sources.importing import import_source, read_row
 from scicap_builder.sources.pmc_vqa import right_choice
+from scicap_builder.sources.root import Root
 from scicap_builder.sources.scigraphqa import deplot_table
 from scicap_builder.sources.tables import text
 
@@ -28,6 +31,10 @@ def imported(tmp_path):
         return figures, [item.reason for item in read_dropped(out)], done.integrity
 
     return read
+
+
+CLASS_FOLDERS = ("bach", "oscc", "colonpath")
+"""Their rows are names of files that we found ourselves."""
 
 
 def said(figure):
@@ -284,3 +291,63 @@ def test_empty_values_say_nothing():
         text({"a": ["x"]}, "a")
     with pytest.raises(SampleRefused, match="half a character"):
         text({"a": "\ud800"}, "a")
+
+
+JUNK = (
+    None,
+    3.5,
+    True,
+    float("nan"),
+    [],
+    {},
+    ["x", 3, None],
+    [["x"]],
+    {"a": 1},
+    "",
+    " ",
+    "\ud800",
+    "../x",
+    "<image>",
+    b"x",
+    "x" * 10000,
+)
+
+
+def spoiled(row):
+    """The row itself replaced, and each of its values: one at a time."""
+    yield from JUNK
+    if isinstance(row, tuple):  # a row with the name of its file or folder
+        yield from ((row[0], *rest) for rest in ([inner] for inner in spoiled(row[1])))
+    elif isinstance(row, dict):
+        for key in row:
+            yield from ({**row, key: junk} for junk in JUNK)
+            yield {name: value for name, value in row.items() if name != key}
+        for key, value in row.items():
+            if isinstance(value, list) and value:
+                yield from ({**row, key: [junk, *value[1:]]} for junk in JUNK)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_spoiled_row_is_refused_or_read_but_never_more(name, tmp_path):
+    WRITERS[name](tmp_path)
+    root = Root(tmp_path)
+    source = source_of(name)
+    count = refused = 0
+    for part in source.parts(root, source.subset("")):
+        for index in range(min(len(part.rows), 2)):
+            try:
+                row = part.rows[index]
+            except SampleRefused:
+                continue
+            for bad in spoiled(row) if name not in CLASS_FOLDERS else ():
+                count += 1
+                try:
+                    entry = read_row(
+                        part, bad if not isinstance(row, tuple) or isinstance(bad, tuple) else (row[0], bad), 1
+                    )
+                except (SampleRefused, RecordError):
+                    refused += 1
+                    continue
+                assert all(isinstance(picture, str) for picture in entry.pictures)
+                assert len(pa.Table.from_pylist([entry.figure.to_row()], schema=FIGURES)) == 1, "a shard can hold it"
+    assert name in CLASS_FOLDERS or 0 < refused < count

@@ -124,6 +124,24 @@ def test_a_name_cannot_lead_out_of_the_root(tmp_path):
     assert result.integrity.dropped == {"unsafe-path": 4, "image-url": 1}
 
 
+def test_half_characters_cost_their_rows(tmp_path):
+    def row(**more):
+        return {"image_file": "a.png", "id": "a", "caption": "", "q_a_pairs": [["What?", "This."]], **more}
+
+    broken = [
+        row(q_a_pairs=[["What?", "\ud800"]]),
+        {"\ud800": 1, "q_a_pairs": []},
+        row(image_file="\udc00.png"),
+        row(title="\ud800"),
+    ]
+    put(tmp_path / "root", "train.json", [row(), *broken])
+    pictures(tmp_path / "root", "a.png")
+    result = imported("scigraphqa", tmp_path / "root", tmp_path / "out")
+    assert result.integrity.figures == 1
+    assert result.integrity.dropped == {"bad-record": 3, "no-image-file": 1}
+    assert len(list(read_dropped(tmp_path / "out"))) == 4
+
+
 def test_images_can_stay_where_they_are(tmp_path):
     root = tmp_path / "root"
     write_llava_json(root)

@@ -6,6 +6,7 @@ Every row is a record, or is dropped with its reason. Killed, the same command g
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any
 from llava_graph.dataset import BuildSummary, DatasetWriter
 from llava_graph.durable import write_json
 from llava_graph.errors import DatasetError, RecordError, SampleRefused
-from llava_graph.record import Dropped, Figure
+from llava_graph.record import Dropped, Figure, plain
 from scicap_builder.progress import tell
 from scicap_builder.sources.contract import Entry, ImportOptions, Part, Source
 from scicap_builder.sources.integrity import FileReport, Integrity, tables_of
@@ -161,16 +162,17 @@ class _Run:
         try:
             if isinstance(row, SampleRefused):
                 raise row
-            entry = part.read(row, index + 1)
+            entry = read_row(part, row, index + 1)
             figure = entry.figure
             named = replace(
                 figure, source=figure.source or self.source.name, licence=figure.licence or self.source.record_licence
             )
             return self._with_pixels(replace(entry, figure=named))
-        except SampleRefused as error:
-            return Settled(result=Dropped(item=item, reason=error.reason, detail=str(error)))
-        except RecordError as error:
-            return Settled(result=Dropped(item=item, reason="bad-record", detail=str(error)))
+        except (SampleRefused, RecordError) as error:
+            reason = error.reason if isinstance(error, SampleRefused) else "bad-record"
+            # An error may quote what the row has: half a character fits in no file.
+            detail = str(error).encode("utf-8", "backslashreplace").decode()
+            return Settled(result=Dropped(item=item, reason=reason, detail=detail))
 
     def _with_pixels(self, entry: Entry) -> Settled:
         """Raises SampleRefused where the record is dropped for its image, DatasetError under the policy "fail"."""
@@ -247,6 +249,16 @@ class _Run:
         return Imported(
             source=self.source, out=self.writer.out if self.writer else None, summary=summary, integrity=integrity
         )
+
+
+def read_row(part: Part, row: Any, number: int) -> Entry:
+    """The record of a row of this number. Raises SampleRefused, also for half a character anywhere: no shard could hold it."""
+    entry = part.read(row, number)
+    try:
+        json.dumps(plain(replace(entry.figure, image=None)), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise SampleRefused(f"half a character in a text ({error.reason})", reason="bad-record") from error
+    return entry
 
 
 def _row(part: Part, index: int) -> Any:

@@ -17,7 +17,7 @@ from llava_graph.record import Figure, Paper
 from scicap_builder.sources.contract import PUBLISHED, Entry, Part, PublishedFile, Source, asked
 from scicap_builder.sources.reports import mgca_sentences, sections, told
 from scicap_builder.sources.root import Root
-from scicap_builder.sources.tables import csv_rows, need_text, text
+from scicap_builder.sources.tables import csv_rows, need_text, record, text
 
 METADATA = ("mimic-cxr-2.0.0-metadata.csv", "mimic-cxr-2.0.0-metadata.csv.gz")
 SPLIT = ("mimic-cxr-2.0.0-split.csv", "mimic-cxr-2.0.0-split.csv.gz")
@@ -31,8 +31,9 @@ Sections = Callable[[str, str], Mapping[str, str] | None]
 """(subject, study) -> its sections; None where there is no report."""
 
 
-def entry(row: Mapping[str, str], _: int, *, splits: Mapping[str, str], reports: Sections, form: str) -> Entry:
+def entry(row: Any, _: int, *, splits: Mapping[str, str], reports: Sections, form: str) -> Entry:
     """One image. Raises SampleRefused (other-view, no-split, no-report, no-section, short-report)."""
+    row = record(row)
     dicom, subject, study = need_text(row, "dicom_id"), need_text(row, "subject_id"), need_text(row, "study_id")
     view = text(row, "ViewPosition")
     if view not in FRONTAL:
