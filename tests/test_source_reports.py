@@ -109,6 +109,12 @@ def test_pa_llavas_pairs(tmp_path):
     assert reasons == ["short-caption"]
 
 
+def test_pa_llava_leaves_out_very_large_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("scicap_builder.sources.pa_llava.MAX_PIXELS", 24 * 16 - 1)
+    write_pa_llava(tmp_path / "root")
+    assert imported("pa-llava", tmp_path / "root", tmp_path / "out") == ({}, ["image-too-large", "short-caption"])
+
+
 class Judge:
     """A chat endpoint that finds no tissue in red images, and animals by their name; it can be down."""
 

@@ -154,7 +154,7 @@ def test_images_can_stay_where_they_are(tmp_path):
 def test_images_in_another_folder_and_in_archives(tmp_path):
     put(tmp_path / "root", "train.json", [llava("a", "a.png", "What?", "This."), llava("z", "z.png", "What?", "That.")])
     pictures(tmp_path / "elsewhere", "a.png")
-    zipped(tmp_path / "root", "images.zip", {"images/z.png": picture(3)})
+    zipped(tmp_path / "elsewhere", "images.zip", {"images/z.png": picture(3)})
     result = imported("llava-json", tmp_path / "root", tmp_path / "out", image_folder=tmp_path / "elsewhere")
     assert result.integrity.figures == 2
     assert next(figure for figure in read_dataset(tmp_path / "out") if figure.id.endswith(":z")).image == picture(3)
@@ -271,11 +271,15 @@ def test_half_downloaded_archives_are_named(tmp_path):
     (root / "images.zip").write_bytes((root / "images.zip").read_bytes()[:-40])
     put(root, "images_2.zip.crdownload", b"PK")
     put(root, "img-split.z01", b"PK")
-    result = imported("pmc-vqa", root, tmp_path / "out")
+    put(root, "more.tar.gz", b"x")
+    put(tmp_path / "elsewhere", "empty.zip", b"")
+    result = imported("pmc-vqa", root, tmp_path / "out", image_folder=tmp_path / "elsewhere")
     assert result.integrity.dropped["image-missing"] == 3
     problems = " | ".join(result.integrity.problems)
     assert "images.zip is cut off, or no ZIP file: download it again" in problems
     assert "images_2.zip.crdownload is half downloaded" in problems
+    assert "more.tar.gz is packed: unpack it" in problems
+    assert "empty.zip is empty" in problems
     assert "zip -s 0 img-split.zip --out joined.zip" in problems
     with pytest.raises(DatasetError, match=r"images\.zip is cut off"):
         imported("pmc-vqa", root, tmp_path / "fail", missing_images="fail")

@@ -43,6 +43,8 @@ class Entry:
     """The image itself, where the table holds it."""
     repairs: tuple[str, ...] = ()
     """What was mended to read it, by kind."""
+    max_pixels: int = 0
+    """A larger image is left out, as the publication does; 0: none but our own limits hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

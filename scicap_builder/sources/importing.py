@@ -183,6 +183,8 @@ class _Run:
             picture = self._pixels.of(entry)
         except NoImage as error:
             return self._without_pixels(entry, error, where)
+        if entry.max_pixels and picture.width * picture.height > entry.max_pixels:
+            raise SampleRefused(f"{picture.width} x {picture.height} px", reason="image-too-large", where=where)
         figure = replace(entry.figure, image=picture.image, width=picture.width, height=picture.height)
         return Settled(result=figure, counts=entry.repairs, place=where)
 

@@ -15,6 +15,8 @@ from scicap_builder.sources.root import Root
 from scicap_builder.sources.tables import json_rows, need_text, record
 
 MIN_WORDS = 20
+MAX_PIXELS = 4096**2
+"""Larger images are skipped by the published converter."""
 REQUESTS = (
     "Describe the image.",
     "Convey the essential details of the image.",
@@ -32,7 +34,7 @@ def entry(row: Any, _: int) -> Entry:
     request = REQUESTS[hashlib.sha256(image.encode()).digest()[0] % len(REQUESTS)]
     name = image.rpartition(".")[0] or image
     figure = Figure(id=f"pa-llava:{name}", kind="pathology", turns=asked(request, caption))
-    return Entry(figure=figure, pictures=(image, f"images/{image}"))
+    return Entry(figure=figure, pictures=(image, f"images/{image}"), max_pixels=MAX_PIXELS)
 
 
 def _parts(root: Root, _: str) -> list[Part]:

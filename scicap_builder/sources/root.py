@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,8 +19,9 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 LFS_BYTES = 1024
 SPLIT_ENDING = ".z01"
 """The first part of a ZIP file in parts; without the others none of it can be read."""
-DEPTH = 2
-"""Folders below the root whose files are looked over: an image folder with a million files below is not walked."""
+TABLES = (".json", ".jsonl", ".csv", ".parquet", ".pkl")
+PACKED = (".tar", ".tgz", ".gz", ".7z", ".rar")
+ARCHIVES = (".zip", SPLIT_ENDING, *PACKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +93,30 @@ class Root:
     def half_downloaded(self) -> list[str]:
         """A sentence for every file near the top that is unfinished, empty, in parts, or no ZIP although it is called so."""
         found = []
-        for path in self._near_the_top():
-            size, name = path.stat().st_size, str(path.relative_to(self.folder))
-            if path.suffix.lower() in HALF:
+        for name, path in self._near_the_top((*HALF, *TABLES, *ARCHIVES)):
+            ending = path.suffix.lower()
+            if ending in HALF:
                 found.append(f"{name} is half downloaded")
-            elif size == 0:
-                found.append(f"{name} is empty")
-            elif path.suffix.lower() == SPLIT_ENDING:
+            elif ending == SPLIT_ENDING:
                 whole = path.with_suffix(".zip").name
                 found.append(f"{name} is a part of a ZIP file: join them, zip -s 0 {whole} --out joined.zip")
-            elif path.suffix.lower() == ".zip" and not zipfile.is_zipfile(path):
+            elif path.stat().st_size == 0:
+                found.append(f"{name} is empty")
+            elif ending == ".zip" and not zipfile.is_zipfile(path):
                 found.append(f"{name} is cut off, or no ZIP file: download it again")
+            elif ending in PACKED:
+                found.append(f"{name} is packed: unpack it, images are not looked for in it")
         return found
 
-    def _near_the_top(self) -> Iterable[Path]:
+    def _near_the_top(self, endings: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+        """(name as a person knows it, path) of the files with these endings, at the top of the folders and one below."""
         for base in dict.fromkeys(filter(None, (self.folder, self.image_folder))):
             for parent, folders, files in os.walk(base):
-                if len(Path(parent).relative_to(base).parts) >= DEPTH - 1:
+                if parent != str(base):
                     folders.clear()
-                yield from (
-                    Path(parent) / name for name in sorted(files) if self.folder in (Path(parent) / name).parents
-                )
+                for name in sorted(file for file in files if file.lower().endswith(endings)):
+                    path = Path(parent) / name
+                    yield str(path.relative_to(base)), path
 
     def picture(self, names: Iterable[str]) -> Path | Zipped | None:
         """The first of these images that is there, unpacked or in a ZIP file; None: none is.
@@ -140,9 +144,7 @@ class Root:
     def _zipped(self) -> dict[str, Zipped]:
         """Images in ZIP files near the top: by the member's name, and by that without its first folder."""
         found: dict[str, Zipped] = {}
-        for path in self._near_the_top():
-            if path.suffix.lower() != ".zip":
-                continue
+        for _, path in self._near_the_top((".zip",)):
             try:
                 with zipfile.ZipFile(path) as archive:
                     members = [member.filename for member in archive.infolist() if not member.is_dir()]
