@@ -195,6 +195,7 @@ def test_what_was_mended_is_counted(tmp_path):
 def test_a_killed_import_goes_on_and_ends_the_same(killed_after, tmp_path, monkeypatch):
     root = tmp_path / "root"
     rows = [llava(f"r{number % 6}", "a.png", f"Question {number % 4}?", "This.") for number in range(20)]
+    rows[2]["image"] = rows[9]["image"] = "gone.png"
     rows[5] = {"id": "bad"}
     rows[6]["conversatons"] = rows[6].pop("conversations")
     put(root, "train.json", rows)
@@ -222,6 +223,7 @@ def test_a_killed_import_goes_on_and_ends_the_same(killed_after, tmp_path, monke
     assert list(read_dropped(tmp_path / "out")) == list(read_dropped(tmp_path / "whole"))
     assert again.integrity == whole.integrity
     assert whole.integrity.dropped["duplicate"] > 0
+    assert len(whole.integrity.missing) == whole.integrity.dropped["image-missing"] == 3
 
 
 def test_workers_change_nothing(tmp_path):

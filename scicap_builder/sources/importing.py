@@ -9,20 +9,21 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llava_graph.dataset import BuildSummary, DatasetWriter
+from llava_graph.dataset import BuildSummary, DatasetWriter, read_dropped
 from llava_graph.durable import write_json
 from llava_graph.errors import DatasetError, RecordError, SampleRefused
 from llava_graph.record import Dropped, Figure, plain
 from scicap_builder.progress import tell
 from scicap_builder.sources.contract import Entry, ImportOptions, Part, Source
-from scicap_builder.sources.integrity import FileReport, Integrity, tables_of
+from scicap_builder.sources.integrity import Integrity, file_reports, tables_of
 from scicap_builder.sources.pixels import BROKEN, MISSING, NoImage, Pixels
 from scicap_builder.sources.root import Root
 
@@ -233,19 +234,26 @@ class _Run:
             self.writer.write_shard([key], self.figures, self.dropped, places={key: notes})
         self.figures, self.dropped, self.fresh, self.counts = [], [], [], Counter()
 
+    def _missing(self, counts: Mapping[str, int]) -> list[str]:
+        """Some of the missing images by name, those of earlier runs included."""
+        if self.writer is None or not counts.get(MISSING):
+            return self.missing
+        found = (item.detail for item in read_dropped(self.writer.out) if item.reason == MISSING)
+        return list(islice(found, TOLD))
+
     def outcome(self, parts: list[Part], summary: BuildSummary | None = None) -> Imported:
         """The end, with the integrity report."""
         dropped = summary.dropped if summary else dict(self.reasons.most_common())
         repairs = {name: count for name, count in self.total.most_common() if name not in (MISSING, BROKEN)}
         integrity = Integrity(
             source=self.source.name,
-            files=tuple(_file_reports(self.source, self.root, parts)),
+            files=tuple(file_reports(self.source, self.root.folder, parts)),
             rows=sum(len(part.rows) for part in parts),
             figures=summary.figures if summary else self.kept,
             dropped=dropped,
             repairs=repairs,
             kept_without_image={name: self.total[name] for name in (MISSING, BROKEN) if self.total[name]},
-            missing=tuple(self.missing),
+            missing=tuple(self._missing(dropped)),
             problems=(*self.root.half_downloaded, *self.root.notes),
         )
         return Imported(
@@ -274,22 +282,3 @@ def _digest(figure: Figure, place: str) -> str:
     """What makes two rows with one id the same: words and image, not the split."""
     words = [place, figure.label, figure.caption, *figure.mentions, *(turn.text for turn in figure.turns)]
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def _file_reports(source: Source, root: Root, parts: list[Part]) -> Iterator[FileReport]:
-    read = {part.path: part for part in parts}
-    for expected in source.files:
-        path = root.folder / expected.name
-        part = read.get(path)
-        yield FileReport(
-            name=expected.name,
-            holds=expected.holds,
-            found=path.exists(),
-            required=expected.required,
-            rows=len(part.rows) if part else None,
-            published=part.published if part else 0,
-        )
-    known = {root.folder / expected.name for expected in source.files}
-    for part in parts:
-        if part.path not in known:
-            yield FileReport(name=part.name, holds="records", found=True, rows=len(part.rows), published=part.published)

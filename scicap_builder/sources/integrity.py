@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scicap_builder.sources.contract import Part
+from scicap_builder.sources.contract import Part, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,26 @@ class Integrity:
         yield from (f"kept without image ({name}): {count}" for name, count in self.kept_without_image.items())
         yield from self.problems
         yield from self.missing
+
+
+def file_reports(source: Source, root: Path, parts: Sequence[Part]) -> Iterator[FileReport]:
+    """Each file of the published layout, and each table besides."""
+    read = {part.path: part for part in parts}
+    for expected in source.files:
+        path = root / expected.name
+        part = read.get(path)
+        yield FileReport(
+            name=expected.name,
+            holds=expected.holds,
+            found=path.exists(),
+            required=expected.required,
+            rows=len(part.rows) if part else None,
+            published=part.published if part else 0,
+        )
+    known = {root / expected.name for expected in source.files}
+    for part in parts:
+        if part.path not in known:
+            yield FileReport(name=part.name, holds="records", found=True, rows=len(part.rows), published=part.published)
 
 
 def tables_of(parts: Sequence[Part]) -> dict[str, list[int]]:
