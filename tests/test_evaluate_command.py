@@ -281,6 +281,11 @@ def test_baselines(tmp_path, rad, scicap):
     told = evaluate("--task", "vqa-rad", "--data", rad, "--baseline", "majority", "--out", tmp_path / "m")
     assert told.exit_code == 0
     assert scores(tmp_path / "m")["strict/closed accuracy"]["value"] == 0.5
+    for name, context in (("ocr-echo", "gold (pdf)"), ("caption-echo", "none")):
+        assert (
+            evaluate("--task", "scicap", "--data", scicap, "--baseline", name, "--out", tmp_path / name).exit_code == 0
+        )
+        assert scores(tmp_path / name)["strict/ROUGE-L"]["ocr_context"] == context
     against = ("--baseline", "question-only", "--out", tmp_path / "q", "--against", tmp_path / "m")
     assert "difference" in evaluate("--task", "vqa-rad", "--data", rad, *against).stdout
 

@@ -23,6 +23,7 @@ from llava_graph.evaluate.answered import Item, Reply
 from llava_graph.evaluate.answers import AnswerFile, Joined, join, read_answers
 from llava_graph.evaluate.tasks import TASKS, find_task, items_of
 from llava_graph.model.quantize import bits_of
+from llava_graph.prompt import PromptOptions
 from llava_graph.record import Dropped
 from llava_graph.sampling import GenerationOptions
 
@@ -160,7 +161,8 @@ def evaluate_command(
         joined, context = join(chosen.items, *read_answers(answers)), "not known"
         out.mkdir(parents=True, exist_ok=True)
     elif baseline:
-        joined, context = answered_by_baseline(order, baseline, train), "none"
+        joined = answered_by_baseline(order, baseline, train)
+        context = run.ocr_context(chosen.items, PromptOptions(ocr=baseline in baselines.READING), "records")
     else:
         bits = bits_of(load_8bit=load_8bit, load_4bit=load_4bit)
         choice = asked.ModelChoice(model=model, api=api, base=model_base, device=device, bits=bits)

@@ -19,6 +19,8 @@ ABOUT = {
     "ocr-echo": "the text in the figure",
 }
 LEARNING = ("majority", "question-only", "retrieval")
+READING = ("ocr-echo",)
+"""What is given the text in the figures."""
 
 
 def make_baseline(name: str, training: Sequence[Item]) -> Baseline:

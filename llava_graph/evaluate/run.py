@@ -174,11 +174,12 @@ def metrics(chosen: Chosen, joined: Joined, context: str, *, resamples: int) -> 
         "left_out": dict(Counter(drop.reason for drop in chosen.dropped)),
         "data": chosen.fingerprint,
         "words": PINNED,
-        "scores": [_score(measure, chosen.groups, context, resamples) for measure in measures],
+        "scores": [score_row(measure, chosen.groups, context, resamples) for measure in measures],
     }
 
 
-def _score(measure: Measure, groups: Mapping[str, str], context: str, resamples: int) -> dict[str, Any]:
+def score_row(measure: Measure, groups: Mapping[str, str], context: str, resamples: int) -> dict[str, Any]:
+    """One score as plain values, with its interval and what the model was given of the figures' text."""
     value = measure.value
     ends = interval(measure, groups, resamples=resamples) if value is not None else None
     return {
