@@ -92,6 +92,11 @@ def test_one_bad_row_costs_one_row_and_is_named(tmp_path):
     }
 
 
+def test_a_row_with_a_file_of_its_own_is_dropped_by_its_name(everything):
+    [dropped] = read_dropped(everything["scicap"][1])
+    assert dropped.item == "SciCap-Caption-All/train/broken.json"
+
+
 def test_the_policy_for_missing_images(tmp_path):
     root = tmp_path / "root"
     write_llava_json(root)

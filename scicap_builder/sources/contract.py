@@ -59,6 +59,12 @@ class Part:
     path: Path
     published: int = 0
     """Rows that the publication states; 0: none that we know."""
+    names: Sequence[str] = ()
+    """Files of the rows, where each has one."""
+
+    def item(self, index: int) -> str:
+        """What a row is called where it is dropped: "train.json:5", "captions/train/1001.0025v1-Figure2-1.json"."""
+        return f"{self.name}/{self.names[index]}" if self.names else f"{self.name}:{index + 1}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

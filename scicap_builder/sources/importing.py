@@ -159,7 +159,7 @@ class _Run:
 
     def _settle(self, part: Part, index: int, row: Any) -> Settled:
         """One row as a record with its image. Touches nothing that others touch: it runs beside its neighbours."""
-        item = f"{part.name}:{index + 1}"
+        item = part.item(index)
         try:
             if isinstance(row, SampleRefused):
                 raise row

@@ -124,6 +124,7 @@ def _parts(root: Root, subset: str) -> list[Part]:
             read=partial(entry, split=split, folder=folder, look=look),
             path=top / folder,
             published=published,
+            names=rows.names,
         )
         for split, folder, rows, published in tables
     ]

@@ -88,7 +88,7 @@ def _parts(root: Root, _: str) -> list[Part]:
         check_columns(rows, (CAPTION[0],), top / split)
         beside = mentions / split if mentions and (mentions / split).is_dir() else mentions
         read = partial(_read, split=split, mentions=beside, look=look)
-        parts.append(Part(name=f"captions/{split}", rows=_Named(rows), read=read, path=top / split))
+        parts.append(Part(name=f"captions/{split}", rows=_Named(rows), read=read, path=top / split, names=rows.names))
     return parts
 
 
