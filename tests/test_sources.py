@@ -368,6 +368,19 @@ def test_the_command(tmp_path, capsys):
     assert "A bar chart." in said.out
 
 
+def test_ctrl_c_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
+    write_llava_json(tmp_path / "root")
+
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importing.DatasetWriter, "write_shard", pressed)
+    with pytest.raises(SystemExit) as ended:
+        run(app, ["import", "llava-json", "--root", str(tmp_path / "root"), "--out", str(tmp_path / "out")])
+    assert ended.value.code == 130
+    assert "stopped; the same command goes on where it was" in capsys.readouterr().err
+
+
 def test_importer_and_trainer_read_the_same_conversations(tmp_path):
     write_llava_json(tmp_path / "root")
     imported("llava-json", tmp_path / "root", tmp_path / "out")

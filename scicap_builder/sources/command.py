@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from llava_graph.command import stderr
+from llava_graph.command import complain, stderr
 from llava_graph.errors import InputError
 from llava_graph.licences import is_redistributable
 from llava_graph.openai_client import ApiModel
@@ -136,7 +136,7 @@ def clean_command(  # noqa: PLR0917  (typer reads the options from the signature
 
 @contextmanager
 def _bar() -> Iterator[None]:
-    """Rows done, table by table."""
+    """Rows done, table by table. Ctrl-C ends the command with one line."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -150,8 +150,12 @@ def _bar() -> Iterator[None]:
         def show(step: Step) -> None:
             bar.update(task, description=step.what, completed=step.done, total=step.total or None)
 
-        with listening(show):
-            yield
+        try:
+            with listening(show):
+                yield
+        except KeyboardInterrupt:
+            complain("stopped; the same command goes on where it was")
+            raise typer.Exit(130) from None
 
 
 def import_summary(done: Imported) -> RenderableType:
