@@ -5,11 +5,10 @@
 The thread starts with the first request and ends when there has been none for a while, or with `close`.
 """
 
-import asyncio
 import logging
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -19,7 +18,8 @@ from llava_graph.errors import ServeError
 from llava_graph.sampling import NO_NUMBER
 from serve.engines.batching.limits import Limits, Pace, joining
 from serve.engines.batching.line import Line
-from serve.engines.batching.request import Begun, Ended, Listener, News, Prepared, Request, Written
+from serve.engines.batching.mail import Mail
+from serve.engines.batching.request import Begun, Ended, Listener, Prepared, Request, Written
 from serve.engines.engine import is_out_of_memory, out_of_memory
 from serve.protocol.codes import ErrorCode
 
@@ -73,7 +73,7 @@ class Scheduler:
         self._line = Line(limits, self._wake)
         self._running: dict[Row, Request] = {}
         self._shaken = False
-        self._mail: dict[asyncio.AbstractEventLoop, list[tuple[Listener, News]]] = defaultdict(list)
+        self._mail = Mail()
 
     @property
     def queue_length(self) -> int:
@@ -133,7 +133,7 @@ class Scheduler:
             except Exception as error:  # a mistake of ours costs the requests of this moment, not the worker
                 log.exception("the scheduler failed")
                 self._fail_all(error)
-            self._send()
+            self._mail.send()
 
     def _wait(self) -> bool:
         """Until there is something to do; False: the thread is to end."""
@@ -146,7 +146,7 @@ class Scheduler:
                 if self._closing or not (waited or self._open):
                     self._fail_all(ServeError("the worker is stopping", code=ErrorCode.INTERNAL_ERROR))
                     self._line.close()
-                    self._send()
+                    self._mail.send()
                     self._closing, self._thread = False, None
                     return False
                 if self._running or self._joining() or self._line.lost(self.clock()):
@@ -205,7 +205,7 @@ class Scheduler:
             self._line.leave(request)
             self._running[one.row] = request
             request.was_read()
-            self._tell(request, Begun(one.prompt.tokens))
+            self._mail.put(request.listener, Begun(one.prompt.tokens))
             self._take(request, one.row, token, now)
 
     def _not_admitted(self, group: list[Request], error: Exception) -> None:
@@ -261,7 +261,7 @@ class Scheduler:
         if token in row.ends:
             self._leave(request, "stop")
             return
-        self._tell(request, Written(token))
+        self._mail.put(request.listener, Written(token))
         if request.written >= row.max_new_tokens:
             self._leave(request, "length")
 
@@ -281,7 +281,7 @@ class Scheduler:
         request.prepared = None
         with self._wake:
             self._open -= 1
-        self._tell(request, Ended(reason, request.written, request.timings(), error))
+        self._mail.put(request.listener, Ended(reason, request.written, request.timings(), error))
 
     def _fail_all(self, error: Exception) -> None:
         with self._wake:
@@ -292,19 +292,3 @@ class Scheduler:
             self._writer.clear()
         for request in requests:
             self._end(request, "error", error)
-
-    def _tell(self, request: Request, news: News) -> None:
-        self._mail[request.listener.loop].append((request.listener, news))
-
-    def _send(self) -> None:
-        """One call for each event loop: a call a row would wake it as often."""
-        for loop, mail in self._mail.items():
-            # The loop is closed when its server was shut down in the middle of an answer: nobody listens any more.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_deliver, mail)
-        self._mail.clear()
-
-
-def _deliver(mail: list[tuple[Listener, News]]) -> None:
-    for listener, news in mail:
-        listener.hear(news)
