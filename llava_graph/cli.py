@@ -7,6 +7,7 @@ from llava_graph.commands.chat import chat_command
 from llava_graph.commands.evaluate import evaluate_command
 from llava_graph.commands.examples import examples_command
 from llava_graph.commands.explain import explain_command, report_command
+from llava_graph.commands.export_task import export_task_command
 from llava_graph.commands.judge import judge_command
 from llava_graph.model.assemble import assemble_command
 from llava_graph.model.build import build_command
@@ -20,6 +21,7 @@ app.command("chat")(chat_command)
 app.command("report")(report_command)
 app.command("evaluate")(evaluate_command)
 app.command("judge")(judge_command)
+app.command("export-task")(export_task_command)
 app.command("examples")(examples_command)
 model_app = typer.Typer(no_args_is_help=True, help="Make models.")
 model_app.command("build")(build_command)
