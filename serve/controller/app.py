@@ -23,7 +23,7 @@ from serve.http.guard import MAX_SMALL_BODY, NoBrowsers, read_json, refusal
 from serve.http.metrics import Measured, Metrics
 from serve.http.stream import ClientGone, Stream, unless_gone
 from serve.protocol.fields import mapping, text, whole
-from serve.protocol.workers import PENDING, Registration, worker_address
+from serve.protocol.workers import CONTROLLER, PENDING, Registration, worker_address
 
 RELAYED = (
     "/worker_generate",
@@ -93,6 +93,7 @@ def _add_worker_routes(app: FastAPI, registry: Registry, admission: Admission) -
         await admission.check_resolved(registration.worker_name)
         if not await app.state.members.register(registration):
             response.headers[PENDING] = "1"
+        response.headers[CONTROLLER] = registry.id
 
     @app.post("/unregister_worker")
     async def unregister_worker(request: Request) -> dict[str, bool]:
@@ -102,7 +103,8 @@ def _add_worker_routes(app: FastAPI, registry: Registry, admission: Admission) -
         return {"existed": app.state.members.unregister(address)}
 
     @app.post("/receive_heart_beat")
-    async def receive_heart_beat(request: Request) -> dict[str, bool]:
+    async def receive_heart_beat(request: Request, response: Response) -> dict[str, bool]:
+        response.headers[CONTROLLER] = registry.id
         data = mapping(await read_json(request, MAX_SMALL_BODY), "the heartbeat")
         address = worker_address(data.get("worker_name"))
         check(request, address)

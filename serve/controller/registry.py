@@ -4,6 +4,7 @@ In: registrations, heartbeats, what probes found, a clock. Out: names of models 
 """
 
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -57,6 +58,8 @@ class Registry:
             raise InputError(
                 f"unknown dispatch method {dispatch!r}", next_step=did_you_mean(dispatch, get_args(Dispatch))
             )
+        self.id = secrets.token_hex(8)
+        """Of this controller, until its process ends."""
         self.dispatch = dispatch
         self.expire_after = expire_after
         self.replica_hosts = replica_hosts

@@ -9,6 +9,8 @@ from serve.protocol.fields import invalid, mapping, number, whole
 
 PENDING = "X-LLaVA-Graph-Pending"
 """Header of our controller's answer to a worker that it cannot reach yet. The body is null, as FastChat's always is."""
+CONTROLLER = "X-LLaVA-Graph-Controller"
+"""Header of our controller's answers to workers: its id, which it draws at its start. FastChat's has none."""
 
 
 MAX_NAMES, MAX_NAME_CHARS = 256, 256

@@ -12,14 +12,18 @@ import httpx
 
 from llava_graph.errors import ServeError
 from serve.http.tokens import bearer
-from serve.protocol.workers import PENDING, WorkerStatus
+from serve.protocol.workers import CONTROLLER, PENDING, WorkerStatus
 
 log = logging.getLogger(__name__)
 
 HEART_BEAT_INTERVAL_S = 45.0
 """FastChat's default; its controller forgets a worker after 90 s."""
-RETRY_S = 5.0
+RETRY_S = 3.0
 """Between two attempts to reach a controller that is down."""
+CLOSELY_S = 3.0
+"""Between two heartbeats to a controller of ours, which may have been restarted in between; FastChat's is spared."""
+MAX_BACKOFF_S = 60.0
+"""After errors that nobody thought of, the pause grows up to this."""
 TIMEOUT_S = 5.0
 LEAVE_TIMEOUT_S = 1.0
 """A controller that is down holds no worker up that ends."""
@@ -48,6 +52,8 @@ class Heartbeat:
         self._transport = transport
         self._soon = asyncio.Event()
         self._known = False
+        self._ours = False
+        """The controller is one of ours: it says so."""
         self._left = False
 
     def nudge(self) -> None:
@@ -55,17 +61,24 @@ class Heartbeat:
         self._soon.set()
 
     async def run(self, status: Callable[[], Awaitable[WorkerStatus]]) -> None:
-        """Register, then beat every `interval` s and shortly after every answer.
+        """Register, then beat every `interval` s (to a controller of ours every CLOSELY_S) and shortly after every answer.
 
-        While `status` raises ServeError (the model is elsewhere and away) the controller hears nothing.
+        While `status` raises ServeError (the model is elsewhere and away) the controller hears nothing. Whatever else goes
+        wrong is logged and tried again: a worker that nobody knows would serve for ever in silence.
         """
-        async with self._client() as client:
-            while not self._left:
-                self._known = await self._once(client, status)
-                if self._known:
-                    await self._pause()
-                else:
-                    await asyncio.sleep(self.retry)
+        pause = self.retry
+        while not self._left:
+            try:
+                async with self._client() as client:
+                    while not self._left:
+                        self._known = await self._once(client, status)
+                        pause = self.retry
+                        await (self._pause() if self._known else asyncio.sleep(self.retry))
+            except Exception:
+                log.exception("the worker's heartbeat has failed; trying again in %.0f s", pause)
+                self._known = False
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MAX_BACKOFF_S)
 
     async def leave(self) -> None:
         """The worker ends: no client shall be sent to it any more. FastChat's controller does not know the word (404)."""
@@ -85,13 +98,16 @@ class Heartbeat:
         except ServeError as error:
             log.warning("not registered: %s", error)
             return False
-        return await (self._beat(client, told) if self._known else self._register(client, told))
+        if self._known and (exists := await self._beat(client, told)) is not False:
+            return bool(exists)
+        return await self._register(client, told)
 
     async def _pause(self) -> None:
+        interval = min(self.interval, CLOSELY_S) if self._ours else self.interval
         # At most one heartbeat a second, however many answers end.
-        await asyncio.sleep(min(1.0, self.interval))
+        await asyncio.sleep(min(1.0, interval))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._soon.wait(), max(0.0, self.interval - 1.0))
+            await asyncio.wait_for(self._soon.wait(), max(0.0, interval - 1.0))
         self._soon.clear()
 
     async def _register(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool:
@@ -111,13 +127,13 @@ class Heartbeat:
             log.info("registered at %s as %s", self.controller, ", ".join(status.model_names))
         return True
 
-    async def _beat(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool:
-        """True while the controller knows us. One that cannot be reached may still know us, one that was restarted does not."""
+    async def _beat(self, client: httpx.AsyncClient, status: WorkerStatus) -> bool | None:
+        """True while the controller knows us, False when it does not (it was restarted), None when it cannot be asked."""
         body = {"worker_name": self.worker, "queue_length": status.queue_length}
         answer = await self._post(client, "/receive_heart_beat", body)
         with suppress(ValueError, AttributeError):
-            return bool(answer is not None and answer.json().get("exist"))
-        return False
+            return None if answer is None else bool(answer.json().get("exist"))
+        return None
 
     async def _post(self, client: httpx.AsyncClient, path: str, body: dict) -> httpx.Response | None:
         try:
@@ -125,6 +141,7 @@ class Heartbeat:
         except httpx.HTTPError as error:
             log.warning("the controller at %s cannot be reached (%s)", self.controller, error or type(error).__name__)
             return None
+        self._ours = CONTROLLER in response.headers
         if response.status_code == httpx.codes.OK:
             return response
         log.error("the controller at %s refuses this worker: %s", self.controller, response.text[:500])
