@@ -14,6 +14,7 @@ from serve.api.cli import (
     RequestsPerMinute,
     TokensPerMinute,
     api,
+    image_hosts,
     options_of,
 )
 from serve.command import (
@@ -190,7 +191,7 @@ def everything(
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
         cors_origin=cors_origin,
-        image_hosts=None if no_image_urls else allow_image_hosts,
+        image_hosts=image_hosts(allow_image_hosts, no_urls=no_image_urls),
     )
     papers = shelf_options(papers_cache, papers_cache_mb, arxiv_contact)
     web_options = WebOptions(

@@ -54,6 +54,14 @@ def test_beside_a_page_that_others_reach_the_api_answers_nobody_without_keys(tmp
     assert keys_beside_page("0.0.0.0", tmp_path / "keys.txt") == KEYS
 
 
+@pytest.mark.parametrize("command", ["api", "all"])
+def test_hosts_to_fetch_from_and_fetching_nothing_contradict_each_other(command):
+    words = [command, "--allow-image-hosts", "example.org", "--no-image-urls", "--port", "0"]
+    started = CliRunner().invoke(app, words)
+    assert isinstance(started.exception, InputError)
+    assert "--no-image-urls" in str(started.exception)
+
+
 def test_origins_are_written_one_by_one_or_as_fastchats_json_list():
     assert origins(["https://a.example/", '["https://b.example", "*"]']) == (
         "https://a.example",

@@ -83,6 +83,8 @@ def test_keys_are_read_plain_or_hashed_and_kept_as_digests_only():
         ("alice:short", "at least 16"),
         ("a b:0123456789abcdef0", "name:key"),
         ("a:0123456789 abcdef0", "no spaces"),
+        (f"sha256:{'a1' * 32}", "without a name"),
+        (f"SHA256:{'A1' * 32}", "without a name"),
     ],
 )
 def test_a_wrong_line_is_named_without_the_key(line, said):
@@ -109,6 +111,20 @@ def test_keys_come_from_a_file_and_from_the_environment(tmp_path, monkeypatch):
     file.write_text("# nobody\n")
     with pytest.raises(InputError, match="no key"):
         configured_keys(file)
+
+
+def test_a_variable_with_a_nameless_digest_or_without_any_key_is_refused(monkeypatch):
+    digest = hashlib.sha256(ALICE.encode()).hexdigest()
+    monkeypatch.setenv(KEYS_VARIABLE, f"{BOB},sha256:{digest}")
+    with pytest.raises(InputError, match=f"{KEYS_VARIABLE}:2: a digest without a name") as refused:
+        configured_keys(None)
+    assert digest not in str(refused.value)
+    for nothing in (",,", " ", " , "):
+        monkeypatch.setenv(KEYS_VARIABLE, nothing)
+        with pytest.raises(InputError, match="no key"):
+            configured_keys(None)
+    monkeypatch.setenv(KEYS_VARIABLE, "")
+    assert configured_keys(None) == ()
 
 
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(tmp_path):

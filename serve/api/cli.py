@@ -83,7 +83,7 @@ def api(
         requests_per_minute=requests_per_minute,
         tokens_per_minute=tokens_per_minute,
         cors_origin=cors_origin,
-        image_hosts=None if no_image_urls else allow_image_hosts,
+        image_hosts=image_hosts(allow_image_hosts, no_urls=no_image_urls),
         max_body_mb=max_body_mb,
     )
     sock = bind(host, port)
@@ -114,6 +114,16 @@ def options_of(
         fetch=None if image_hosts is None else FetchLimits(allowed_hosts=names_in(image_hosts)),
         max_body=max_body_mb * 2**20,
     )
+
+
+def image_hosts(allowed: str, *, no_urls: bool) -> str | None:
+    """Hosts that images are fetched from, by commas, "" for any public one; None: none is fetched. Raises InputError."""
+    if allowed and no_urls:
+        raise InputError(
+            "--allow-image-hosts fetches images and --no-image-urls fetches none",
+            next_step="Leave out the one or the other",
+        )
+    return None if no_urls else allowed
 
 
 def origins(given: list[str]) -> tuple[str, ...]:

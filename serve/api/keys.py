@@ -42,6 +42,9 @@ def read_keys(lines: Iterable[str], where: str) -> tuple[ApiKey, ...]:
             raise InputError(
                 "a key is written name:key", where=place, next_step="The name is letters, digits and . _ @ -"
             )
+        if name.lower() == "sha256":
+            # The digest would count as the key itself, and a digest is not kept as secret as a key.
+            raise InputError("a digest without a name", where=place, next_step="Write name:sha256:HEX")
         keys.append(ApiKey(name, _digest(key.strip(), place)))
     for kind in ("name", "digest"):
         if len({getattr(key, kind) for key in keys}) < len(keys):
@@ -62,7 +65,10 @@ def _digest(key: str, where: str) -> bytes:
 
 
 def configured_keys(file: Path | None) -> tuple[ApiKey, ...]:
-    """The keys of `file` and of LLAVA_GRAPH_API_KEYS (separated by commas, with or without a name). Raises InputError."""
+    """The keys of `file` and of LLAVA_GRAPH_API_KEYS (separated by commas, with or without a name). Raises InputError.
+
+    An empty variable is one that is not set, as shells and container files write it; one without a key in it is a mistake.
+    """
     keys: tuple[ApiKey, ...] = ()
     if file:
         try:
@@ -76,7 +82,12 @@ def configured_keys(file: Path | None) -> tuple[ApiKey, ...]:
         keys = read_keys(lines, file.name)
         if not keys:
             raise InputError("there is no key in the file", where=file.name)
-    listed = [text.strip() for text in os.environ.get(KEYS_VARIABLE, "").split(",") if text.strip()]
+    written = os.environ.get(KEYS_VARIABLE, "")
+    listed = [text.strip() for text in written.split(",") if text.strip()]
+    if written and not listed:
+        raise InputError(
+            "there is no key in the variable", where=KEYS_VARIABLE, next_step="Set it to name:key, or unset it"
+        )
     named = [text if re.match(r"[^:]+:", text) else f"key{number}:{text}" for number, text in enumerate(listed, 1)]
     return (*keys, *read_keys(named, KEYS_VARIABLE))
 
