@@ -183,6 +183,26 @@ def test_paragraphs_title_and_abstract_are_shown_when_they_are_given(client, eng
     assert "Paragraphs that cite it: In Figure 2 the loss falls." in text
 
 
+def test_a_long_thin_image_reaches_the_model(client, engine, reader):
+    thin = Image.new("RGB", (8, 6000))
+    ask(client, {"caption": "A scale bar."}, image=thin)
+    parts = [{"type": "image_url", "image_url": {"url": uri(thin)}}, {"type": "text", "text": "What?"}]
+    client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": parts}])
+    assert engine.sizes == [(8, 6000)] * 2
+
+
+def test_an_empty_answer_before_stays_empty(client, engine):
+    parts = [{"type": "image_url", "image_url": {"url": uri(CHART)}}]
+    turns = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Well?"},
+    ]
+    for figure in ({}, {"figure": {"ocr": False}}):
+        client.chat.completions.create(model="scripted", messages=turns, extra_body=figure)
+        assert engine.requests[-1].messages[1] == {"role": "assistant", "content": [{"type": "text", "text": ""}]}
+
+
 def test_a_region_is_cut_from_the_original_pixels_and_read_by_itself(client, engine, reader):
     large = CHART.resize((4400, 3300))
     ask(client, {"ocr": False}, image=large)

@@ -9,7 +9,7 @@ from llava_graph.errors import InputError
 from serve.api import ApiOptions, configured_keys, create_api
 from serve.api.errors import ApiError
 from serve.api.keys import KEYS_VARIABLE, caller, read_keys
-from serve.api.limits import Bucket, KeyLimits
+from serve.api.limits import LIMIT_HEADERS, Bucket, KeyLimits, limit_headers
 from serve.http.servers import Server, bind
 from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
 
@@ -163,6 +163,12 @@ def test_each_key_has_its_own_allowance_of_requests_and_tokens():
     limits.admit("bob")
 
 
+def test_limits_are_whole_numbers_in_the_headers():
+    headers = limit_headers(KeyLimits(5, 10**6).admit("alice"))
+    assert headers["x-ratelimit-limit-tokens"] == headers["x-ratelimit-remaining-tokens"] == "1000000"
+    assert tuple(headers) == LIMIT_HEADERS
+
+
 def test_the_rate_limit_is_a_429_with_the_time_to_wait(controller):
     keys = read_keys([f"alice:{ALICE}", f"bob:{BOB}"], "keys")
     with running(controller, keys=keys, requests_per_minute=2, tokens_per_minute=1000) as server:
@@ -175,6 +181,8 @@ def test_the_rate_limit_is_a_429_with_the_time_to_wait(controller):
                 client.chat.completions.create(**ASK)
             assert 0 < int(refused.value.response.headers["retry-after"]) <= 60
             assert refused.value.code == "rate_limit_exceeded"
+            assert refused.value.response.headers["x-ratelimit-limit-requests"] == "2"
+            assert refused.value.response.headers["x-ratelimit-remaining-requests"] == "0"
             assert client.models.list(), "looking is not counted"
         with openai.OpenAI(base_url=server.url + "/v1", api_key=BOB, max_retries=0) as client:
             assert client.chat.completions.create(**ASK)
@@ -199,6 +207,8 @@ def test_web_pages_may_not_call_unless_their_origin_is_allowed(controller):
         with_key = {"origin": "https://a.example.com", "authorization": f"Bearer {ALICE}"}
         answer = HTTP.post(server.url + chat, json=ASK, headers=with_key)
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "https://a.example.com")
+        shown = answer.headers["access-control-expose-headers"]
+        assert {name for name in limit_headers(KeyLimits(2, 10**6).admit("a")) if name not in shown} == set()
         other = HTTP.post(server.url + chat, json=ASK, headers={**with_key, "origin": "https://a.example.com.evil.net"})
         assert other.status_code == 403
 

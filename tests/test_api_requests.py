@@ -37,7 +37,7 @@ def test_a_plain_request_means_our_defaults():
         ("response_format", {"type": "json_schema", "json_schema": {}}), ("modalities", ["text", "audio"]),
         ("audio", {"voice": "alloy"}), ("logit_bias", {"1": 5}), ("prediction", {"type": "content"}), ("best_of", 2),
         ("service_tier", "flex"), ("store", True), ("reasoning_effort", "high"), ("web_search_options", {}), ("logprobs", 0),
-        ("top_logprobs", False),
+        ("top_logprobs", False), ("min_p", 0.1), ("min_p", False), ("logprobs", 0.0),
     ],
 )  # fmt: skip
 def test_what_we_cannot_honour_is_refused_by_name(name, value):
@@ -50,6 +50,37 @@ def test_neutral_values_are_accepted():
     for name, values in NEUTRAL.items():
         for value in (*values, None):
             assert ChatRequest.from_json({**ASK, name: value})
+    assert ChatRequest.from_json({**ASK, "min_p": 0.0, "best_of": 1.0})
+
+
+@pytest.mark.parametrize("content", [None, 5, True, {"type": "text"}])
+def test_content_of_another_kind_is_told_that_it_may_be_text(content):
+    said = str(refusal(messages=[{"role": "user", "content": content}]))
+    assert said.startswith("messages[0].content must be text or a list of parts, got ")
+
+
+def test_an_answer_that_was_empty_comes_back_as_it_was():
+    turns = [
+        {"role": "user", "content": "Hm"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "Well?"},
+    ]
+    assert ChatRequest.from_json({**ASK, "messages": turns}).messages[1]["content"] == [{"type": "text", "text": ""}]
+    assert refusal(messages=[turns[0], {"role": "assistant", "content": []}, turns[2]]).param == "messages[1].content"
+
+
+@pytest.mark.parametrize(
+    "content", ["x" * 200_001, [{"type": "text", "text": "x" * 200_001}], [{"type": "text", "text": "x" * 70_000}] * 3]
+)
+def test_too_much_text_has_one_code_in_whatever_pieces_it_comes(content):
+    assert refusal(messages=[{"role": "user", "content": content}]).name == "context_length_exceeded"
+
+
+def test_limits_are_written_with_all_their_digits():
+    assert "-9223372036854775808 .. 9223372036854775807, got 9223372036854775808" in str(refusal(seed=2**63))
+    assert "-1 .. 2147483648" in str(refusal(top_k=-2))
+    assert "0.01 .. 10, got 0" in str(refusal(repetition_penalty=0))
+    assert "got 1.25e+30" in str(refusal(temperature=1.25e30))
 
 
 @pytest.mark.parametrize(

@@ -62,13 +62,30 @@ def test_images_come_as_base64_or_data_uri():
 
 @pytest.mark.parametrize(
     "text",
-    ["https://example.org/x.png", "file:///etc/passwd", "HTTP://169.254.169.254/", "data:text/html;base64,PGI+"],
+    ["https://example.org/x.png", "file:///etc/passwd", "HTTP://169.254.169.254/", "blob:x"],
 )
 def test_an_address_as_image_is_never_fetched(text):
     with pytest.raises(ServeError, match="addresses are not fetched") as caught:
         image_bytes(text, 2)
     assert caught.value.code == 40001
     assert "images[2]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("data:application/pdf;base64,JVBERi0=", "'application/pdf', no image"),
+        ("DATA:text/html;base64,PGI+", "'text/html', no image"),
+        ("data:image/png,abc", "an image, but not as base64"),
+        ("data:,abc", "nothing that it names"),
+        ("data:" + "x" * 10_000, "no image"),
+    ],
+)
+def test_a_data_uri_of_another_kind_is_told_as_what_it_is(uri, said):
+    with pytest.raises(ServeError, match=said) as caught:
+        image_bytes(uri, 1)
+    assert "data:image/png;base64" in caught.value.next_step
+    assert "addresses" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["/etc/passwd", "../../secret.png", "not base64!", "data:image/png;base64,@@@@"])

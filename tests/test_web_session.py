@@ -35,6 +35,23 @@ def test_a_follow_up_builds_only_on_questions_that_were_answered():
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
 
 
+@pytest.mark.parametrize(
+    ("size", "sent"),
+    [
+        ((8, 6000), (8, 6000)),
+        ((9000, 12), (6000, 8)),
+        ((20_000, 8), (20_000, 8)),
+        ((8192, 4000), (4096, 2000)),
+        ((16, 4096), (16, 4096)),
+    ],
+)
+def test_a_long_thin_figure_stays_an_image_when_it_is_scaled_down(size, sent):
+    figure = figure_of(Image.new("RGB", size))
+    assert (figure.width, figure.height) == sent
+    assert open_image(figure.image).size == sent, "a worker opens it"
+    assert view_of(figure, open_image(figure.image))["image"].startswith("data:image/")
+
+
 def with_lines(*texts: str) -> Session:
     figure = figure_of(Image.new("RGB", (40, 30)))
     return Session(replace(figure, ocr=tuple(OcrLine(text=text, box=(0, 0, 0.5, 0.5)) for text in texts)))

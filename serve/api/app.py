@@ -20,7 +20,7 @@ from serve.api.desk import Desk
 from serve.api.documents import Documents
 from serve.api.errors import ApiError, model_not_found, refusal_of
 from serve.api.gate import Gate
-from serve.api.limits import KeyLimits
+from serve.api.limits import LIMIT_HEADERS, KeyLimits
 from serve.api.options import ApiOptions
 from serve.api.paper_figures import ReadText
 from serve.api.pictures import Pictures
@@ -74,7 +74,7 @@ def create_api(
             allow_origins=list(options.allowed_origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
-            expose_headers=["x-request-id", "retry-after"],
+            expose_headers=["x-request-id", "retry-after", *LIMIT_HEADERS],
         )
     app.add_middleware(Measured, metrics=metrics, routes=ROUTES)
     _add_errors(app, metrics)

@@ -9,6 +9,7 @@ from typing import Any
 
 from serve.api.errors import ApiError
 from serve.api.fields import (
+    kind_of,
     known_only,
     list_of,
     mapping_of,
@@ -110,8 +111,7 @@ class ChatRequest:
         data = mapping_of(data, "the request")
         known_only(data, USED | NO_EFFECT | set(NEUTRAL))
         for name, neutral in NEUTRAL.items():
-            # `in` alone would take False for 0.
-            if name in data and not any(data[name] == one and type(data[name]) is type(one) for one in neutral):
+            if name in data and not any(_same(data[name], one) for one in neutral):
                 raise not_supported(name)
         if not (model := text_of(data.get("model", ""), "model", 500).strip()):
             raise wrong("model is missing", "model", name="missing_parameter", next_step="GET /v1/models lists them")
@@ -128,6 +128,11 @@ class ChatRequest:
             figure=figure,
             max_tokens_given="max_tokens" in data or "max_completion_tokens" in data,
         )
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two JSON values are the same: 0 and 0.0 are, 0 and false are not."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
 
 
 def _sampling(data: Mapping[str, Any]) -> Sampling:
@@ -191,26 +196,33 @@ def _check_text(messages: list[dict[str, Any]], *, bare: bool) -> None:
         )
     for index, (message, length) in enumerate(zip(messages, texts, strict=True)):
         shows = any(part["type"] == "image" for part in message["content"])
-        if not length and not shows and not (bare and message["role"] == "user"):
+        # An answer may have been empty, and comes back as it was.
+        answered = message["role"] == "assistant" and message["content"]
+        if not length and not shows and not answered and not (bare and message["role"] == "user"):
             raise wrong(f"messages[{index}].content is empty", f"messages[{index}].content")
 
 
 def _parts(content: Any, where: str, images: list[ImageSource]) -> list[dict[str, Any]]:
     if isinstance(content, str):
-        return [{"type": "text", "text": text_of(content, where, MAX_PROMPT_CHARS)}]
+        return [_text(content, where)]
+    if not isinstance(content, list):
+        raise wrong(f"{where} must be text or a list of parts, got {kind_of(content)}", where, name="invalid_type")
     parts = []
     for index, item in enumerate(list_of(content, where, MAX_MESSAGES)):
         place = f"{where}[{index}]"
         part = mapping_of(item, place)
         if part.get("type") == "text":
-            text = text_of(part.get("text"), f"{place}.text", MAX_PROMPT_CHARS)
-            parts.append({"type": "text", "text": text})
+            parts.append(_text(part.get("text"), f"{place}.text"))
         elif part.get("type") == "image_url":
             images.append(_image(part.get("image_url"), f"{place}.image_url"))
             parts.append({"type": "image"})
         else:
             raise not_supported(f"{place}.type", f"a part of type {str(part.get('type'))[:40]!r}")
     return parts
+
+
+def _text(value: Any, where: str) -> dict[str, Any]:
+    return {"type": "text", "text": text_of(value, where, MAX_PROMPT_CHARS, too_long="context_length_exceeded")}
 
 
 def _image(value: Any, where: str) -> ImageSource:

@@ -174,7 +174,9 @@ def figure_messages(
     turns = [Turn(role=message["role"], text=words(message)) for message in said]
     # An image without words asked for an explanation.
     asked = explain_request(figure.id, options)
-    history = [turn if turn.text.strip() else replace(turn, text=asked) for turn in turns[:-1]]
+    history = [
+        replace(turn, text=asked) if turn.role == "user" and not turn.text.strip() else turn for turn in turns[:-1]
+    ]
     question, tokens = turns[-1].text.strip(), None
     if told is not None and told.ask is not None:
         if question:

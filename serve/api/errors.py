@@ -6,7 +6,7 @@ In: any error of ours. Out: a frozen refusal. What is not ours is told by its ki
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -33,8 +33,10 @@ class ApiError(ServeError):
         name: str | None = None,
         param: str | None = None,
         retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         next_step: str = "",
     ) -> None:
+        self.headers = dict(headers or {})
         self.status, self.kind, self.name, self.param, self.retry_after = status, kind, name, param, retry_after
         super().__init__(what, code=ErrorCode.VALIDATION_TYPE_ERROR, next_step=next_step)
 
@@ -50,6 +52,8 @@ class Refusal:
     param: str | None = None
     retry_after: int | None = None
     """s"""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of an answer of its own."""
 
     def to_json(self) -> dict[str, Any]:
         """OpenAI's shape."""
@@ -61,7 +65,9 @@ class Refusal:
         challenge = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
         # The rest of such a body is not waited for.
         closing = {"Connection": "close"} if self.status in (408, 413) else {}
-        return JSONResponse(self.to_json(), self.status, {**(headers or {}), **waiting, **challenge, **closing})
+        return JSONResponse(
+            self.to_json(), self.status, {**(headers or {}), **self.headers, **waiting, **challenge, **closing}
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ _OF_IMAGE_URL = {"refused": 403, "too-large": 413}
 def refusal_of(error: Exception) -> Refusal:
     """What a client hears of `error`."""
     if isinstance(error, ApiError):
-        return Refusal(error.status, error.kind, error.name, str(error), error.param, error.retry_after)
+        return Refusal(error.status, error.kind, error.name, str(error), error.param, error.retry_after, error.headers)
     if isinstance(error, LlavaGraphError):
         meaning = _of_serving(error) if isinstance(error, ServeError) else _of_input(error)
         return Refusal(meaning.status, meaning.kind, meaning.code, str(error), retry_after=meaning.retry_after)

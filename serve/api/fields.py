@@ -36,7 +36,7 @@ def named(param: str, read: Callable[[], T]) -> T:
 def mapping_of(value: Any, param: str) -> Mapping[str, Any]:
     """A JSON object; its null values are left out. Raises ApiError."""
     if not isinstance(value, Mapping):
-        raise wrong(f"{param} must be an object, got {_kind(value)}", param, name="invalid_type")
+        raise wrong(f"{param} must be an object, got {kind_of(value)}", param, name="invalid_type")
     return {name: entry for name, entry in value.items() if entry is not None}
 
 
@@ -53,12 +53,13 @@ def known_only(data: Mapping[str, Any], known: set[str] | frozenset[str], prefix
             )
 
 
-def text_of(value: Any, param: str, most: int) -> str:
-    """Text, cleaned (`clean`), of at most `most` characters. Raises ApiError."""
+def text_of(value: Any, param: str, most: int, *, too_long: str = "invalid_value") -> str:
+    """Text, cleaned (`clean`), of at most `most` characters. Raises ApiError; `too_long` is the code of more characters."""
     if not isinstance(value, str):
-        raise wrong(f"{param} must be text, got {_kind(value)}", param, name="invalid_type")
+        raise wrong(f"{param} must be text, got {kind_of(value)}", param, name="invalid_type")
     if len(value) > most:
-        raise wrong(f"{param} has {len(value)} characters, at most {most} are read", param, next_step="Shorten it")
+        what = f"{param} has {len(value)} characters, at most {most} are read"
+        raise wrong(what, param, next_step="Shorten it", name=too_long)
     return clean(value, param)
 
 
@@ -81,7 +82,7 @@ def switch(data: Mapping[str, Any], name: str, default: bool = False) -> bool:
     """true or false. Raises ApiError."""
     value = data.get(name, default)
     if not isinstance(value, bool):
-        raise wrong(f"{name} must be true or false, got {_kind(value)}", name, name="invalid_type")
+        raise wrong(f"{name} must be true or false, got {kind_of(value)}", name, name="invalid_type")
     return value
 
 
@@ -103,7 +104,7 @@ def whole_in(data: Mapping[str, Any], name: str, default: int, low: int, high: i
 def list_of(value: Any, param: str, most: int) -> list[Any]:
     """A list of at most `most` entries. Raises ApiError."""
     if not isinstance(value, list):
-        raise wrong(f"{param} must be a list, got {_kind(value)}", param, name="invalid_type")
+        raise wrong(f"{param} must be a list, got {kind_of(value)}", param, name="invalid_type")
     if len(value) > most:
         raise wrong(f"{param} has {len(value)} entries, at most {most}", param)
     return value
@@ -117,5 +118,6 @@ def _no_text(data: Mapping[str, Any], name: str) -> None:
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a JSON value is, for a message."""
     return _KINDS.get(type(value), "null")

@@ -6,6 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from serve.api.errors import ApiError
+from serve.protocol.fields import written
+
+LIMIT_HEADERS = tuple(
+    f"x-ratelimit-{what}-{name}" for name in ("requests", "tokens") for what in ("limit", "remaining")
+)
+"""OpenAI's names for what a caller may do and what is left of it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +73,12 @@ class KeyLimits:
         for bucket, amount, kind in ((allowance.requests, 1, "requests"), (allowance.tokens, 0.001, "tokens")):
             if bucket and (seconds := bucket.wait(amount)):
                 raise ApiError(
-                    f"this key has used its {bucket.per_minute:g} {kind} a minute",
+                    f"this key has used its {written(bucket.per_minute)} {kind} a minute",
                     status=429,
                     kind=kind,
                     name="rate_limit_exceeded",
                     retry_after=math.ceil(seconds),
+                    headers=limit_headers(allowance),
                     next_step=f"Try again in {math.ceil(seconds)} s",
                 )
         requests = allowance.requests.without(1) if allowance.requests else None
@@ -96,6 +103,6 @@ def limit_headers(allowance: Allowance) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, bucket in (("requests", allowance.requests), ("tokens", allowance.tokens)):
         if bucket:
-            headers[f"x-ratelimit-limit-{name}"] = f"{bucket.per_minute:g}"
+            headers[f"x-ratelimit-limit-{name}"] = written(bucket.per_minute)
             headers[f"x-ratelimit-remaining-{name}"] = str(max(0, math.floor(bucket.left)))
     return headers

@@ -8,6 +8,8 @@ from llava_graph.errors import ServeError
 from serve.protocol.codes import ErrorCode
 
 MAX_STOPS = 16
+MAX_EXACT = 2**53
+"""Below it every whole number is a float of its own."""
 
 
 def invalid(what: str) -> ServeError:
@@ -62,8 +64,16 @@ def whole(data: Mapping[str, Any], name: str, default: int) -> int:
 def ranged(value: float, name: str, low: float, high: float) -> float:
     """`value` if low <= value <= high. Raises ServeError 40302."""
     if not low <= value <= high:
-        raise ServeError(f"{name} must be in {low:g} .. {high:g}, got {value:g}", code=ErrorCode.PARAM_OUT_OF_RANGE)
+        limits = f"{written(low)} .. {written(high)}"
+        raise ServeError(f"{name} must be in {limits}, got {written(value)}", code=ErrorCode.PARAM_OUT_OF_RANGE)
     return value
+
+
+def written(value: float) -> str:
+    """A number for a message: whole ones with all their digits, up to 40 of them."""
+    if isinstance(value, int) or (value.is_integer() and abs(value) < MAX_EXACT):
+        return str(int(value))[:40]
+    return f"{value:g}"
 
 
 def strings(data: Mapping[str, Any], name: str, most: int) -> tuple[str, ...]:

@@ -168,6 +168,13 @@ def image_bytes(image: str, position: int) -> bytes:
     name = f"images[{position}]"
     found = _DATA_URI.match(image)
     encoded = image[found.end() :] if found else image
+    if not found and image[:5].lower() == "data:":
+        raise ServeError(
+            f"is a data URI that holds {_held(image)}",
+            code=ErrorCode.VALIDATION_TYPE_ERROR,
+            where=name,
+            next_step="Write data:image/png;base64,…",
+        )
     if re.match(r"[a-zA-Z][\w+.-]*:", encoded):
         raise ServeError(
             "is an address, and addresses are not fetched",
@@ -179,6 +186,14 @@ def image_bytes(image: str, position: int) -> bytes:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ServeError("is not base64", code=ErrorCode.VALIDATION_TYPE_ERROR, where=name) from error
+
+
+def _held(uri: str) -> str:
+    """What a data URI holds that we do not read."""
+    kind = uri[5:].partition(",")[0].partition(";")[0].strip().lower()[:80]
+    if kind.startswith("image/"):
+        return "an image, but not as base64"
+    return f"{kind!r}, no image" if kind else "nothing that it names as an image"
 
 
 def open_images(request: GenerateRequest) -> list[Image.Image]:

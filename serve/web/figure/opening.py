@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from llava_graph.errors import ImageError, LlavaGraphError
-from llava_graph.images import encode_png, open_image
+from llava_graph.images import MIN_SIDE_PX, encode_png, open_image
 from llava_graph.record import Box, Figure, OcrLine
 from ocr.merge import with_rest
 from scicap_builder.kinds import kind_of
@@ -20,7 +20,8 @@ from serve.web.figure.lines import line_rows
 from serve.web.session import Session
 
 MAX_SIDE_PX = 4096
-"""Larger figures are scaled down before they are sent: no model sees more, and small labels stay readable."""
+"""Larger figures are scaled down before they are sent: no model sees more, and small labels stay readable. Long thin ones stay
+longer, so that their short side keeps MIN_SIDE_PX: less is no image to any worker."""
 SHOWN_SIDE_PX, SHOWN_BYTES = 2048, 500_000
 """A figure with a longer side or more bytes is shown (not sent) smaller, as WebP: the page stays quick over slow lines."""
 
@@ -110,12 +111,18 @@ def read_rest(opened: Reading, parts: Sequence[Box], read: ReadText) -> Reading:
 
 def figure_of(image: Image.Image) -> Figure:
     """An uploaded image as a record."""
-    if max(image.size) > MAX_SIDE_PX:
-        image = image.copy()
-        image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), Image.Resampling.LANCZOS)
+    if (size := _sent_size(image.size)) != image.size:
+        image = image.resize(size, Image.Resampling.LANCZOS)
     data = encode_png(image)
     name = hashlib.sha256(data).hexdigest()[:12]
     return Figure(id=f"upload:{name}", image=data, width=image.width, height=image.height, source="upload")
+
+
+def _sent_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) in px of an image when it is sent; the shape stays."""
+    scale = min(1.0, max(MAX_SIDE_PX / max(size), MIN_SIDE_PX / min(size)))
+    width, height = (max(MIN_SIDE_PX, round(side * scale)) for side in size)
+    return width, height
 
 
 def view_of(figure: Figure, image: Image.Image) -> dict[str, Any]:
