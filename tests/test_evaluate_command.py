@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from explained_papers import Parrot
-from PIL import Image
+from PIL import Image, ImageDraw
 from tiny_model import build_tiny_model
 from typer.testing import CliRunner
 
@@ -176,6 +176,9 @@ def test_missing_answers_give_no_score_unless_it_says_so(tmp_path, rad):
     assert told.exit_code == 0
     assert "PARTIAL: 1 of 8 items" in told.stdout
     assert json.loads((tmp_path / "o/metrics.json").read_text())["complete"] is False
+    against = ("--baseline", "majority", "--out", tmp_path / "m", "--against", tmp_path / "o", "--json")
+    told = json.loads(evaluate("--task", "vqa-rad", "--data", rad, *against).stdout)
+    assert {one["items"] for one in told["against"]["scores"]} == {1}
 
 
 # How answers are got
@@ -261,6 +264,19 @@ def test_chunks_are_disjoint_and_whole():
     assert [one for part in parts for one in part] == list(range(10))
     with pytest.raises(InputError, match="no chunk 4 of 4"):
         chunk([], 4, 4)
+
+
+def test_the_text_is_read_anew_where_that_is_asked_for(tmp_path, monkeypatch):
+    picture = Image.new("RGB", (420, 120), "white")
+    ImageDraw.Draw(picture).text((20, 30), "ACCURACY", fill="black", font_size=60)
+    write_dataset([replace(explained(1), image=encode_png(picture))], tmp_path / "data")
+    parrot = Parrot()
+    monkeypatch.setattr(asked, "open_answerer", lambda choice: parrot)
+    done = evaluate("--task", "scicap", "--data", tmp_path / "data", "--out", tmp_path / "o", "--ocr", "engine")
+    assert done.exit_code == 0
+    assert "ACCURACY" in parrot.first[0]
+    assert "epoch 1" not in parrot.first[0]
+    assert scores(tmp_path / "o")["strict/BLEU-1"]["ocr_context"] == "engine (read anew)"
 
 
 # What answers without looking

@@ -5,10 +5,14 @@ import csv
 import importlib.util
 import io
 import json
+import re
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from llava_graph.cli import app
@@ -17,7 +21,7 @@ from llava_graph.errors import InputError
 from llava_graph.evaluate.answered import Pair
 from llava_graph.evaluate.harness_export import rows_of, write_vlmevalkit
 from llava_graph.evaluate.measures import measure_all
-from llava_graph.evaluate.tasks import find_task, items_of
+from llava_graph.evaluate.tasks import TASKS, find_task, items_of
 from llava_graph.images import encode_png
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Figure, OcrLine, Turn
@@ -103,3 +107,15 @@ def test_a_bad_picture_costs_itself_and_nothing_at_all_is_refused(tmp_path):
         write_vlmevalkit(rows, tmp_path, task)
     assert [drop.reason for drop in dropped] == ["bad-image"]
     assert json.dumps(list(tmp_path.iterdir())) == "[]"
+
+
+@pytest.mark.parametrize("page", ["evaluate.md", "results.md"])
+def test_commands_of_the_docs_are_understood(page):
+    """Every option and task that they name is one."""
+    text = (Path(__file__).parent.parent / "docs" / page).read_text().replace("\\\n", " ")
+    lines = re.findall(r"^ +(?:.*; )?llava-graph (evaluate|judge|export-task) (.*)$", text, re.MULTILINE)
+    assert len(lines) >= 6
+    for name, words in lines:
+        arguments = shlex.split(words.partition("#")[0].partition("&")[0].replace("$i", "0"))
+        context = get_command(app).commands[name].make_context(name, arguments)
+        assert context.params["task"] in TASKS

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from llava_graph.command import stderr
-from llava_graph.commands.evaluate import tell_lost
+from llava_graph.commands.evaluating import tell_lost
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.evaluate import run
 from llava_graph.evaluate.harness_export import HARNESSES, rows_of, write_lmms_eval, write_vlmevalkit

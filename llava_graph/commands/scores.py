@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llava_graph.evaluate.run import Compared
-
 
 def printed_scores(found: dict[str, Any]) -> str:
     """A run's metrics: every score with its interval and what the model was given of the figures' text."""
@@ -26,21 +24,21 @@ def printed_scores(found: dict[str, Any]) -> str:
     return f"{found['task']}: {found['answered']} answers{whole}\n{_table(rows)}"
 
 
-def printed_comparison(compared: Sequence[Compared], first: str, second: str) -> str:
+def printed_comparison(compared: Sequence[dict[str, Any]], first: str, second: str) -> str:
     """Two runs: difference, its interval, and how likely one as large comes by chance."""
     rows = [("flavour", "score", first, second, "difference", "95 % interval", "p", "items")]
     for one in compared:
-        difference, ends = one.difference, one.difference.interval
+        ends, p_value = one["interval"], one["p_value"]
         rows.append(
             (
-                one.measure.flavour,
-                one.measure.name,
-                _number(difference.first),
-                _number(difference.second),
-                f"{difference.value:+.4f}",
-                f"{ends.low:+.4f} to {ends.high:+.4f}" if ends else "",
-                "" if difference.p_value is None else f"{difference.p_value:.3f}",
-                str(difference.items),
+                one["flavour"],
+                one["name"],
+                _number(one["first"]),
+                _number(one["second"]),
+                f"{one['difference']:+.4f}",
+                f"{ends[0]:+.4f} to {ends[1]:+.4f}" if ends else "",
+                "" if p_value is None else f"{p_value:.3f}",
+                str(one["items"]),
             )
         )
     return _table(rows)

@@ -6,7 +6,7 @@ In: what each item adds. Out: the score, its bootstrap interval, and whether two
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ PUBLISHED, STRICT = "published", "strict"
 """Flavours: number for number what a published script computes; what the name of the score says."""
 RESAMPLES = 1000
 LEVEL = 0.95
+CELLS = 2**22
+"""Of a table of resamples and groups that is in memory at once (8 bytes each)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,8 @@ def interval(
     sums = _group_sums(measure, groups)
     if len(sums) < 2:
         return None
-    drawn = [measure._of(one) for one in _weights(len(sums), resamples, seed) @ np.array(list(sums.values()))]
+    matrix = np.array(list(sums.values()))
+    drawn = [measure._of(one) for weights in _weights(len(sums), resamples, seed) for one in weights @ matrix]
     return _ends([value for value in drawn if value is not None], level)
 
 
@@ -124,11 +127,16 @@ def compare(
         return None
     if len(a) < 2:
         return Difference(first=before, second=after, interval=None, p_value=None, items=len(common))
-    weights = _weights(len(a), resamples, seed)
-    drawn = [_less(first._of(x), second._of(y)) for x, y in zip(weights @ a, weights @ b, strict=True)]
-    flips = np.random.default_rng(seed + 1).integers(0, 2, (resamples, len(a)))
-    mixed = zip(a.sum(axis=0) + flips @ (b - a), b.sum(axis=0) - flips @ (b - a), strict=True)
-    exchanged = [_less(first._of(x), second._of(y)) for x, y in mixed]
+    drawn = [
+        _less(first._of(x), second._of(y))
+        for weights in _weights(len(a), resamples, seed)
+        for x, y in zip(weights @ a, weights @ b, strict=True)
+    ]
+    exchanged = [
+        _less(first._of(a.sum(axis=0) + moved), second._of(b.sum(axis=0) - moved))
+        for flips in _flips(len(a), resamples, seed + 1)
+        for moved in flips @ (b - a)
+    ]
     # A difference that equals the observed one but for rounding counts as one.
     reached = sum(value is not None and abs(value) >= abs(after - before) - 1e-12 for value in exchanged)
     return Difference(
@@ -151,10 +159,23 @@ def _group_sums(
     return sums
 
 
-def _weights(groups: int, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, groups): how often each group is drawn."""
-    shares = np.full(groups, 1 / groups)
-    return np.random.default_rng(seed).multinomial(groups, shares, size=resamples).astype(float)
+def _weights(groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """(some resamples, groups): how often each group is drawn; `resamples` in all, as many at once as memory has room for."""
+    source, shares = np.random.default_rng(seed), np.full(groups, 1 / groups)
+    for size in _sizes(groups, resamples):
+        yield source.multinomial(groups, shares, size=size).astype(float)
+
+
+def _flips(groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """(some resamples, groups): 1 where the runs' answers to a group are exchanged."""
+    source = np.random.default_rng(seed)
+    for size in _sizes(groups, resamples):
+        yield source.integers(0, 2, (size, groups))
+
+
+def _sizes(groups: int, resamples: int) -> list[int]:
+    most = max(1, CELLS // groups)
+    return [min(most, resamples - start) for start in range(0, resamples, most)]
 
 
 def _less(before: float | None, after: float | None) -> float | None:

@@ -194,25 +194,30 @@ def score_row(measure: Measure, groups: Mapping[str, str], context: str, resampl
     }
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Two runs in one score."""
-
-    measure: Measure
-    difference: Difference
-
-
-def compare_runs(first: Joined, second: Joined, groups: Mapping[str, str], *, resamples: int) -> list[Compared]:
-    """Every score that both runs have, over the items that both have answered."""
+def compare_runs(first: Joined, second: Joined, groups: Mapping[str, str], *, resamples: int) -> list[dict[str, Any]]:
+    """Every score that both runs have, over the items that both have answered, as plain values."""
     common = {pair.item.id for pair in first.pairs} & {pair.item.id for pair in second.pairs}
     before, after = (
         {measure.key: measure for measure in measure_all([pair for pair in run.pairs if pair.item.id in common])}
         for run in (first, second)
     )
-    found = [
-        (after[key], compare(before[key], after[key], groups, resamples=resamples)) for key in before if key in after
-    ]
-    return [Compared(measure, difference) for measure, difference in found if difference is not None]
+    both = [(before[key], after[key]) for key in before if key in after]
+    told = [(one, compare(one, other, groups, resamples=resamples)) for one, other in both]
+    return [_difference_row(measure, difference) for measure, difference in told if difference is not None]
+
+
+def _difference_row(measure: Measure, difference: Difference) -> dict[str, Any]:
+    ends = difference.interval
+    return {
+        "name": measure.name,
+        "flavour": measure.flavour,
+        "first": difference.first,
+        "second": difference.second,
+        "difference": difference.value,
+        "interval": [ends.low, ends.high] if ends else None,
+        "p_value": difference.p_value,
+        "items": difference.items,
+    }
 
 
 def asked_of(chosen: Chosen, options: PromptOptions | None, **more: Any) -> dict[str, Any]:
