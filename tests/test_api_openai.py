@@ -2,15 +2,19 @@
 
 import asyncio
 import base64
+import http.client
 import io
 import json
+from contextlib import closing
 
 import openai
 import pytest
 from PIL import Image
+from starlette.responses import PlainTextResponse
 
 from llava_graph.errors import ServeError
 from serve.api import create_api
+from serve.http.by_path import ByPath
 from serve.http.servers import Server, bind
 from serve.protocol.codes import ErrorCode
 from tests.serving import HTTP, WORDS, ScriptedEngine, eventually, png, running_controller, running_worker
@@ -312,6 +316,32 @@ def test_unknown_routes_and_methods_answer_in_openais_shape(api, engine):
         answer = HTTP.request(method, api.url + path)
         assert answer.status_code == status
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_load_balancers_look_without_a_body(api, engine):
+    for path in ("/health", "/v1/models", "/v1/models/scripted", "/metrics"):
+        looked = HTTP.head(api.url + path)
+        assert (looked.status_code, looked.content) == (200, b""), path
+    assert HTTP.head(api.url + "/v1/chat/completions").status_code == 405
+    assert HTTP.get(api.url + "/v1/models/").json() == HTTP.get(api.url + "/v1/models").json()
+
+
+def test_a_request_line_with_the_whole_address_means_its_path(api, engine):
+    """Beside a page too, where the path says whose the request is."""
+
+    async def page(scope, receive, send):
+        await PlainTextResponse("the page")(scope, receive, send)
+
+    def asked(target):
+        with closing(http.client.HTTPConnection("127.0.0.1", int(both.url.rpartition(":")[2]))) as connection:
+            connection.request("GET", target)
+            return connection.getresponse().read().decode()
+
+    app = ByPath(page, create_api(api.url), ("/v1", "/health"))
+    with Server(app, bind("127.0.0.1", 0), "both") as both:
+        assert json.loads(asked(f"{both.url}/health?x=http://y/"))["status"] == "unavailable"
+        assert "unknown_url" in asked(f"{both.url}/v1/nothing")
+        assert asked(both.url) == asked("HTTP://elsewhere/v1x") == asked("/http://a/v1") == "the page"
 
 
 def test_metrics_tell_requests_tokens_times_and_errors(controller, worker, engine):

@@ -106,7 +106,8 @@ def test_get_gives_out_no_file_and_no_url(site, secret):
         assert answer.status_code >= 400, door
         assert b"root:" not in answer.content
         assert answer.content != secret.read_bytes()
-    assert HTTP.get(site.url + "/monitoring").status_code >= 400
+    for told in ("/monitoring", "/openapi.json", "/docs", "/redoc"):
+        assert HTTP.get(site.url + told).status_code >= 400, told
     assert HTTP.get(site.url + API + "/info").json()["named_endpoints"] == {}, "no event is offered as an API"
 
 

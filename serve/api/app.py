@@ -41,6 +41,8 @@ ROUTES = frozenset(
         "/metrics",
     }
 )
+LOOKING = ["GET", "HEAD"]
+"""Load balancers look with HEAD; the server leaves the body out."""
 HEALTH_KEPT_S = 1.0
 """/health asks for no key: however often it is called, the workers are asked once a second."""
 
@@ -132,11 +134,12 @@ def _add_models(app: FastAPI, client: ModelClient) -> None:
     def entry(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": started, "owned_by": "llava-graph"}
 
-    @app.get("/v1/models")
+    @app.api_route("/v1/models", methods=LOOKING)
+    @app.api_route("/v1/models/", methods=LOOKING)
     async def list_models() -> dict[str, Any]:
         return {"object": "list", "data": [entry(name) for name in await client.models()]}
 
-    @app.get("/v1/models/{model:path}")
+    @app.api_route("/v1/models/{model:path}", methods=LOOKING)
     async def one_model(model: str) -> dict[str, Any]:
         known = await client.models()
         if model not in known:
@@ -149,13 +152,13 @@ def _add_models(app: FastAPI, client: ModelClient) -> None:
 def _add_health(app: FastAPI, client: ModelClient, metrics: Metrics) -> None:
     healthy = kept_for(HEALTH_KEPT_S, lambda: answers_at_all(client))
 
-    @app.get("/health")
+    @app.api_route("/health", methods=LOOKING)
     async def health() -> JSONResponse:
         if await healthy():
             return JSONResponse({"status": "ok"})
         return JSONResponse({"status": "unavailable", "reason": "no worker answers"}, 503)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=LOOKING)
     async def show_metrics() -> Response:
         return metrics.response()
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from llava_graph.errors import InputError, ServeError
 from serve.http.impatient import ImpatientProtocol
+from serve.http.origin_form import OriginForm
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 3.0
@@ -67,7 +68,7 @@ class Server:
         # No websockets: nothing here speaks them. No log config: the command sets up logging once. No X-Forwarded-For: a
         # client's address is that of its connection, and nobody writes himself another.
         config = uvicorn.Config(
-            app,
+            OriginForm(app),
             log_config=None,
             access_log=False,
             http=ImpatientProtocol,

@@ -104,6 +104,8 @@ def create_web(
             enable_monitoring=False,
             ssr_mode=False,
             mcp_server=False,
+            # What the page calls is no interface for programs: /v1 is.
+            app_kwargs={"openapi_url": None},
         )
         # Only for a launched page does gradio check the files that events name; ours is launched, by us.
         page.has_launched = True
