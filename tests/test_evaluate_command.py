@@ -16,7 +16,7 @@ from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError, ServeError
 from llava_graph.evaluate.answered import Reply
 from llava_graph.evaluate.answering import Asking, answer
-from llava_graph.evaluate.answers import join, read_answers
+from llava_graph.evaluate.answers import AnswerFile, join, read_answers
 from llava_graph.evaluate.baselines import make_baseline
 from llava_graph.evaluate.run import chunk
 from llava_graph.evaluate.tasks import TASKS, find_task, items_of
@@ -155,6 +155,15 @@ def test_answers_are_joined_by_id_whatever_their_order_and_everything_else_is_na
         "missing": 2, "duplicate": 1, "no-such-item": 1, "nan": 1, "other-question": 1, "not-text": 1, "wrong-columns": 1,
         "not-json": 1, "empty": 1,
     }  # fmt: skip
+
+
+def test_half_characters_stop_no_run(tmp_path):
+    with AnswerFile(tmp_path / "answers.jsonl", "m") as file:
+        file.add(Reply(id="vqa-rad:q0", text="lobe \ud83d"))
+    (tmp_path / "theirs.jsonl").write_text('{"question_id": "q1", "text": "\\ud83d"}')
+    replies, problems = read_answers([tmp_path / "answers.jsonl", tmp_path / "theirs.jsonl"])
+    assert [reply.text for reply in replies] == ["lobe ?", "?"]
+    assert problems == []
 
 
 def test_two_different_answers_to_one_item_are_refused():

@@ -45,7 +45,7 @@ class AnswerFile:
         row = {
             "question_id": reply.id,
             "prompt": reply.prompt,
-            "text": reply.text,
+            "text": encodable(reply.text),
             "model_id": self._model,
             "metadata": {"mark": reply.mark, **{name: getattr(reply, name) for name in COUNTED}},
         }
@@ -149,8 +149,17 @@ def read_row(row: Any) -> Reply | tuple[str, str]:
     told = told if isinstance(told, Mapping) else {}
     known = {one: told[one] for one in COUNTED if told.get(one) is not None}
     return Reply(
-        id=str(name), text=text, mark=str(told.get("mark") or ""), prompt=str(row.get("prompt") or ""), **known
+        id=str(name),
+        text=encodable(text),
+        mark=str(told.get("mark") or ""),
+        prompt=str(row.get("prompt") or ""),
+        **known,
     )
+
+
+def encodable(text: str) -> str:
+    """Without half characters, which JSON can carry and no file can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def join(items: Sequence[Item], replies: Iterable[Reply], problems: Iterable[Dropped] = ()) -> Joined:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llava_graph.durable import try_lock
 from llava_graph.errors import InputError, LlavaGraphError, ServeError
+from llava_graph.evaluate.answers import encodable
 from llava_graph.evaluate.judge import Case
 from llava_graph.explain import Answerer
 from llava_graph.prompt import text_message
@@ -93,6 +94,6 @@ def judge_cases(
 def _asked(judge: Answerer, case: Case) -> str | LlavaGraphError:
     try:
         chunks = judge.generate_stream([text_message("user", case.prompt)], [], GENERATION)
-        return "".join(chunk.text for chunk in chunks)
+        return encodable("".join(chunk.text for chunk in chunks))
     except LlavaGraphError as error:
         return error
