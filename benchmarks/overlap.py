@@ -7,14 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from llava_graph.evaluate.bleu import ORDER, grams
 from llava_graph.evaluate.rouge import split_words
-
-ORDER = 4
-
-
-def grams(words: Sequence[str], order: int) -> Counter[tuple[str, ...]]:
-    """n-grams with their counts."""
-    return Counter(tuple(words[start : start + order]) for start in range(len(words) - order + 1))
 
 
 def bleu(text: str, reference: str) -> float:
