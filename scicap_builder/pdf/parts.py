@@ -71,7 +71,7 @@ def without_labels(lines: Sequence[Line], page: Page, repeated: frozenset[tuple[
         for graphic in page.graphics
         if area(graphic.box) > PICTURE
         and spot(graphic.box) not in repeated
-        and not _is_background(graphic, graphic.box, page)
+        and not is_background(graphic, graphic.box, page)
     ]
     if not pictures:
         return list(lines)
@@ -114,12 +114,12 @@ def drawings_of(page: Page, repeated: frozenset[tuple[int, ...]], captions: Sequ
     boxes = []
     for graphic in page.graphics:
         box = meet(graphic.box, edges)
-        if spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or _is_background(graphic, box, page):
+        if spot(graphic.box) in repeated or box[2] < box[0] or box[3] < box[1] or is_background(graphic, box, page):
             continue
         if graphic.kind == "path" and any(_frames_in(box, frame) for frame in frames):
             continue
         boxes.append(box)
-    groups = [group for group in clusters(boxes, CLUSTER_GAP) if not _is_rule(group) and not _is_band(group, page)]
+    groups = [group for group in clusters(boxes, CLUSTER_GAP) if not is_rule(group) and not is_band(group, page)]
     return tuple(part for group in groups for part in _parted(group, boxes, captions))
 
 
@@ -137,7 +137,7 @@ def _parted(group: Rect, boxes: Sequence[Rect], captions: Sequence[Rect]) -> lis
     return [group]
 
 
-def _is_band(group: Rect, page: Page) -> bool:
+def is_band(group: Rect, page: Page) -> bool:
     """Whether a group of drawn things is the coloured ground of a running head or foot."""
     margin, width, height = BAND
     edge = group[3] < margin * page.height or group[1] > (1 - margin) * page.height
@@ -167,12 +167,12 @@ def _frames_in(path: Rect, frame: Rect) -> bool:
     return share_inside(path, outer) > 0.99 and share_inside(path, inner) == 0
 
 
-def _is_rule(box: Rect) -> bool:
+def is_rule(box: Rect) -> bool:
     thin, long = sorted((box[2] - box[0], box[3] - box[1]))
     return thin < RULE or (thin < 7 and long > 15 * thin)
 
 
-def _is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
+def is_background(graphic: Graphic, box: Rect, page: Page) -> bool:
     covers = box[2] - box[0] > 0.93 * page.width and box[3] - box[1] > 0.93 * page.height
     if covers and graphic.kind != "image":
         return True

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llava_graph.errors import PaperError
 from llava_graph.record import Dropped
+from scicap_builder.pdf.alike import figures_alike
 from scicap_builder.pdf.boxes import holds
 from scicap_builder.pdf.captions import Caption, find_captions
 from scicap_builder.pdf.embedded import shares_of
@@ -95,7 +96,7 @@ def load_all(pdf: OpenPdf) -> tuple[tuple[Page, ...], tuple[Dropped, ...]]:
 def lay_out(pages: Sequence[Page]) -> Layout:
     """Words -> lines -> captions -> blocks in reading order."""
     every = [read_lines(page) for page in pages]
-    repeated = repeated_boxes(pages)
+    repeated = _ornaments(pages, every)
     unlabelled = [without_labels(lines, page, repeated) for page, lines in zip(pages, every, strict=True)]
     heads = running_heads([(page.height, lines) for page, lines in zip(pages, unlabelled, strict=True)])
     kept = [[line for line in lines if line not in heads] for lines in every]
@@ -142,6 +143,16 @@ def lay_out(pages: Sequence[Page]) -> Layout:
         front=read_paragraphs(front, style),
         paragraphs=read_paragraphs(flow, style),
     )
+
+
+def _ornaments(pages: Sequence[Page], every: Sequence[Sequence[Line]]) -> frozenset[tuple[int, ...]]:
+    """Where things stand that many pages repeat and that are no figures."""
+    repeated = repeated_boxes(pages)
+    if not repeated:
+        return repeated
+    starts = find_starts(every, measure(line for lines in every for line in lines))
+    labels = [[s.line.box for s in starts if s.label.number and s.line.page == page.number] for page in pages]
+    return repeated - figures_alike(pages, repeated, labels)
 
 
 def _live(page: Page, heads: frozenset[Line]) -> Rect:
