@@ -44,7 +44,9 @@ from serve.command import (
     UpstreamModel,
     UpstreamTimeout,
     UpstreamWait,
+    kept_log,
     names_in,
+    server_address,
     set_up_logging,
 )
 from serve.controller.cli import controller
@@ -97,6 +99,8 @@ def web(
     from serve.web import WebOptions, create_web
 
     set_up_logging(log_level)
+    kept_log(log_dir, visitors=log_visitors)
+    controller_url = server_address(controller_url, "--controller-url")
     sock = bind(host, port)
     options = WebOptions(
         model_list_mode=model_list_mode,
@@ -175,6 +179,7 @@ def everything(
     from serve.worker.answering import WorkerOptions
 
     set_up_logging(log_level)
+    kept_log(log_dir, visitors=log_visitors)
     options = WorkerOptions(model_names=names_in(model_names))
     choice = EngineChoice(
         model_path=model_path,

@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from llava_graph.errors import InputError, ServeError
+from serve.protocol.workers import worker_address
+
 CONTROLLER_PORT, WORKER_PORT, WEB_PORT = 21001, 21002, 7860
 """FastChat's and gradio's."""
 
@@ -102,6 +105,22 @@ LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 def names_in(text: str) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def server_address(text: str, option: str) -> str:
+    """`text` if it is the address of a server of ours. Raises InputError that names the option."""
+    try:
+        return worker_address(text)
+    except ServeError as error:
+        raise InputError(
+            f"{option} must be an address such as http://127.0.0.1:{CONTROLLER_PORT}, got {text[:80]!r}"
+        ) from error
+
+
+def kept_log(log_dir: Path | None, *, visitors: bool) -> None:
+    """Raises InputError for --log-visitors where nothing is kept."""
+    if visitors and log_dir is None:
+        raise InputError("--log-visitors tells visitors apart in a log that is not kept", next_step="Give a --log-dir")
 
 
 def set_up_logging(level: str) -> None:

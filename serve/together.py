@@ -33,10 +33,12 @@ def start_all(
     is known before a model is loaded. Raises InputError (busy port), CheckpointError, ServeError.
     """
     with ExitStack() as undo:
-        page_socket = undo.enter_context(bind(host, port))
+        page_socket = undo.enter_context(bind(host, port, "PORT={0} make demo, or --port {0}"))
         registry = Registry(expire_after=3 * HEART_BEAT_INTERVAL_S)
-        controller = undo.enter_context(Server(create_controller(registry), bind("127.0.0.1", 0), "controller"))
-        worker_socket = bind("127.0.0.1", 0)
+        controller = undo.enter_context(
+            Server(create_controller(registry), undo.enter_context(bind("127.0.0.1", 0)), "controller")
+        )
+        worker_socket = undo.enter_context(bind("127.0.0.1", 0))
         beat = Heartbeat(controller.url, address_of(worker_socket), interval=HEART_BEAT_INTERVAL_S, retry=0.2)
         worker = undo.enter_context(
             Server(create_worker(open_engine(choice), options, heartbeat=beat), worker_socket, "worker")

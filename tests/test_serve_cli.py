@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from typer.testing import CliRunner
 
-from llava_graph.errors import InputError
+from llava_graph.errors import InputError, LlavaGraphError
 from serve.cli import app
+from serve.controller.admission import tokenless_networks
 from serve.http.tokens import TOKEN_VARIABLE, require_token_off_loopback
 from tests.serving import HTTP, eventually
 from tests.tiny_model import build_tiny_model
@@ -103,8 +104,32 @@ def test_a_controller_that_others_can_reach_needs_a_token(monkeypatch):
     result = CliRunner().invoke(app, ["controller", "--host", "0.0.0.0", "--port", "0"])
     assert isinstance(result.exception, InputError)
     assert TOKEN_VARIABLE in str(result.exception)
-    require_token_off_loopback("0.0.0.0", "secret")
+    require_token_off_loopback("0.0.0.0", "sixteen-of-them!")
     require_token_off_loopback("::1", "")
+    require_token_off_loopback("127.0.0.1", "short")
+
+
+@pytest.mark.parametrize(
+    ("token", "words", "said"),
+    [
+        ("geheim é", "controller", "no HTTP header"),
+        ("geheim é", "worker --model-path /no/such", "no HTTP header"),
+        ("two\nlines-of-a-token", "worker --model-path /no/such", "no HTTP header"),
+        ("fifteen-of-them", "controller --host 0.0.0.0", "at least 16"),
+        ("fifteen-of-them", "worker --model-path /no/such --host 0.0.0.0", "at least 16"),
+        ("fifteen-of-them", "worker --model-path /no/such --controller http://10.0.0.1:21001", "at least 16"),
+    ],
+)
+def test_a_token_that_cannot_be_sent_or_is_soon_guessed_is_refused_at_the_start(monkeypatch, token, words, said):
+    monkeypatch.setenv(TOKEN_VARIABLE, token)
+    assert_refused(words, said)
+
+
+def assert_refused(words, said):
+    """With our error, which is one line and exit code 2, before anything is served."""
+    result = CliRunner().invoke(app, [*words.split(), "--port", "0"])
+    assert isinstance(result.exception, InputError), result.output
+    assert said in str(result.exception)
 
 
 def test_a_port_is_taken_before_a_model_is_loaded():
@@ -172,3 +197,52 @@ def test_a_server_that_is_not_there_is_one_line():
         assert (process.wait(30), line) == (2, "")
         (said,) = process.stderr.read().strip().splitlines()
     assert re.search(r"error: http://127.0.0.1:9/v1: the upstream server does not answer .*Is it running", said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("api --controller nonsense", "--controller-address must be an address"),
+        ("api --controller ftp://x", "--controller-address must be an address"),
+        ("web --controller http://", "--controller-url must be an address"),
+        ("worker --controller nonsense", "--controller-address must be an address"),
+        ("worker --worker nonsense", "--worker-address must be an address"),
+        ("worker --model-names ..", "'..' cannot be a model's name"),
+        ("all --model-names a/../b", "'a/../b' cannot be a model's name"),
+        ("all --papers-cache /etc/passwd", "/etc/passwd is no folder"),
+        ("all --papers-cache /etc/passwd/below", "/etc/passwd is no folder"),
+        ("web --log-visitors", "--log-dir"),
+        ("all --log-visitors", "--log-dir"),
+        ("controller --allow-tokenless-from gpu1", "'gpu1'"),
+        ("controller --heart-beat-expiration 7", "shorter than the 8 s"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused_at_the_start(words, said):
+    assert_refused(words, said)
+
+
+def test_a_device_that_is_none_and_memory_for_nothing_are_one_line_before_anybody_is_told(model):
+    for words, said in (
+        (("worker", "--device", "banana"), "banana"),
+        (("worker", "--device", "cuda:7"), "cuda:7"),
+        (("all", "--device", "banana"), "banana"),
+        (("worker", "--device", "cpu", "--max-batch-tokens", "1"), "--max-batch-tokens 1 is too few"),
+    ):
+        result = CliRunner().invoke(app, [*words, "--model-path", str(model), "--port", "0"])
+        assert isinstance(result.exception, LlavaGraphError), (words, result.exception)
+        assert said in str(result.exception)
+
+
+def test_networks_of_strangers_are_warned_about(caplog):
+    assert tokenless_networks("10.0.0.0/24,127.0.0.1").networks
+    assert not caplog.records
+    tokenless_networks("0.0.0.0/0,::/0")
+    assert caplog.text.count("strangers there") == 2
+
+
+def test_a_busy_port_is_answered_in_the_words_of_the_command():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["api", "--port", port])
+    assert f"port {port} is busy" in str(result.exception)
+    assert "make demo" not in str(result.exception)

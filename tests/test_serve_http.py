@@ -328,7 +328,7 @@ def test_a_worker_that_gives_no_status_stays_out(controller):
 def test_a_busy_port_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(InputError, match=rf"port {port} is busy.*PORT=.*--port"), running_controller(port=port):
+        with pytest.raises(InputError, match=rf"port {port} is busy.*--port"), running_controller(port=port):
             pass
 
 
@@ -381,3 +381,13 @@ def test_a_question_that_breaks_is_told_as_such(worker, engine):
 
 def refuse(prompt):
     raise InputError("the prompt is odd")
+
+
+def test_more_images_than_the_model_takes_are_a_bad_request(worker, engine):
+    engine.max_images = 1
+    body = {"prompt": "<image>\n<image>\nWhat?", "images": [b64(png())] * 2}
+    told = post(worker.url, "/worker_generate", **body).json()
+    assert (told["error_code"], engine.requests) == (40001, [])
+    assert "2 images in one conversation, this model takes 1" in told["text"]
+    one = post(worker.url, "/worker_generate", prompt="<image>\nWhat?", images=[b64(png())]).json()
+    assert one["error_code"] == 0

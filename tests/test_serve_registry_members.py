@@ -145,7 +145,17 @@ def test_an_address_that_is_refused_is_never_called():
     assert called == []
 
 
-@pytest.mark.parametrize("status", [b"[" * 100_000, b"{}", b"x" * 2_000_000, b'{"model_names": ["a\\u0000"]}', b"\xff"])
+@pytest.mark.parametrize(
+    "status",
+    [
+        b"[" * 100_000,
+        b"{}",
+        b"x" * 2_000_000,
+        b'{"model_names": ["a\\u0000"]}',
+        b'{"model_names": ["a/../b"]}',
+        b"\xff",
+    ],
+)
 def test_a_worker_that_answers_nonsense_stays_out(status):
     app = create_controller(transport=httpx.MockTransport(lambda request: httpx.Response(200, content=status)))
     with Server(app, bind("127.0.0.1", 0), "controller") as controller:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llava_graph.errors import InputError
-from serve.command import CONTROLLER_PORT, Host, LogLevel, names_in, set_up_logging
+from serve.command import CONTROLLER_PORT, Host, LogLevel, names_in, server_address, set_up_logging
 
 if TYPE_CHECKING:
     from serve.api import ApiKey, ApiOptions
@@ -78,6 +78,7 @@ def api(
     from serve.papers import PaperShelf
 
     set_up_logging(log_level)
+    controller_url = server_address(controller_url, "--controller-address")
     options = options_of(
         keys_for(host, configured_keys(api_keys), anonymous=allow_anonymous),
         requests_per_minute=requests_per_minute,

@@ -6,6 +6,7 @@ address behind it, once more at each connection (`WorkerBackend`), so that a nam
 """
 
 import ipaddress
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from serve.http.fetch import CheckedBackend, Resolve, resolve
 from serve.http.tokens import check_worker, is_loopback
 from serve.protocol.codes import ErrorCode
 
+log = logging.getLogger(__name__)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NEVER = tuple(
     ipaddress.ip_network(block)
@@ -71,6 +73,23 @@ class HostList:
         return address is not None and any(
             address.version == block.version and address in block for block in self.networks
         )
+
+
+def tokenless_networks(text: str) -> HostList:
+    """--allow-tokenless-from: networks alone, for a caller has an address and no name. Warns where it holds strangers.
+
+    Raises InputError.
+    """
+    listed = HostList.parse(text)
+    if listed.names:
+        raise InputError(
+            f"--allow-tokenless-from takes addresses and networks, got {listed.names[0]!r}",
+            next_step="Write it as 10.0.0.5 or 10.0.0.0/24",
+        )
+    for network in listed.networks:
+        if not network.is_private:
+            log.warning("--allow-tokenless-from %s: strangers there can serve models and read what is asked", network)
+    return listed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from llava_graph.errors import InputError
 from serve.command import CONTROLLER_PORT, Host, LogLevel, set_up_logging
 from serve.controller.registry import HEART_BEAT_EXPIRATION_S
 
@@ -17,7 +18,6 @@ def controller(
     heart_beat_expiration: Annotated[
         float,
         typer.Option(
-            min=1,
             envvar="FASTCHAT_CONTROLLER_HEART_BEAT_EXPIRATION",
             help="Seconds after which a silent worker is gone.",
         ),
@@ -55,18 +55,25 @@ def controller(
         LLAVA_GRAPH_WORKER_TOKEN=… llava-graph-serve controller --host 0.0.0.0 --worker-hosts 10.0.0.0/24 \\
             --replica-hosts 10.0.0.5,10.0.0.6
     """
-    from serve.controller.admission import Admission, HostList
+    from serve.controller.admission import Admission, HostList, tokenless_networks
     from serve.controller.app import create_controller
+    from serve.controller.membership import Probing
     from serve.controller.registry import Registry
     from serve.http.servers import Server, bind, wait_for_signal
     from serve.http.tokens import require_token_off_loopback, worker_token
 
     set_up_logging(log_level)
+    round_s = Probing().every_s + Probing().timeout_s
+    if heart_beat_expiration < round_s:
+        raise InputError(
+            f"--heart-beat-expiration {heart_beat_expiration:g} is shorter than the {round_s:g} s in which every worker is asked "
+            "once: models would come and go"
+        )
     require_token_off_loopback(host, worker_token())
     admission = Admission(
         token=worker_token(),
         worker_hosts=HostList.parse(worker_hosts),
-        tokenless_from=HostList.parse(allow_tokenless_from),
+        tokenless_from=tokenless_networks(allow_tokenless_from),
     )
     replicas = HostList.parse(replica_hosts)
     registry = Registry(dispatch_method, expire_after=heart_beat_expiration, replica_hosts=replicas)

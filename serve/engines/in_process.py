@@ -7,12 +7,15 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+from PIL import Image
+
 from llava_graph.batched import Alone, Batch, prepare, row_of
 from llava_graph.batched.memory import free_memory, tokens_that_fit
 from llava_graph.batched.proof import prove
-from llava_graph.errors import ServeError
+from llava_graph.errors import InputError, ServeError
 from llava_graph.explain import Explainer
 from llava_graph.generate import Decoder, own_stops
+from llava_graph.model.load import LoadedModel
 from llava_graph.model.prompts import count_tokens, render_prompt
 from llava_graph.sampling import GenerationOptions
 from serve.engines.batching.answer import Answer
@@ -49,6 +52,10 @@ class ExplainerEngine:
             limits = replace(limits, max_batch_size=1)
         tokens = limits.max_batch_tokens or tokens_that_fit(model)
         self.limits = replace(limits, max_batch_tokens=tokens)
+        if limits.max_batch_tokens and tokens < (least := shortest_request(model)):
+            raise InputError(
+                f"--max-batch-tokens {tokens} is too few: one figure with the shortest question takes {least} tokens"
+            )
         writer = writer or (Alone(model) if self.one_at_a_time else Batch(model))
         self._scheduler = Scheduler(writer, self.limits, free_memory=lambda: free_memory(model))
         log.info("up to %d answers and %d tokens at once", self.limits.max_batch_size, tokens)
@@ -101,6 +108,12 @@ class ExplainerEngine:
             )
         row.max_new_tokens = min(row.max_new_tokens, room)
         return Prepared(prompt, row)
+
+
+def shortest_request(model: LoadedModel) -> int:
+    """Tokens of a small image, one word and one token of an answer: less serves nobody."""
+    message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}
+    return prepare(model, [message], [Image.new("RGB", (64, 64), "white")]).tokens + 1
 
 
 def generation_options(request: GenerateRequest) -> GenerationOptions:

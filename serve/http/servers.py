@@ -21,8 +21,11 @@ MAX_HEAD = 32 * 2**10
 """Bytes of a request's line and headers; other servers take 8 to 64 KB."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises InputError when the port is busy or the host is not ours."""
+def bind(host: str, port: int, other: str = "--port {}") -> socket.socket:
+    """A listening socket; port 0 takes a free one. `other`: how the command is told another port.
+
+    Raises InputError when the port is busy or the host is not ours.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,7 +38,7 @@ def bind(host: str, port: int) -> socket.socket:
         if isinstance(error, OSError) and error.errno in (48, 98, 10048):  # EADDRINUSE on macOS, Linux, Windows
             raise InputError(
                 f"port {port} is busy on {host}",
-                next_step=f"Choose another one: PORT={port + 1} make demo, or --port {port + 1}",
+                next_step=f"Choose another one: {other.format(port + 1 if port < 65535 else port - 1)}",
             ) from error
         raise InputError(f"cannot listen on {host} port {port} ({reason})") from error
     return sock

@@ -8,7 +8,7 @@ only workers on this machine may register, and only while the controller itself 
 import hmac
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from llava_graph.errors import InputError, ServeError
@@ -17,9 +17,19 @@ from serve.protocol.codes import ErrorCode
 TOKEN_VARIABLE = "LLAVA_GRAPH_WORKER_TOKEN"  # noqa: S105  (the name of the variable)
 
 
+MIN_TOKEN_CHARS = 16
+"""Of a secret that strangers can try to guess."""
+
+
 def worker_token() -> str:
-    """The shared secret from the environment; empty when there is none."""
-    return os.environ.get(TOKEN_VARIABLE, "").strip()
+    """The shared secret from the environment; empty when there is none. Raises InputError for one that no header carries."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise InputError(
+            f"{TOKEN_VARIABLE} holds a character that no HTTP header carries",
+            next_step="Use ASCII letters and digits: openssl rand -hex 16",
+        )
+    return token
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -53,8 +63,20 @@ def check_worker(headers: Mapping[str, str], address: str, token: str) -> None:
         )
 
 
+def require_long_token(hosts: Iterable[str], token: str) -> None:
+    """Where one of `hosts` is another machine's or reached from there, a token is no short word. Raises InputError."""
+    away = [host for host in hosts if not is_loopback(host)]
+    if token and away and len(token) < MIN_TOKEN_CHARS:
+        raise InputError(
+            f"{TOKEN_VARIABLE} has {len(token)} characters; with {away[0]}, which is not this machine alone, it needs at least "
+            f"{MIN_TOKEN_CHARS}",
+            next_step="Make one: openssl rand -hex 16",
+        )
+
+
 def require_token_off_loopback(host: str, token: str) -> None:
-    """A controller that others can reach needs a token. Raises InputError."""
+    """A controller that others can reach needs a token, and no short one. Raises InputError."""
+    require_long_token([host], token)
     if not token and not is_loopback(host):
         raise InputError(
             f"a controller on {host} can be reached from other machines, and then registering a worker needs a token",

@@ -1,5 +1,6 @@
 """How the shelf behaves: where it lies, how much it holds, and what reading one paper may cost."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,5 +63,9 @@ USUAL = ShelfOptions()
 
 
 def shelf_options(folder: Path | None, megabytes: int, contact: str) -> ShelfOptions:
-    """As the serving commands give them. Raises InputError."""
+    """As the serving commands give them. Raises InputError, also for a folder that cannot be one."""
+    if folder is not None:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise InputError(f"--papers-cache {folder}: {there} is no folder in which this account can write")
     return ShelfOptions(folder=folder, max_bytes=megabytes * 10**6, fetch=replace(TWO_TRIES, contact=contact))

@@ -1,10 +1,12 @@
 """FastChat's wire protocol between workers and controllers: registrations and status. JSON in, frozen, checked values out."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from llava_graph.errors import InputError
 from serve.protocol.fields import invalid, mapping, number, whole
 
 PENDING = "X-LLaVA-Graph-Pending"
@@ -18,7 +20,22 @@ MAX_NAMES, MAX_NAME_CHARS = 256, 256
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and value.isprintable()
+    """One that stands in a path (/v1/models/NAME) as it is: clients take `.` and `..` out of those."""
+    well_formed = isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and value.isprintable()
+    return well_formed and not {".", ".."} & set(value.split("/"))
+
+
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that a person gave. Raises InputError."""
+    if len(names) > MAX_NAMES:
+        raise InputError(f"{len(names)} names of models are too many; at most {MAX_NAMES}")
+    for name in names:
+        if not _is_name(name):
+            raise InputError(
+                f"{name[:80]!r} cannot be a model's name: up to {MAX_NAME_CHARS} printable characters, without /./ and /../",
+                next_step="Give another one with --model-names",
+            )
+    return tuple(names)
 
 
 @dataclass(frozen=True)

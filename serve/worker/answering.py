@@ -12,7 +12,7 @@ from serve.engines.engine import Engine, RemoteEngine, is_out_of_memory, out_of_
 from serve.protocol.codes import ErrorCode
 from serve.protocol.conversation import Conversation, conversation_of
 from serve.protocol.messages import GenerateRequest, chunk, count_placeholders, error_chunk
-from serve.protocol.workers import WorkerStatus
+from serve.protocol.workers import WorkerStatus, checked_names
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,16 @@ class WorkerOptions:
     conv_template: str = ""
     """Name under which /worker_get_conv_template gives the conversation; empty: the first model name."""
 
+    def __post_init__(self) -> None:
+        checked_names(self.model_names)
+
 
 class Worker:
     """The model and its names."""
 
     def __init__(self, engine: Engine, options: WorkerOptions) -> None:
         self.engine = engine
-        self.model_names = options.model_names or (engine.name,)
+        self.model_names = checked_names(options.model_names or (engine.name,))
         self._conversation_name = options.conv_template or self.model_names[0]
 
     async def status(self) -> WorkerStatus:
@@ -71,6 +74,12 @@ class Worker:
                 f"the prompt has {places} image placeholder(s) for {len(request.images)} image(s)",
                 code=ErrorCode.VALIDATION_TYPE_ERROR,
                 next_step="Send one image for each <image>",
+            )
+        if len(request.images) > (most := self.engine.max_images):
+            raise ServeError(
+                f"{len(request.images)} images in one conversation, this model takes {most}",
+                code=ErrorCode.VALIDATION_TYPE_ERROR,
+                next_step="Send fewer images",
             )
         return request
 

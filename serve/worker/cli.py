@@ -1,6 +1,7 @@
 """`llava-graph-serve worker`: a checkpoint in this process, or a model on an OpenAI-compatible server."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -25,6 +26,7 @@ from serve.command import (
     UpstreamTimeout,
     UpstreamWait,
     names_in,
+    server_address,
     set_up_logging,
 )
 
@@ -95,19 +97,16 @@ def worker(
     from serve.engines.opening import EngineChoice, bits_of, open_engine
     from serve.engines.upstream.discovery import upstream_options
     from serve.http.servers import Server, address_of, bind, wait_for_signal
-    from serve.http.tokens import worker_token
+    from serve.http.tokens import require_long_token, worker_token
     from serve.worker.answering import WorkerOptions
     from serve.worker.app import create_worker
     from serve.worker.heartbeat import Heartbeat
 
     set_up_logging(log_level)
-    sock = bind(host, port)
-    address = worker_address or address_of(sock)
-    beat = None
-    if not no_register:
-        beat = Heartbeat(
-            controller_address, address, token=worker_token(), interval=heart_beat_interval, multimodal=multi_modal
-        )
+    options = WorkerOptions(model_names=names_in(model_names), conv_template=conv_template)
+    token, controller_address = worker_token(), server_address(controller_address, "--controller-address")
+    require_long_token([host, urlsplit(controller_address).hostname or ""], token)
+    own = server_address(worker_address, "--worker-address") if worker_address else ""
     limit = limit_worker_concurrency or (UPSTREAM if upstream else IN_PROCESS)
     choice = EngineChoice(
         model_path=model_path,
@@ -124,8 +123,17 @@ def worker(
             max_queue_s=queue_timeout,
         ),
     )
-    options = WorkerOptions(model_names=names_in(model_names), conv_template=conv_template)
-    server = Server(create_worker(open_engine(choice), options, heartbeat=beat), sock, "worker")
-    server.start()
-    print(f"worker at {server.url}", flush=True)
-    wait_for_signal([server])
+    with bind(host, port) as sock:
+        beat = None
+        if not no_register:
+            beat = Heartbeat(
+                controller_address,
+                own or address_of(sock),
+                token=token,
+                interval=heart_beat_interval,
+                multimodal=multi_modal,
+            )
+        server = Server(create_worker(open_engine(choice), options, heartbeat=beat), sock, "worker")
+        server.start()
+        print(f"worker at {server.url}", flush=True)
+        wait_for_signal([server])
