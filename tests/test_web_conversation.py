@@ -232,3 +232,45 @@ def test_a_reader_who_has_scrolled_up_stays_there_and_hears_when_it_is_done(page
     finished(page)
     assert log.evaluate("log => log.scrollTop") == 10
     assert page.locator("#chat .announced").inner_text().startswith("The answer is there")
+
+
+ASK_AT_ONCE = """() => {
+  const field = document.querySelector("#question textarea");
+  document.querySelector("#explain").click();
+  field.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true}));
+  field.dispatchEvent(new KeyboardEvent("keypress", {key: "Enter", bubbles: true}));
+}"""
+
+
+def test_a_second_answer_is_refused_while_one_is_written_and_nothing_is_lost(page, engine):
+    engine.words, engine.pause = ["word"] * 20, 0.1
+    page.fill("#question textarea", "And why?")
+    # Both within one moment: no button is off yet, so the server has to refuse.
+    page.evaluate(ASK_AT_ONCE)
+    eventually(lambda: "stop it first" in page.locator("#status").inner_text())
+    assert page.locator("#question textarea").input_value() == "And why?"
+    eventually(lambda: answers(page))
+    page.press("#question textarea", "Enter")
+    finished(page)
+    assert len(engine.requests) == 1
+    assert page.locator("#chat .asked").count() == 1
+    assert page.locator("#question textarea").input_value() == "And why?"
+    engine.pause = 0.0
+    page.press("#question textarea", "Enter")
+    finished(page, 2)
+    assert page.locator("#chat .asked").last.inner_text() == "And why?"
+    assert "Explain" not in text_of(engine.requests[-1])
+
+
+def test_after_a_stop_one_may_ask_at_once(page, engine):
+    engine.words, engine.pause = ["word"] * 100, 0.1
+    for _ in range(2):
+        page.click("#explain")
+        page.wait_for_selector("#stop:visible")
+        page.click("#stop")
+        eventually(lambda: page.locator("#status").inner_text() == "Stopped.")
+        page.wait_for_selector("#explain:not([disabled])")
+    engine.words, engine.pause = ["word"] * 3, 0.0
+    page.click("#explain")
+    finished(page)
+    assert answer(page) == "word word word"

@@ -20,6 +20,7 @@ from serve.web.figure.reading import RegionReader
 from serve.web.given import given_for
 from serve.web.medical import note_for
 from serve.web.session import OnPage, Session, messages_for
+from serve.web.writing import REFUSED, Writing
 
 
 def on_the_page(session: Session, caption: str, changes: object) -> Session:
@@ -154,3 +155,23 @@ def test_a_figure_that_a_visitor_comes_back_to_has_its_conversation_again():
     upload = with_lines("Loss").asked("about an upload").answered("so")
     assert with_lines("Loss").coming_after(other.coming_after(upload)).turns == (), "an upload begins anew"
     assert one.coming_after(Session()).turns == (), "Clear forgets all"
+
+
+def test_one_answer_is_written_at_a_time_and_an_ended_one_cannot_end_the_next():
+    writing = Writing()
+    first = writing.begin()
+    assert first is not None
+    assert writing.said("Writing …") == "Writing …"
+    assert writing.begin() is None
+    assert writing.said("Writing …") == f"Writing … {REFUSED}"
+    assert writing.holds(first)
+    writing.end()
+    second = writing.begin()
+    assert second is not None
+    writing.end(first)
+    assert writing.holds(second)
+    assert not writing.holds(first)
+    assert writing.said("Writing …") == "Writing …"
+    # A figure that has come meanwhile is asked about at once, and what was written about the other one is drawn no more.
+    assert writing.begin("of-a-paper#fig2") is not None
+    assert not writing.holds(second)

@@ -1,12 +1,13 @@
 """The fold in which two models are compared blind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
 
 from serve.web.arena.battle import VOTES
 from serve.web.conversation.parts import BLOCKS
+from serve.web.writing import Writing
 
 ABOUT = (
     "Two models answer without their names, drawn at random. You say which answer is better; then the names are shown."
@@ -19,6 +20,8 @@ class Front:
     see whether it is still wanted."""
 
     figure: str = ""
+    writing: Writing = field(default_factory=Writing)
+    """One battle at a time."""
 
 
 @dataclass(frozen=True)

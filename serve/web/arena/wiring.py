@@ -12,13 +12,14 @@ from serve.client import ModelClient, Sampling
 from serve.web.arena.battle import VOTES, Battle, contestants, draw_pair
 from serve.web.arena.fighting import fight
 from serve.web.arena.parts import ABOUT, Front
-from serve.web.banner import error_banner
+from serve.web.banner import banner, error_banner
 from serve.web.conversation.answering import Wish
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
 from serve.web.sharing.recording import Consent, Recorder
 from serve.web.sharing.wiring import address_of
+from serve.web.writing import REFUSED
 
 ALONE = "This needs two models, and {} served now. Start another one: llava-graph-serve worker --model-path …"
 KEPT = "Your vote is kept. Thank you."
@@ -71,6 +72,9 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
         question = (values[arena.question] or "").strip() or None
         front: Front = values[arena.front]
+        if (turn := front.writing.begin()) is None:
+            yield (*(gr.skip(),) * (len(_look(parts)) - 1), banner(REFUSED))
+            return
         try:
             on_page = parts.on_page(values)
             asked = on_page.now()
@@ -78,13 +82,25 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
             wish = Wish(question=question, ask=on_page.ask)
             async with aclosing(fight(client, asked, wish, sampling, draw=draw)) as battles:
                 async for battle in battles:
+                    if not front.writing.holds(turn):
+                        return
                     if battle.figure != front.figure:
                         # Another figure has come to the front meanwhile.
+                        front.writing.end(turn)
                         yield drawn(None)
                         return
+                    if battle.state != "writing":
+                        front.writing.end(turn)
                     yield drawn(battle)
         except LlavaGraphError as error:
-            yield drawn(None, banner=error_banner(error))
+            front.writing.end(turn)
+            yield drawn(None, told=error_banner(error))
+        finally:
+            front.writing.end(turn)
+
+    def stopped(front: Front) -> tuple[Any, ...]:
+        front.writing.end()
+        return drawn(None)
 
     asking = gr.on(
         [arena.compare.click, arena.question.submit],
@@ -97,7 +113,7 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
         api_visibility="private",
     )
     stopping = arena.stop.click(lambda: None, cancels=asking, **AT_ONCE)
-    stopping.then(lambda: drawn(None), None, _look(parts), **AT_ONCE)
+    stopping.then(stopped, arena.front, _look(parts), **AT_ONCE)
 
 
 def _wire_votes(parts: PageParts, recorder: Recorder) -> None:
@@ -114,7 +130,7 @@ def _wire_votes(parts: PageParts, recorder: Recorder) -> None:
                 sides = voted.left.session, voted.right.session
                 kept = recorder.battle(sides, name, consent, address_of(request))
             except InputError as error:
-                return drawn(battle, banner=error_banner(error))
+                return drawn(battle, told=error_banner(error))
             told = KEPT if kept else NO_LOG if not recorder.on else NOT_KEPT if consent.keep else NOT_AGREED
             return drawn(voted, said=told)
 
@@ -130,7 +146,7 @@ def _look(parts: PageParts) -> list[Any]:
     return [arena.battle, arena.answers, arena.row, arena.stop, *arena.votes.values(), parts.banner]
 
 
-def drawn(battle: Battle | None, *, said: str = "", banner: str = "") -> tuple[Any, ...]:
+def drawn(battle: Battle | None, *, said: str = "", told: str = "") -> tuple[Any, ...]:
     """A battle as values for the parts that show it."""
     writing, open_now = battle is not None and battle.state == "writing", battle is not None and battle.state == "vote"
     view = battle.view() | {"said": said or _verdict(battle)} if battle else None
@@ -140,7 +156,7 @@ def drawn(battle: Battle | None, *, said: str = "", banner: str = "") -> tuple[A
         gr.update(visible=not writing),
         gr.update(visible=writing),
         *(gr.update(visible=open_now) for _ in VOTES),
-        banner,
+        told,
     )
 
 

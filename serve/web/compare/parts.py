@@ -5,6 +5,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from serve.web.writing import writing_state
+
 WITHOUT_TEXT = "The same question twice: once with the text that was read in the figure, once without it."
 TWO_FIGURES = "Keep the figure that is shown, then choose another one, and ask about both."
 
@@ -25,6 +27,8 @@ class AskingParts:
     stop: gr.Button
     answers: gr.HTML
     """Shows `Contrast.view`."""
+    writing: gr.State
+    """A `Writing`: one comparison at a time."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def _asking(name: str, about: str, placeholder: str) -> AskingParts:
         padding=False,
         elem_id=f"{name}-answers",
     )
-    return AskingParts(contrast, note, row, question, ask, stop, answers)
+    return AskingParts(contrast, note, row, question, ask, stop, answers, writing_state())
 
 
 def _file(name: str) -> str:

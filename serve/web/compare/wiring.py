@@ -11,7 +11,7 @@ import gradio as gr
 from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.record import Figure
 from serve.client import ModelClient, ModelDetails, Sampling
-from serve.web.banner import error_banner
+from serve.web.banner import banner, error_banner
 from serve.web.compare.asking import Contrast, answered, two_figures, with_and_without
 from serve.web.compare.pair import pair_view
 from serve.web.compare.parts import KEEP, TWO_FIGURES, WITHOUT_TEXT, AskingParts
@@ -20,6 +20,7 @@ from serve.web.figure.reading import RegionReader
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
+from serve.web.writing import REFUSED, Writing
 
 NO_TEXT = "No text of this figure is given to the model: there is nothing to leave out."
 CHOOSE_B = "Now choose the other figure: from the paper, an upload or an example."
@@ -98,10 +99,12 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
         )
 
     def pin(values: Values) -> tuple[Any, ...]:
+        values[asking.writing].end()
         shown = replace(parts.on_page(values).now(), turns=(), facts=(), original=None)
         return (shown, *look(shown, shown), None, None)
 
     def unpin(values: Values) -> tuple[Any, ...]:
+        values[asking.writing].end()
         return (None, *look(None, parts.on_page(values).now()), None, None)
 
     def changed(values: Values) -> tuple[Any, ...]:
@@ -120,7 +123,7 @@ def _wire_figures(page: gr.Blocks, wires: Wires) -> None:
     asked = _wire_asking(wires, asking, prepare, (compare.pinned,))
     for button, step in ((compare.pin, pin), (compare.unpin, unpin)):
         ended = button.click(lambda: None, cancels=asked, **AT_ONCE)
-        ended.then(step, given, [compare.pinned, *shown, *answers], **AT_ONCE).then(
+        ended.then(step, given | {asking.writing}, [compare.pinned, *shown, *answers], **AT_ONCE).then(
             lambda: _buttons(writing=False), None, [asking.row, asking.stop], **AT_ONCE
         )
 
@@ -136,9 +139,33 @@ def _wire_asking(wires: Wires, asking: AskingParts, prepare: Prepare, more: Coll
     parts, client = wires.parts, wires.client
     look = [asking.contrast, asking.answers, asking.row, asking.stop, parts.banner]
     front = parts.arena.front
-    inputs = {*parts.given.values(), *parts.models.sampling, front, asking.question, asking.contrast, *more}
+    inputs = {
+        *parts.given.values(),
+        *parts.models.sampling,
+        front,
+        asking.question,
+        asking.contrast,
+        asking.writing,
+        *more,
+    }
 
     async def run(values: Values) -> AsyncGenerator[tuple[Any, ...]]:
+        writing: Writing = values[asking.writing]
+        if (turn := writing.begin()) is None:
+            yield (*(gr.skip(),) * (len(look) - 1), banner(REFUSED))
+            return
+        try:
+            async with aclosing(written(values)) as steps:
+                async for contrast, told in steps:
+                    if not writing.holds(turn):
+                        return
+                    if contrast is None or contrast.ended:
+                        writing.end(turn)
+                    yield _drawn(contrast, told)
+        finally:
+            writing.end(turn)
+
+    async def written(values: Values) -> AsyncGenerator[tuple[Contrast | None, str]]:
         page = parts.on_page(values)
         _, top_p, length = (values[slider] for slider in parts.models.sampling)
         try:
@@ -146,19 +173,20 @@ def _wire_asking(wires: Wires, asking: AskingParts, prepare: Prepare, more: Coll
             question = (values[asking.question] or "").strip() or None
             contrast = await prepare(values, question, await client.details(model))
             values[front].figure = contrast.figures[-1]
-            yield _drawn(contrast)
+            yield contrast, ""
             # The likeliest words, so that answers differ by what they are given alone.
             sampling = Sampling(temperature=0.0, top_p=top_p, max_new_tokens=int(length))
             async with aclosing(answered(client, contrast, model, sampling)) as steps:
                 async for contrast in steps:
                     # Another figure may have come to the front meanwhile.
-                    yield _drawn(contrast if contrast.figures[-1] == values[front].figure else None)
+                    yield (contrast if contrast.figures[-1] == values[front].figure else None), ""
                     if contrast.figures[-1] != values[front].figure:
                         return
         except LlavaGraphError as error:
-            yield _drawn(None, error_banner(error))
+            yield None, error_banner(error)
 
-    def stopped(contrast: Contrast | None) -> tuple[Any, ...]:
+    def stopped(contrast: Contrast | None, writing: Writing) -> tuple[Any, ...]:
+        writing.end()
         return _drawn(contrast.stopped() if contrast else None)
 
     asked = gr.on(
@@ -171,7 +199,9 @@ def _wire_asking(wires: Wires, asking: AskingParts, prepare: Prepare, more: Coll
         concurrency_id="answers",
         api_visibility="private",
     )
-    asking.stop.click(lambda: None, cancels=asked, **AT_ONCE).then(stopped, asking.contrast, look, **AT_ONCE)
+    asking.stop.click(lambda: None, cancels=asked, **AT_ONCE).then(
+        stopped, [asking.contrast, asking.writing], look, **AT_ONCE
+    )
     return asked
 
 
@@ -182,9 +212,9 @@ def _of_another_figure(values: Values, asking: AskingParts, figure: Figure | Non
     return (None, None) if gone else (gr.skip(), gr.skip())
 
 
-def _drawn(contrast: Contrast | None, banner: str = "") -> tuple[Any, ...]:
+def _drawn(contrast: Contrast | None, told: str = "") -> tuple[Any, ...]:
     writing = contrast is not None and not contrast.ended
-    return (contrast, contrast.view() if contrast else None, *_buttons(writing=writing), banner)
+    return (contrast, contrast.view() if contrast else None, *_buttons(writing=writing), told)
 
 
 def _buttons(*, writing: bool) -> tuple[Any, Any]:

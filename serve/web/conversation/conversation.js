@@ -1,6 +1,6 @@
 // The conversation: questions, answers as they grow, and what bears out each sentence. In: props.value as
 // serve/web/conversation/view.py makes it. Out: gradio events "ask_suggested" {ask}, "ask_again", "check_claims",
-// "choose_version" {answer, version}, "forget_talk", and "llava:light" on the document with {lines, caption, paragraphs, regions,
+// "choose_version" {answer, version}, "forget_talk", "ask_too_early", and "llava:light" on the document with {lines, caption, paragraphs, regions,
 // spans, show}.
 // Text only ever becomes textContent. gradio hands in `element`, `props`, `trigger` and `watch`.
 
@@ -158,5 +158,13 @@ function suggest() {
   check.title = "Shows the model the figure without caption and paragraphs, and asks whether it bears out what they claim";
   suggestions.append(check);
 }
+
+/* One answer at a time: Enter says so, and the question stays in its field. (The server refuses a second one in any case.) */
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || !view.busy || !event.target.closest?.("#question")) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  trigger("ask_too_early", {});
+}, true);
 
 find("forget").addEventListener("click", () => trigger("forget_talk", {}));

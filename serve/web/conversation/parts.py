@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from llava_graph.asking import Ask
+from serve.web.writing import writing_state
 
 LEVEL_CHOICES = [("Lay reader", "lay"), ("Student", "student"), ("Expert", "expert")]
 LENGTH_CHOICES = [("Short", "short"), ("Medium", "medium"), ("Long", "long")]
@@ -25,13 +26,15 @@ class ConversationParts:
     """Why level and length cannot be chosen."""
     chat: gr.HTML
     """Shows `view.conversation_view`. Events: `ask_suggested` {ask}, `ask_again`, `check_claims`, `choose_version` {answer,
-    version}, `forget_talk`."""
+    version}, `forget_talk`, `ask_too_early`."""
     status: gr.HTML
     asked_about: gr.HTML
     """The regions that the next question is about."""
     question: gr.Textbox
     ask: gr.Button
     stop: gr.Button
+    writing: gr.State
+    """A `Writing`: one answer at a time."""
 
 
 def build_conversation() -> ConversationParts:
@@ -64,7 +67,9 @@ def build_conversation() -> ConversationParts:
         )
         ask = gr.Button("Ask", variant="primary", interactive=False, scale=1, min_width=88, elem_id="ask")
         stop = gr.Button("Stop", variant="stop", visible=False, scale=1, min_width=88, elem_id="stop")
-    return ConversationParts(explain, clear, level, length, asking_note, chat, status, asked_about, question, ask, stop)
+    return ConversationParts(
+        explain, clear, level, length, asking_note, chat, status, asked_about, question, ask, stop, writing_state()
+    )
 
 
 def _for_whom() -> tuple[gr.Radio, gr.Radio, gr.HTML]:

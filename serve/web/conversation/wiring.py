@@ -1,6 +1,7 @@
 """Explaining, asking on, asking again, and what ends an answer."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from serve.web.look import Look, drawn
 from serve.web.options import WebOptions
 from serve.web.parts import AT_ONCE, WITH_EVERY_CHANGE, PageParts
 from serve.web.session import OnPage, Session
+from serve.web.writing import REFUSED, Writing
 
 TO_CHAT_ON_PHONES = (
     "() => { if (innerWidth < 800) document.querySelector('#right').scrollIntoView({behavior: 'smooth'}) }"
@@ -26,14 +28,14 @@ FOLLOWS_NONE = "This model explains in its own way: it was not trained to follow
 
 Values = dict[Any, Any]
 Drawn = AsyncGenerator[tuple[Any, ...]]
-FIELD = 4
-"""Place of the question field in `PageParts.look`."""
+STATUS, FIELD, LOOK = 3, 4, 8
+"""Places of the status line and of the question field in `PageParts.look`, and how many there are."""
 
 
 def wire_conversation(parts: PageParts, client: ModelClient, options: WebOptions, reader: RegionReader) -> list[Any]:
     """Explain, Ask, Retry. Returns the events in which a model answers."""
     talk, steps = parts.conversation, _Steps(parts, client, reader)
-    context = {*parts.given.values(), *parts.models.sampling}
+    context = {*parts.given.values(), *parts.models.sampling, talk.writing}
     stream: dict[str, Any] = {
         "show_progress": "hidden",
         "concurrency_limit": options.concurrency_count,
@@ -49,6 +51,7 @@ def wire_conversation(parts: PageParts, client: ModelClient, options: WebOptions
         talk.chat.ask_again(steps.retry, context, parts.look, **stream),
         talk.chat.check_claims(steps.check, context, parts.look, **stream),
     ]
+    talk.chat.ask_too_early(_too_early, talk.writing, talk.status, **WITH_EVERY_CHANGE)
     wire_evidence(parts)
     wire_for_whom(parts, client)
     return answers
@@ -107,6 +110,25 @@ class _Steps:
         return wish
 
     async def _answered(self, values: Values, wish: Callable[[OnPage], Awaitable[Wish]]) -> Drawn:
+        writing: Writing = values[self._parts.conversation.writing]
+        figure = values[self._parts.session].figure
+        if (turn := writing.begin(figure.id if figure else "")) is None:
+            # Two that are written at once would each take the other one's place in the session.
+            yield tuple(REFUSED if place == STATUS else gr.skip() for place in range(LOOK))
+            return
+        try:
+            async with aclosing(self._written(values, wish)) as looks:
+                async for look in looks:
+                    if not writing.holds(turn):
+                        return
+                    if not look.busy:
+                        # Before it is drawn: who sees it may ask on at once.
+                        writing.end(turn)
+                    yield drawn(replace(look, status=writing.said(look.status)) if look.busy else look)
+        finally:
+            writing.end(turn)
+
+    async def _written(self, values: Values, wish: Callable[[OnPage], Awaitable[Wish]]) -> AsyncGenerator[Look]:
         page = self._parts.on_page(values)
         temperature, top_p, length = (values[slider] for slider in self._parts.models.sampling)
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
@@ -114,11 +136,17 @@ class _Steps:
             # The caption, the text and the regions are those on the page now, in every turn.
             asked, wished = page.now(), await wish(page)
         except LlavaGraphError as error:
-            yield drawn(Look(page.session, error_banner(error)))
+            yield Look(page.session, error_banner(error))
             return
-        async for look in answer(self._client, asked, wished, page.model or "", sampling):
-            # The visitor's session keeps the figure as it was read, so that every change can be undone.
-            yield drawn(replace(look, session=replace(look.session, figure=page.session.figure)))
+        async with aclosing(answer(self._client, asked, wished, page.model or "", sampling)) as looks:
+            async for look in looks:
+                # The visitor's session keeps the figure as it was read, so that every change can be undone.
+                yield replace(look, session=replace(look.session, figure=page.session.figure))
+
+
+def _too_early(writing: Writing) -> str:
+    writing.refused = writing.turn is not None
+    return REFUSED if writing.refused else gr.skip()
 
 
 def wire_evidence(parts: PageParts) -> None:
@@ -168,16 +196,23 @@ def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -
     """What ends an answer: Stop, clearing the conversation, and Clear, which also ends `taking`: the events that bring a figure.
     (The next figure ends it too: serve.web.figure.wiring.)"""
     talk, figure = parts.conversation, parts.figure
-    given = list(parts.given.values())
+    given = [*parts.given.values(), talk.writing]
+
+    def ended_by_visitor(values: Sequence[Any]) -> None:
+        writing: Writing = values[-1]
+        writing.end()
 
     def stopped(*values: Any) -> tuple[Any, ...]:
+        ended_by_visitor(values)
         page = parts.on_page(values)
         return drawn(Look(page.session.settled(), status="Stopped.", figure=_figure_now(page)))
 
-    def cleared() -> tuple[Any, ...]:
+    def cleared(writing: Writing) -> tuple[Any, ...]:
+        writing.end()
         return (*drawn(Look(Session(), field="")), None, None, "")
 
     def forgotten(*values: Any) -> tuple[Any, ...]:
+        ended_by_visitor(values)
         page = parts.on_page(values)
         return drawn(Look(replace(page.session, turns=(), facts=()), figure=_figure_now(page)))
 
@@ -185,7 +220,7 @@ def wire_ends(parts: PageParts, answers: Sequence[Any], taking: Sequence[Any]) -
     after_the_end: tuple[tuple[Any, Any, list[Any], list[Any]], ...] = (
         (talk.stop.click, stopped, given, parts.look),
         (talk.chat.forget_talk, forgotten, given, parts.look),
-        (talk.clear.click, cleared, [], everything),
+        (talk.clear.click, cleared, [talk.writing], everything),
     )
     smaller: list[Any] = []
     for event, action, inputs, outputs in after_the_end:

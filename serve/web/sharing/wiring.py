@@ -54,10 +54,12 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
 
     def record(values: dict[Any, Any], request: gr.Request) -> str:
         asked, consent = parts.on_page(values).now(), Consent.from_page(values[sharing.consent])
-        newest = asked.facts[-1].id if asked.facts else ""
-        if newest and newest != values[sharing.recorded]:
-            recorder.answer(asked, consent, address_of(request))
-        return newest
+        last = values[sharing.recorded]
+        if not asked.facts or asked.facts[-1].id == last or asked.facts[-1].seconds is None:
+            # It is kept already, or it is still being written: another wish was refused meanwhile.
+            return str(last)
+        recorder.answer(asked, consent, address_of(request))
+        return asked.facts[-1].id
 
     gr.on([page.load, parts.figure.viewer.change], show, parts.session, sharing.bar, **WITH_EVERY_CHANGE)
     sharing.bar.select(export, on_page, [sharing.download, parts.banner], **EXPORTING)
