@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.about import SEVERAL_IMAGES, read_about
 from llava_graph.model.adapters import base_under, merge_adapter, own_config
+from llava_graph.model.device import device_named
 from llava_graph.model.hub import checkpoint_folder
 from llava_graph.model.prompts import LLAVA_PROCESSORS, PROCESSOR_ERRORS, count_image_tokens
 from llava_graph.prompt import PromptOptions
@@ -115,7 +116,7 @@ def load(
     a CPU, where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `bits` packs the language model's
     weights; `quantization` is a config of transformers' quantizers instead. `empty`: the model has shapes and no weights, and
     takes no memory (an adapter's: its base's). Raises CheckpointError that names what is missing, InputError for a `base` of
-    what is no adapter, and MissingExtra without torch, transformers, or bitsandbytes for `bits`.
+    what is no adapter or a device that is not there, and MissingExtra without torch, transformers, or bitsandbytes.
     """
     try:
         import torch
@@ -124,11 +125,10 @@ def load(
     except ModuleNotFoundError as error:
         raise missing_extra(error, needed_for="a model") or error from error
     register()
-
+    place = device_named(device)
     folder = PACKAGED if path is None else checkpoint_folder(path)
     base = base_under(folder, base)
     config = check_folder(base)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
     if bits is not None:
         from llava_graph.model.quantize import in_bits
@@ -163,9 +163,8 @@ def check_folder(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(
-            "config.json is missing", where=str(folder), next_step="Is this a checkpoint folder?"
-        ) from error
+        next_step = "Is this a checkpoint folder?"
+        raise CheckpointError("config.json is missing", where=str(folder), next_step=next_step) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"config.json cannot be read ({error})", where=str(folder)) from error
     if not isinstance(config, dict) or "model_type" not in config:
