@@ -1,6 +1,7 @@
 """A model behind any OpenAI-compatible server (ours, vLLM, SGLang, llama.cpp, Ollama, a hosted one), asked from a command."""
 
 import json
+import logging
 import os
 import threading
 import time
@@ -34,12 +35,16 @@ from llava_graph.prompt import Message, PromptOptions, about_tokens, prompt_opti
 if TYPE_CHECKING:
     from PIL import Image
 
+_log = logging.getLogger(__name__)
+
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 300.0
 """A large model on a CPU reads a prompt for minutes before its first word."""
 BUSY_WAITS_S = (1.0, 4.0, 16.0)
 """Between tries when a server says that it is busy."""
+SAMPLING = {"temperature", "top_p", "seed", "repetition_penalty"}
+"""What somebody may have asked for; that it is left out is told."""
 MAX_BODY_BYTES = 16 * 2**20
 OURS = "llava-graph"
 """The owner of models that our own API serves."""
@@ -128,6 +133,8 @@ class ApiModel(Answerer):
             error = refusal(response.status_code, told, self.base)
             other = adapted(body, reason_in(told)[0]) if 400 <= response.status_code < 500 else None
             if other is not None:
+                if dropped := ", ".join(sorted({*body} & SAMPLING - {*other})):
+                    _log.warning("%s does not know %s: it is left out", self.name, dropped)
                 body = other
                 continue
             pause = next(waits, None) if error.code == OVERLOADED else None
@@ -180,6 +187,8 @@ class ApiModel(Answerer):
             raise ServeError(
                 "the server says nothing", code=INTERNAL, where=self.base, next_step="Ask again, or look into its log"
             ) from error
+        except httpx.InvalidURL as error:
+            raise InputError(f"no http address ({error})", where=self.base, next_step="Check --api") from error
         except httpx.HTTPError as error:
             raise ServeError(
                 f"the server cannot be reached, or broke off ({error})",

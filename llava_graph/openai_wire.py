@@ -80,9 +80,25 @@ def adapted(body: Mapping[str, Any], told: str) -> dict[str, Any] | None:
         rest = {name: value for name, value in body.items() if name != "max_tokens"}
         return rest | {"max_completion_tokens": body["max_tokens"]}
     for name in ("stream_options", "repetition_penalty", "seed", "temperature", "top_p"):
-        if name in body and name in told:
+        # Nobody asks for stream_options; what somebody asked for, with a value that is refused, is not ours to leave out.
+        if name in body and (name in told if name == "stream_options" else _is_unknown(name, told)):
             return {kept: value for kept, value in body.items() if kept != name}
     return None
+
+
+_BEFORE_UNKNOWN = r"(?:unknown|unsupported|unrecogni[sz]ed|unexpected|extra) [\w ]{0,40}?\W{0,4}"
+_AFTER_UNKNOWN = (
+    r"\W{1,4}(?:(?:parameter|field|option|argument) )?(?:(?:is|are|was) )?"
+    r"(?:not (?:supported|allowed|permitted|recogni[sz]ed|known|implemented)|unknown|unsupported|unexpected|"
+    r"(?:extra|additional) (?:inputs?|fields?|properties))"
+)
+_VALUE = re.compile(r"\bvalue\b|out of range|between|greater|less than|at (?:most|least)", re.IGNORECASE)
+
+
+def _is_unknown(name: str, told: str) -> bool:
+    """Whether an error's words say that the field is not known; that its value is wrong is another matter."""
+    said = rf"{_BEFORE_UNKNOWN}\b{name}\b|\b{name}\b{_AFTER_UNKNOWN}"
+    return re.search(said, told, re.IGNORECASE) is not None and not _VALUE.search(told)
 
 
 def data_uri(image: bytes) -> str:

@@ -103,6 +103,20 @@ def test_an_option_that_the_server_does_not_know_is_left_out(server, url, figure
     assert "max_tokens" not in second
 
 
+def test_a_temperature_that_the_server_refuses_is_an_error_and_one_it_does_not_know_is_told(
+    server, url, figure, caplog
+):
+    hot = GenerationOptions(temperature=50)
+    server.refusals.append((400, {"error": {"message": "temperature must be in [0, 2], got 50"}}))
+    with pytest.raises(ServeError, match="got 50"):
+        ApiModel(url).explain(figure, "Why?", generation=hot)
+    assert len(server.bodies) == 1
+    server.refusals.append((400, {"error": {"message": "Unsupported parameter: 'temperature'"}}))
+    ApiModel(url).explain(figure, "Why?", generation=hot)
+    assert "temperature" not in server.bodies[-1]
+    assert "does not know temperature" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [

@@ -80,6 +80,31 @@ def test_what_a_server_does_not_know_is_left_out_once():
     assert adapted(body, "the model is on fire") is None
 
 
+SAMPLED = {"temperature": 50, "seed": 1, "top_p": 2, "repetition_penalty": 1.1}
+
+
+@pytest.mark.parametrize(
+    ("told", "left_out"),
+    [
+        ("Unsupported parameter: 'temperature' is not supported with this model.", "temperature"),
+        ("Unrecognized request argument supplied: seed", "seed"),
+        ("body.seed: Extra inputs are not permitted", "seed"),
+        ("'seed' : Additional properties are not allowed ('seed' was unexpected)", "seed"),
+        ('json: unknown field "repetition_penalty"', "repetition_penalty"),
+        ("temperature must be in [0, 2], got 50", ""),
+        ("temperature 50 is not allowed", ""),
+        ("Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 50", ""),
+        ("temperature: Input should be less than or equal to 2", ""),
+        ("Unsupported value: 'temperature' does not support 0.2 with this model.", ""),
+        ("top_p is out of range", ""),
+        ("invalid seed: not an int", ""),
+    ],
+)
+def test_a_value_that_is_refused_is_not_a_field_that_is_unknown(told, left_out):
+    other = adapted(SAMPLED, told)
+    assert other == ({name: SAMPLED[name] for name in SAMPLED if name != left_out} if left_out else None)
+
+
 def chunk(**choice) -> str:
     return json.dumps({"object": "chat.completion.chunk", "choices": [{"index": 0, **choice}]}, ensure_ascii=False)
 
