@@ -6,6 +6,7 @@ worker the prompt is written from the worker's conversation template.
 
 import json
 import ssl
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,8 @@ from serve.protocol.messages import MAX_IMAGES, Unframer, data_uri
 CONNECT_TIMEOUT_S = 5.0
 SILENCE_TIMEOUT_S = 100.0
 """FastChat's WORKER_API_TIMEOUT: a worker that says nothing for so long has failed."""
+LATELY_S = 600.0
+"""A model that was served so recently is likely to come back."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,27 @@ class ModelClient:
     def __init__(self, controller_url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.controller = controller_url.rstrip("/")
         self._transport = transport
+        self._seen: dict[str, float] = {}
+        """Names of models -> when they were last known to be served, by time.monotonic()."""
 
     async def models(self) -> list[str]:
         """The names of all models that are served now."""
         async with self._http() as http:
-            return sorted(str(name) for name in await self._ask_controller(http, "/list_models", "models"))
+            names = sorted(str(name) for name in await self._ask_controller(http, "/list_models", "models"))
+        now = time.monotonic()
+        kept = {name: when for name, when in self._seen.items() if now - when < LATELY_S}
+        self._seen = kept | dict.fromkeys(names, now)
+        return names
+
+    async def served_lately(self, model: str) -> bool:
+        """Whether a worker of `model` was there in the last LATELY_S, as far as this client or a controller of ours remembers."""
+        if time.monotonic() - self._seen.get(model, -LATELY_S) < LATELY_S:
+            return True
+        async with self._http() as http:
+            try:
+                return model in await self._ask_controller(http, "/list_recent_models", "models")
+            except ServeError:  # FastChat's controller remembers nothing
+                return False
 
     async def details(self, model: str) -> ModelDetails:
         """What `model` is."""
@@ -142,6 +161,7 @@ class ModelClient:
                 next_step="Start one: llava-graph-serve worker",
             )
         data = await _json(http, address + "/model_details", {"model": model})
+        self._seen[model] = time.monotonic()
         details = ModelDetails(
             model,
             str(data.get("about") or ""),

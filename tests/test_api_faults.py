@@ -19,6 +19,32 @@ def gauge(api, name):
     return float(next(line for line in lines if line.startswith(f"llava_graph_api_{name} ")).split()[-1])
 
 
+def test_a_model_whose_only_worker_has_died_is_away_and_not_unknown():
+    """OpenAI's clients ask again after a 503, never after a 404."""
+    with (
+        running_controller(probe_every=0.2) as controller,
+        Server(create_api(controller.url), bind("127.0.0.1", 0), "API") as api,
+    ):
+        with running_worker(ScriptedEngine(), controller.url):
+            eventually(lambda: registered(controller))
+            assert HTTP.post(api.url + "/v1/chat/completions", json=ASK).status_code == 200
+        eventually(lambda: not registered(controller))
+        with Server(create_api(controller.url), bind("127.0.0.1", 0), "a new API, which has seen nothing") as new:
+            for server in (api, new):
+                for answer in (
+                    HTTP.post(server.url + "/v1/chat/completions", json=ASK),
+                    HTTP.get(server.url + "/v1/models/scripted"),
+                ):
+                    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_worker"), answer.text
+                    assert int(answer.headers["retry-after"]) > 0
+                unknown = HTTP.post(server.url + "/v1/chat/completions", json={**ASK, "model": "nobody"})
+                assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
+        controller.stop()
+        with running_controller(port=int(controller.url.rpartition(":")[2])):
+            answer = HTTP.post(api.url + "/v1/chat/completions", json=ASK)
+            assert answer.status_code == 503, "a controller that has just started knows nobody yet; the API does"
+
+
 def registered(controller):
     return HTTP.post(controller.url + "/list_models").json()["models"]
 

@@ -216,3 +216,17 @@ def test_replicas_share_a_name_where_the_operator_says_so(replicas):
     assert {reg.address_of("m") for _ in range(4)} == {f"http://{host}:21002" for host in hosts}
     with pytest.raises(ServeError):
         add(reg, "http://10.0.1.9:21002")
+
+
+def test_names_that_were_served_lately_are_remembered_for_a_while():
+    clock = Clock()
+    reg = registry(clock=clock)
+    add(reg, "http://a", "early", beats=False)
+    clock.now = 300
+    reg.answered("http://a", WorkerStatus(("later",)))
+    assert (reg.models(), reg.lately()) == (["later"], ["early", "later"])
+    reg.remove("http://a")
+    clock.now = 700
+    assert (reg.models(), reg.lately()) == ([], ["later"])
+    clock.now = 900
+    assert reg.lately() == []

@@ -14,11 +14,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from llava_graph.errors import LlavaGraphError, ServeError
 from ocr import read_text
-from serve.api.chat import Chat
+from serve.api.chat import Chat, missing
 from serve.api.context import Kitchen
 from serve.api.desk import Desk
 from serve.api.documents import Documents
-from serve.api.errors import ApiError, model_not_found, refusal_of
+from serve.api.errors import ApiError, refusal_of
 from serve.api.gate import Gate
 from serve.api.limits import LIMIT_HEADERS, KeyLimits
 from serve.api.options import ApiOptions
@@ -143,7 +143,7 @@ def _add_models(app: FastAPI, client: ModelClient) -> None:
     async def one_model(model: str) -> dict[str, Any]:
         known = await client.models()
         if model not in known:
-            raise model_not_found(model, known)
+            raise await missing(client, model, known)
         details = await client.details(model)
         about = {"about": details.about, "context_length": details.context_length, "instructions": details.instructions}
         return {**entry(model), **about, "max_images": details.max_images, "prompt": asdict(details.prompt)}

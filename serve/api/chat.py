@@ -77,11 +77,11 @@ class Chat:
             raise await self._meant(error, model) from error
 
     async def _meant(self, error: ServeError, model: str) -> ServeError:
-        """No worker: of a model that there is, or of one that nobody knows? Asked only then, for most requests are fine."""
+        """Asked only where no worker was found, for most requests are fine."""
         if error.code != ErrorCode.CONTROLLER_NO_WORKER:
             return error
         known = await self.client.models()
-        return error if model in known else model_not_found(model, known)
+        return error if model in known else await missing(self.client, model, known)
 
     async def last(self, asked: ChatRequest, given: Given, caller: str) -> Reply:
         """One whole answer."""
@@ -107,6 +107,17 @@ class Chat:
     async def _prepare(self, asked: ChatRequest) -> Given:
         """Only a figure's prompt depends on the model."""
         return await self.kitchen.prepare(asked, await self.details(asked.model) if asked.figure else None)
+
+
+async def missing(client: ModelClient, model: str, known: list[str]) -> ServeError:
+    """Why `model` is none of the `known`: it was served lately (503: ask again, as OpenAI's clients do), or never (404)."""
+    if not await client.served_lately(model):
+        return model_not_found(model, known)
+    return ServeError(
+        f"the worker of {model!r} has gone; it was there in the last minutes",
+        code=ErrorCode.CONTROLLER_NO_WORKER,
+        next_step="Ask again in a moment",
+    )
 
 
 def usage_of(growing: Sequence[Growing]) -> dict[str, int] | None:

@@ -1,8 +1,8 @@
 """The controller: workers register, clients ask who serves a model, and it can relay a request itself (hierarchies).
 
 FastChat's endpoints, byte for byte (`fastchat/serve/controller.py`); no handler waits for anything but the network, and
-asking all workers again never empties the table. Our extensions: `/unregister_worker`, the worker's questions relayed
-(`RELAYED`), `/health`, `/metrics`.
+asking all workers again never empties the table. Our extensions: `/unregister_worker`, `/list_recent_models`, the worker's
+questions relayed (`RELAYED`), `/health`, `/metrics`.
 """
 
 import asyncio
@@ -122,6 +122,10 @@ def _add_client_routes(app: FastAPI, registry: Registry) -> None:
     @app.post("/list_models")
     async def list_models() -> dict[str, list[str]]:
         return {"models": registry.models()}
+
+    @app.post("/list_recent_models")
+    async def list_recent_models() -> dict[str, list[str]]:
+        return {"models": registry.lately()}
 
     @app.post("/list_multimodal_models")
     async def list_multimodal_models() -> dict[str, list[str]]:

@@ -21,6 +21,9 @@ HEART_BEAT_EXPIRATION_S = 90.0
 """FastChat's default: two of its 45 s heartbeats."""
 PATIENCE = 2
 """So many questions in a row may stay without an answer before a worker that still takes connections is no longer offered."""
+LATELY_S = 600.0
+"""So long the names of models that nobody serves any more are remembered: they may come back, others will not."""
+MAX_LATELY = 4096
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Registry:
         self._rng = rng or random.Random()  # noqa: S311  (it draws a worker, not a secret)
         self._lock = threading.Lock()
         self._workers: dict[str, WorkerEntry] = {}
+        self._lately: dict[str, float] = {}
+        """Names of models -> when a worker last served them; the latest last."""
 
     def register(self, registration: Registration, status: WorkerStatus) -> bool:
         """Add or renew a worker. True when it was not known.
@@ -85,6 +90,7 @@ class Registry:
                 registration.multimodal,
                 self._clock(),
             )
+            self._remember(status.model_names)
             return fresh
 
     def heart_beat(self, address: str, queue_length: int) -> bool:
@@ -105,6 +111,7 @@ class Registry:
                 names = tuple(name for name in status.model_names if not self._holder(name, address))
                 status = replace(status, model_names=names)
                 self._workers[address] = replace(entry, status=status, last_heart_beat=self._clock(), unanswered=0)
+                self._remember(names)
 
     def unanswered(self, address: str, *, gone: bool = False) -> bool:
         """A worker was asked and has not answered; `gone`: nobody is there. True when it is offered no more from now on."""
@@ -136,6 +143,12 @@ class Registry:
         chosen = (entry for entry in self.workers() if multimodal is None or entry.multimodal == multimodal)
         return sorted({name for entry in chosen for name in entry.status.model_names})
 
+    def lately(self) -> list[str]:
+        """Sorted names of all models that are served or were in the last LATELY_S."""
+        with self._lock:
+            self._remember(())
+            return sorted(self._lately)
+
     def address_of(self, model: str, without: Iterable[str] = ()) -> str:
         """The worker to ask for `model`, never one of `without`; empty when there is none.
 
@@ -161,6 +174,15 @@ class Registry:
             sum(entry.status.speed for entry in entries),
             sum(entry.status.queue_length for entry in entries),
         )
+
+    def _remember(self, names: Iterable[str]) -> None:
+        """Lock held."""
+        now = self._clock()
+        for name in names:
+            self._lately.pop(name, None)
+            self._lately[name] = now
+        kept = [(name, when) for name, when in self._lately.items() if now - when < LATELY_S]
+        self._lately = dict(kept[-MAX_LATELY:])
 
     def _holder(self, name: str, address: str) -> str:
         """The address of a worker on another host that has `name` for itself; empty when it may be taken. Lock held."""
