@@ -19,6 +19,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 64 * 2**20
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What we decode. No SVG, EPS or PDF: those are programs, not pixels."""
+SMALLER = "Scale it down or crop the figure out of the page"
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations under which width and height change places."""
 
@@ -37,7 +38,9 @@ def open_image(source: bytes | Path | str | Image.Image, *, where: str = "") -> 
         source = _read(Path(source), where)
     if len(source) > MAX_BYTES:
         raise ImageError(
-            f"the image has {len(source) / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} are read", where=where
+            f"the image has {len(source) / 2**20:.0f} MB, at most {MAX_BYTES // 2**20} are read",
+            where=where,
+            next_step=SMALLER,
         )
     with _decoding(where), Image.open(io.BytesIO(source), formats=FORMATS) as image:
         check_size(image.size, where)
@@ -49,12 +52,16 @@ def check_size(size: tuple[int, int], where: str = "") -> None:
     """Refuse (width, height) in px that is too small to see or too large to decode. Raises ImageError."""
     width, height = size
     if min(width, height) < MIN_SIDE_PX:
-        raise ImageError(f"the image is {width} x {height} px, at least {MIN_SIDE_PX} a side are needed", where=where)
+        raise ImageError(
+            f"the image is {width} x {height} px, at least {MIN_SIDE_PX} a side are needed",
+            where=where,
+            next_step="Take a larger one",
+        )
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"the image is {width} x {height} px, more than {MAX_PIXELS // 10**6} megapixels",
             where=where,
-            next_step="Scale it down or crop the figure out of the page",
+            next_step=SMALLER,
         )
 
 
@@ -114,7 +121,7 @@ def is_there(path: Path) -> bool:
 def _read(path: Path, where: str) -> bytes:
     with _reading(where):
         if path.stat().st_size > MAX_BYTES:
-            raise ImageError(f"the file has more than {MAX_BYTES // 2**20} MB", where=where)
+            raise ImageError(f"the file has more than {MAX_BYTES // 2**20} MB", where=where, next_step=SMALLER)
         return path.read_bytes()
 
 
@@ -141,8 +148,10 @@ def _decoding(where: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"not an image we read ({', '.join(FORMATS)})", where=where) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"the image has more than {MAX_PIXELS // 10**6} megapixels", where=where) from error
+        what = f"the image has more than {MAX_PIXELS // 10**6} megapixels"
+        raise ImageError(what, where=where, next_step=SMALLER) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(f"the image is broken or cut off ({error})", where=where) from error
+        next_step = "Save or download it again"
+        raise ImageError(f"the image is broken or cut off ({error})", where=where, next_step=next_step) from error

@@ -208,7 +208,7 @@ def _belongs(match: re.Match[str], text: str, plural: bool) -> bool:
 def _between(first: str, last: str) -> list[str]:
     """The numbers strictly between two ends of a range: "2", "5" -> ["3", "4"]; "S1", "S3" -> ["S2"]; "II", "IV" -> ["III"]."""
     if re.fullmatch(_ROMAN, first) and re.fullmatch(_ROMAN, last):
-        low, high = _from_roman(first), _from_roman(last)
+        low, high = from_roman(first), from_roman(last)
         return [_to_roman(n) for n in range(low + 1, high)]
     head = re.fullmatch(r"(.*?)(\d+)", first)
     tail = re.fullmatch(r"(.*?)(\d+)", last)
@@ -228,5 +228,5 @@ def _to_roman(number: int) -> str:
     return text
 
 
-def _from_roman(text: str) -> int:
+def from_roman(text: str) -> int:
     return next((n for n in range(1, 40) if _to_roman(n) == text), 0)

@@ -13,6 +13,7 @@ from llava_graph.errors import FetchError, ImageError, InputError, MissingExtra,
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import Box, Dropped, Figure, OcrLine, Paper, split_of
 from ocr.merge import unread_parts
+from scicap_builder.figure_order import by_number
 from scicap_builder.loose_tex import stage
 from scicap_builder.obtain import ROUTES, obtain
 from scicap_builder.paper_ref import PaperFiles, PaperRef
@@ -102,6 +103,7 @@ class PaperRecords:
 
     id: str
     figures: tuple[Figure, ...] = ()
+    """In the order of their numbers, appendices and supplement last."""
     dropped: tuple[Dropped, ...] = ()
     title: str = ""
     abstract: str = ""
@@ -151,7 +153,9 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
     figures: list[Figure] = []
     dropped: list[Dropped] = []
     unread: dict[str, tuple[Box, ...]] = {}
-    for count, (id_, found) in enumerate(with_ids(files.id, reading.figures), 1):
+    # Ids count what has no number, or one number twice, in order of appearance.
+    named = list(with_ids(files.id, reading.figures))
+    for count, (id_, found) in enumerate(by_number(named, [found.number for _, found in named]), 1):
         tell("opening figure", count, len(reading.figures))
         try:
             image, data = open_figure(found, id_)
@@ -171,9 +175,8 @@ def read_paper(files: PaperFiles, options: ReadOptions, readers: Readers) -> Pap
         Dropped(item=f"{files.id} {item.item}", reason=item.reason, detail=item.detail) for item in reading.dropped
     ]
     if not figures and not dropped:
-        dropped.append(
-            Dropped(item=files.id, reason="no-figures", detail=f"{reading.pages or 'no'} pages, no numbered figure")
-        )
+        pages = f"{reading.pages or 'no'} page{'s' * (reading.pages != 1)}"
+        dropped.append(Dropped(item=files.id, reason="no-figures", detail=f"{pages}, no numbered figure"))
     title, abstract = files.title or reading.title, files.abstract or reading.abstract
     return PaperRecords(
         id=files.id, figures=tuple(figures), dropped=tuple(dropped), title=title, abstract=abstract, unread=unread

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from arxiv_server import NOT_PUBLIC, FakeClock, Submission, serving
+from pdf_pages import PdfPage, write_pdf
 from stand_ins import broken_engine, stand_ins
 
 from llava_graph.dataset import read_dataset, read_dropped
@@ -490,6 +491,20 @@ def test_a_licence_that_cannot_be_had_costs_only_itself(arxiv, tmp_path):
     arxiv.script["/oai2"] = [(400, {})]
     result = build_arxiv(arxiv, tmp_path, "1706.03762")
     assert result.summary.licences == {"unknown": 1}
+
+
+def test_a_papers_figures_are_in_the_order_of_their_numbers_and_keep_their_ids(tmp_path):
+    orders = [f"figure {name} | {name}" for name in ("1", "3", "A.1", "2", "3", "S1", "10")]
+    opened = open_paper(paper(tmp_path, "mixed", *orders), readers=stand_ins())
+    names = [figure.id.partition("#fig")[2] for figure in opened.figures]
+    assert names == ["1", "2", "3", "3-2", "10", "A.1", "S1"]
+
+
+def test_a_paper_of_one_page_without_figures_is_told_in_the_singular(tmp_path):
+    write_pdf(tmp_path / "one.pdf", PdfPage().text(70, 100, "Only words."))
+    write_pdf(tmp_path / "two.pdf", PdfPage().text(70, 100, "Words."), PdfPage().text(70, 100, "More."))
+    told = [open_paper(tmp_path / name, ReadOptions(ocr="none")).dropped[0].detail for name in ("one.pdf", "two.pdf")]
+    assert told == ["1 page, no numbered figure", "2 pages, no numbered figure"]
 
 
 def test_open_paper_from_arxiv(arxiv):

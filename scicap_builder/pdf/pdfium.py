@@ -71,7 +71,8 @@ def _unreadable(path: Path) -> PaperError:
         return PaperError("the PDF is encrypted", reason="encrypted", where=str(path), next_step=next_step)
     if re.search(rb"/Count\s+0\b", data) and b"%%EOF" in data:
         return PaperError("the PDF has no pages", reason="no-pages", where=str(path))
-    return PaperError("not a readable PDF", reason="broken-pdf", where=str(path), next_step="Fetch it again.")
+    next_step = "It may be cut off: download or save it again."
+    return PaperError("not a readable PDF", reason="broken-pdf", where=str(path), next_step=next_step)
 
 
 class OpenPdf:
