@@ -149,7 +149,9 @@ def test_a_figure_that_fails_costs_only_itself(api, engine):
     [
         ({}, "paper"), ({"paper": PAPER, "images": []}, "paper"), ({"paper": PAPER, "format": "docx"}, "format"),
         ({"paper": PAPER, "figures": "all"}, "figures"), ({"images": [{"image": 5}]}, "images[0].image"),
-        ({"images": [{"image": URI}] * 101}, "images"), ({"paper": PAPER, "explain": {"level": "guru"}}, "figure.explain"),
+        ({"images": [{"image": URI}] * 101}, "images"), ({"paper": PAPER, "explain": {"level": "guru"}}, "explain"),
+        ({"images": []}, "images"), ({"images": [{}]}, "images[0].image"), ({"images": [{"image": URI, "figure": []}]}, "images[0].figure"),
+        ({"images": [{"image": URI, "figure": {"ocr": 5}}]}, "images[0].figure.ocr"), ({"images": [{"image": URI}], "ocr": 5}, "ocr"),
         ({"paper": PAPER, "n": 2}, "n"), ({"paper": PAPER, "temperature": 9}, "temperature"),
     ],
 )  # fmt: skip
@@ -158,6 +160,37 @@ def test_a_wrong_report_request_is_refused_before_anything_is_opened(api, body, 
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
     assert "messages" not in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "said"),
+    [
+        ({}, "image", "image is missing. Send one, or name a paper's figure"),
+        ({"figure": {"caption": "Loss."}}, "image", "image is missing"),
+        ({"image": URI, "figure": {"figure_id": f"{PAPER}#fig1"}}, "image", "Leave out the one or the other"),
+        ({"image": URI, "figure": {"explain": True}, "question": "Why?"}, "figure.explain", "and question asks something else"),
+        ({"image": URI, "figure": []}, "figure", "figure must be an object"),
+        ({"image": URI, "question": "x" * 8001}, "question", "8001 characters"),
+        ({"image": URI, "question": 5}, "question", "question must be text"),
+        ({"image": "data:text/html;base64,PGI+"}, "image", "a data URI that holds 'text/html', no image"),
+    ],
+)  # fmt: skip
+def test_a_wrong_figure_is_told_in_the_words_of_its_own_request(api, body, param, said):
+    answer = post(api, "/v1/figures/explain", model="scripted", **body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, param)
+    assert said in error["message"]
+    assert "message" not in error["message"]
+    assert "figure.figure" not in error["message"].replace("figure.figure_id", "")
+
+
+def test_a_question_among_the_images_of_a_report_is_answered_as_one(api, engine):
+    images = [{"image": URI}, {"image": URI, "question": "Why?"}]
+    *_, report = events(post(api, "/v1/figures/report", model="scripted", images=images, explain={"level": "lay"}))
+    assert report["failed"] == 0
+    asked = [figure["answers"][0]["question"] for figure in report["document"]["figures"]]
+    assert "everyday words" in asked[0]
+    assert asked[1] == "Why?"
 
 
 def test_an_unknown_model_is_not_found(api):

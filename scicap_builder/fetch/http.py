@@ -125,7 +125,7 @@ class PoliteHttp:
                         next_step="Run the same command again later: it goes on where it stopped",
                     ) from later
                 wait = later.wait_s if later.wait_s is not None else BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)]
-                tell(f"arXiv: {later.what}; trying again in {wait:.0f} s")
+                tell(f"arXiv: {later.reason}; trying again in {wait:.0f} s")
                 self.pace.postpone(wait)
         raise AssertionError("unreachable: the last try returns or raises")
 

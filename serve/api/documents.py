@@ -2,7 +2,8 @@
 
 POST /v1/papers            open a paper: what figures it has
 POST /v1/figures/explain   one figure
-POST /v1/figures/report    all of them, line by line as they come (JSON lines), the document last
+POST /v1/figures/report    all of them, line by line as they come (JSON lines), the document last; before them what is being done
+                           where a paper has to be opened
 """
 
 import asyncio
@@ -18,14 +19,16 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from llava_graph.explained import Answer, ExplainedFigure, ExplainedPaper, now, to_html, to_markdown, to_plain, versions
 from llava_graph.record import Dropped, Paper
+from scicap_builder.one_paper import PaperRecords
+from scicap_builder.progress import Step
 from serve.api.chat import Chat
-from serve.api.chat_request import ChatRequest
 from serve.api.documents_request import ExplainRequest, Item, PaperRequest, ReportRequest
-from serve.api.errors import refusal_of
+from serve.api.errors import ApiError, refusal_of
 from serve.client import ModelDetails
 from serve.http.guard import read_json
 from serve.http.stream import Stream, unless_gone
 
+Steps = AsyncGenerator[Step | PaperRecords]
 AT_ONCE = 4
 """Figures of one report that are explained side by side: the worker batches them, and other callers get their turn."""
 
@@ -72,23 +75,48 @@ class Documents:
         """One figure, explained, in the form that was asked for."""
         asked = ExplainRequest.from_json(await read_json(request, self.chat.options.max_body))
         details = await self.chat.details(asked.item.chat.model)
-        explained = await unless_gone(request, self._explained(asked.item.chat, details, caller))
+        explained = await unless_gone(request, self._explained(asked.item, details, caller))
         return _as_response(explained, asked.form)
 
     async def report(self, request: Request, caller: str) -> Response:
-        """JSON lines: {"event": "opened" | "explained" | "failed" | "report", …}. What fails costs that figure."""
+        """JSON lines: {"event": "opening" | "opened" | "explained" | "failed" | "report", …}. What fails costs that figure.
+
+        What fails before the first line has a status of its own; what fails while a paper is opened after it stands in the last.
+        """
         asked = ReportRequest.from_json(await read_json(request, self.chat.options.max_body))
         details = await self.chat.details(asked.model)
-        job = await unless_gone(request, self._opened(asked))
-        return Stream(self._lines(job, details, caller), "application/x-ndjson")
-
-    async def _opened(self, asked: ReportRequest) -> "_Job":
         if asked.paper is None:
-            return _Job(asked, asked.items)
-        records = await self.chat.kitchen.papers.open(asked.paper)
-        items = asked.of_figures([figure for figure in records.figures if asked.wants(figure)])
-        paper = Paper(id=records.id, title=records.title, abstract=records.abstract)
-        return _Job(asked, tuple(items), paper, tuple(records.dropped))
+            return Stream(self._lines(_Job(asked, asked.items), details, caller), "application/x-ndjson")
+        steps = self.chat.kitchen.papers.steps(asked.paper)
+        begun = await unless_gone(request, _within(self.chat.options.paper_patience_s, steps))
+        if isinstance(begun, PaperRecords):
+            await steps.aclose()
+            return Stream(self._lines(_job(asked, begun), details, caller), "application/x-ndjson")
+        return Stream(self._from(begun, steps, asked, details, caller), "application/x-ndjson", begun=steps)
+
+    async def _from(
+        self, begun: Step, steps: Steps, asked: ReportRequest, details: ModelDetails, caller: str
+    ) -> AsyncGenerator[bytes]:
+        """A report whose paper is still being opened."""
+        yield _opening(begun)
+        try:
+            async for step in steps:
+                if isinstance(step, PaperRecords):
+                    job = _job(asked, step)
+                    break
+                if step != begun:
+                    yield _opening(step)
+                begun = step
+            else:
+                raise TypeError("a paper was opened without end")
+        except Exception as error:  # noqa: BLE001  (the status is sent: the error can only stand in the stream)
+            refusal = refusal_of(error)
+            self.chat.metrics.errors.labels(refusal.code or str(refusal.status)).inc()
+            yield _line({"event": "failed", **refusal.to_json()})
+            return
+        async with aclosing(self._lines(job, details, caller)) as lines:
+            async for line in lines:
+                yield line
 
     async def _lines(self, job: "_Job", details: ModelDetails, caller: str) -> AsyncGenerator[bytes]:
         yield _line({"event": "opened", "paper": job.paper.id, "title": job.paper.title, "figures": len(job.items)})
@@ -124,7 +152,7 @@ class Documents:
         async def one(number: int, item: Item) -> tuple[int, ExplainedFigure | Exception]:
             async with turn:
                 try:
-                    return number, await self._explained(item.chat, details, caller)
+                    return number, await self._explained(item, details, caller)
                 except Exception as error:  # noqa: BLE001  (it costs this figure; the client hears of it)
                     return number, error
 
@@ -138,8 +166,12 @@ class Documents:
             if tasks:
                 await asyncio.wait(tasks)
 
-    async def _explained(self, asked: ChatRequest, details: ModelDetails, caller: str) -> ExplainedFigure:
-        given = await self.chat.kitchen.prepare(asked, details)
+    async def _explained(self, item: Item, details: ModelDetails, caller: str) -> ExplainedFigure:
+        asked = item.chat
+        try:
+            given = await self.chat.kitchen.prepare(asked, details)
+        except ApiError as error:
+            raise item.meant(error) from error
         begun = time.monotonic()
         reply = await self.chat.last(asked, given, caller)
         answer = Answer(
@@ -164,6 +196,26 @@ class Documents:
             created=now(),
             versions=versions(("llava-graph",)),
         )
+
+
+async def _within(seconds: float, steps: Steps) -> Step | PaperRecords:
+    """The paper, or what is being done when `seconds` are over. Raises what the shelf raises."""
+    until = time.monotonic() + seconds
+    async for step in steps:
+        if isinstance(step, PaperRecords) or time.monotonic() > until:
+            return step
+    raise TypeError("a paper was opened without end")
+
+
+def _job(asked: ReportRequest, records: PaperRecords) -> _Job:
+    """Raises ApiError when the paper has no such figures."""
+    items = asked.of_figures([figure for figure in records.figures if asked.wants(figure)])
+    paper = Paper(id=records.id, title=records.title, abstract=records.abstract)
+    return _Job(asked, tuple(items), paper, tuple(records.dropped))
+
+
+def _opening(step: Step) -> bytes:
+    return _line({"event": "opening", "doing": step.what, "done": step.done, "total": step.total})
 
 
 def _written(document: ExplainedPaper, form: str) -> Any:

@@ -4,6 +4,7 @@ In: any error of ours. Out: a frozen refusal. What is not ours is told by its ki
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,15 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from llava_graph.errors import ContextOverflow, FetchError, InputError, LlavaGraphError, PaperError, ServeError
+from llava_graph.errors import (
+    AccessDenied,
+    ContextOverflow,
+    FetchError,
+    InputError,
+    LlavaGraphError,
+    PaperError,
+    ServeError,
+)
 from serve.http.guard import BodyTooLarge, BodyTooSlow
 from serve.protocol.codes import ErrorCode
 
@@ -98,6 +107,8 @@ def refusal_of(error: Exception) -> Refusal:
     """What a client hears of `error`."""
     if isinstance(error, ApiError):
         return Refusal(error.status, error.kind, error.name, str(error), error.param, error.retry_after, error.headers)
+    if isinstance(error, FetchError | PaperError):
+        return _of_paper(error)
     if isinstance(error, LlavaGraphError):
         meaning = _of_serving(error) if isinstance(error, ServeError) else _of_input(error)
         return Refusal(meaning.status, meaning.kind, meaning.code, str(error), retry_after=meaning.retry_after)
@@ -122,12 +133,31 @@ def _of_serving(error: ServeError) -> _Meaning:
 def _of_input(error: LlavaGraphError) -> _Meaning:
     if isinstance(error, ContextOverflow):
         return _Meaning(400, BAD, "context_length_exceeded")
-    if isinstance(error, FetchError):
-        return _Meaning(502, FAILED, "paper_not_fetched", 60)
-    if isinstance(error, PaperError):
-        return _Meaning(404 if error.reason == "not-found" else 422, BAD, f"paper_{error.reason.replace('-', '_')}")
     bad = isinstance(error, InputError)
     return _Meaning(400, BAD, "invalid_value") if bad else _Meaning(500, FAILED, "internal_error")
+
+
+_ADDRESS = re.compile(r"https?://\S+:\s")
+REFUSED_S = 3600
+"""s after which a server that arXiv refuses may ask again; the refusal is lifted by arXiv, if at all."""
+
+
+def _of_paper(error: FetchError | PaperError) -> Refusal:
+    """Why there is no paper, for a caller: addresses, paths and advice for an operator go to the log."""
+    log.warning("a paper was not opened (%s): %s", error.reason, error)
+    code = f"paper_{error.reason.replace('-', '_')}"
+    if isinstance(error, AccessDenied):
+        what = "arXiv refuses this server; send the figures as images"
+        return Refusal(503, FAILED, "paper_not_fetched", what, retry_after=REFUSED_S)
+    if isinstance(error, FetchError):
+        what = "arXiv cannot be reached; try again in a minute"
+        return Refusal(503, FAILED, "paper_not_fetched", what, retry_after=60)
+    if error.reason == "no-room":
+        return Refusal(503, FAILED, code, "there is no room for this paper here")
+    missing = error.reason == "not-found"
+    next_step = f". {error.next_step}" if missing and error.next_step else ""
+    what = _ADDRESS.sub("", error.what).rstrip(".") + next_step
+    return Refusal(404 if missing else 422, BAD, code, what)
 
 
 def image_not_fetched(error: FetchError, param: str) -> ApiError:

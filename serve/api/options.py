@@ -22,6 +22,8 @@ class ApiOptions:
     """How image URLs are fetched; None: they are refused, images come as data URIs only."""
     max_body: int = 64 * 2**20
     """Bytes of a request."""
+    paper_patience_s: float = 2.0
+    """s for which a report waits for its paper before it begins to answer: what fails until then has a status of its own."""
     max_choices: int = 8
     """Answers to one request (`n`)."""
     max_requests: int = 256

@@ -1,17 +1,23 @@
 """Figures of papers for the API: a paper opened, one of its figures by label or id, and the text in it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
+from llava_graph.errors import FetchError, LlavaGraphError, PaperError, ServeError
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import Box, Figure, OcrLine
 from ocr.merge import with_rest
 from scicap_builder.one_paper import PaperRecords
+from scicap_builder.progress import Step
 from serve.api.desk import Desk
-from serve.api.errors import ApiError
+from serve.api.errors import FAILED, ApiError
 from serve.papers import PaperShelf
 from serve.papers.opening import Opening
+
+log = logging.getLogger(__name__)
 
 ReadText = Callable[[bytes], Sequence[OcrLine]]
 """From an encoded image to the lines of text in it, in reading order (`ocr.read_text`)."""
@@ -36,6 +42,14 @@ class Papers:
 
     async def open(self, source: str) -> PaperRecords:
         """A paper, opened if it is not on the shelf. Who stops waiting leaves it to the others who do."""
+        async with aclosing(self.steps(source)) as steps:
+            async for step in steps:
+                if isinstance(step, PaperRecords):
+                    return step
+        raise TypeError("a paper was opened without end")
+
+    async def steps(self, source: str) -> AsyncGenerator[Step | PaperRecords]:
+        """The same, with what is being done every LOOK_S seconds; the paper comes last. Raises what the shelf raises."""
         shelf = self.shelf
         asking = asyncio.ensure_future(asyncio.to_thread(shelf.opening, source))
         try:
@@ -45,8 +59,8 @@ class Papers:
             raise
         with opening:
             while not await asyncio.to_thread(opening.wait, LOOK_S):
-                pass
-            return opening.result()
+                yield opening.step
+            yield _result(opening)
 
     async def figure(self, figure_id: str) -> Figure:
         """A figure of a paper on the shelf, with its pixels. Raises ApiError 404."""
@@ -74,6 +88,23 @@ class Papers:
 
     def _lines(self, image: bytes, known: Sequence[OcrLine], parts: Sequence[Box]) -> tuple[OcrLine, ...]:
         return with_rest(open_image(image), known, parts, lambda part: self._read(encode_png(part)))
+
+
+def _result(opening: Opening) -> PaperRecords:
+    """The paper. The id was checked before: what is wrong now and is not the paper's or arXiv's fault is the server's."""
+    try:
+        return opening.result()
+    except (FetchError, PaperError, ServeError):
+        raise
+    except LlavaGraphError as error:
+        log.error("a paper was not opened: %s", error)
+        raise ApiError(
+            "opening the paper failed on this server",
+            status=500,
+            kind=FAILED,
+            name="internal_error",
+            next_step="Its log tells more",
+        ) from error
 
 
 def _leave(asking: "asyncio.Future[Opening]") -> None:

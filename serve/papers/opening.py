@@ -115,6 +115,7 @@ def _fresh(error: BaseException | None) -> BaseException:
     if isinstance(error, Abandoned):
         return Abandoned()
     return LlavaGraphError(
-        f"opening the paper failed on this server ({type(error).__name__}: {error})"[:300],
+        "opening the paper failed on this server",
+        # Which file or address failed is for those who run it: `_run` has logged it.
         next_step="The server's log has the details",
     )
