@@ -39,6 +39,7 @@ from serve.feedback.lines import (
 )
 from serve.feedback.log import IMAGES, ConversationLog, Visitors
 from serve.feedback.ratings import Battle, standings
+from serve.feedback.records import training_records
 from serve.feedback.votes import count_votes, read_votes
 
 TALK = Talk(
@@ -119,6 +120,35 @@ def test_a_log_of_llavas_page_is_read_too():
     row = {"type": "upvote", "model": "llava-v1.5-7b", "state": state, "ip": "127.0.0.1"}
     votes = count_votes(json.dumps({"tstamp": 1.5 + number, **row}) for number in range(2))
     assert votes.answers == {"llava-v1.5-7b": {"upvote": 2}}
+
+
+def test_votes_of_llavas_page_have_a_reason_why_they_are_no_records(tmp_path):
+    state = {"messages": [["USER", "Q"], ["ASSISTANT", "A"]], "offset": 0}
+    rows = [{"tstamp": 1.5 + number, "type": "upvote", "model": "m", "state": state} for number in range(2)]
+    broken = {"type": "upvote", "state": {"messages": []}}
+    text = "".join(json.dumps(row) + "\n" for row in [*rows, broken, {"type": "chat"}, 7])
+    (tmp_path / "2026-11-28-conv.json").write_text(text)
+    kept, dropped = training_records(tmp_path)
+    assert not kept
+    assert [(drop.item, drop.reason) for drop in dropped] == [
+        ("tstamp:1.5#answer1", "figure-not-kept"),
+        ("tstamp:2.5#answer1", "figure-not-kept"),
+        ("line 3", "vote-broken"),
+    ]
+    (tmp_path / "in-the-way").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written.* --records"):
+        CliRunner().invoke(
+            app, ["votes", str(tmp_path), "--records", str(tmp_path / "in-the-way")], catch_exceptions=False
+        )
+
+
+def test_a_models_name_in_a_log_does_not_command_the_terminal(tmp_path):
+    log, evil = log_in(tmp_path), "m\x1b[31m\u202e"
+    log.write(json.loads(battle(evil, "model-b", "leftvote", 1)))
+    log.write(vote_line(replace(TALK, model=evil), Feedback(vote="downvote", reasons=("wrong_trend",)), now=2))
+    shown = CliRunner().invoke(app, ["votes", str(tmp_path)], env={"COLUMNS": "140"}).output
+    assert shown.count("m[31m") == 3
+    assert not {"\x1b", "\u202e"} & set(shown)
 
 
 texts = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "\0", "\r\n\u2028", "<b>", '"\\'])

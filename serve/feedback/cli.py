@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from llava_graph.errors import DatasetError
+
 
 def votes(
     log_dir: Annotated[Path, typer.Argument(help="The --log-dir of the web page, or a log of FastChat's.")],
@@ -36,7 +38,12 @@ def votes(
     if records is not None:
         from serve.feedback.records import write_records
 
-        summary = write_records(log_dir, records)
+        try:
+            summary = write_records(log_dir, records)
+        except DatasetError as error:
+            raise DatasetError(
+                error.what, where=error.where, next_step="Give a new folder, with room, to --records"
+            ) from error
         left_out = sum(summary.dropped.values())
         print(f"{summary.figures} records in {records}; {left_out} votes left out, see its README.md", file=sys.stderr)
     if as_json:

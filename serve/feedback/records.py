@@ -45,7 +45,8 @@ def training_records(folder: Path) -> tuple[list[Figure], list[Dropped]]:
     of a record. A corrected answer ends it, since what followed spoke of the wrong one.
     """
     kept, dropped = [], []
-    for talk, votes in _conversations(folder).items():
+    talks, broken = _conversations(folder)
+    for talk, votes in talks.items():
         used = _used(votes)
         figure = _figure(folder, talk, [votes[number] for number in range(used)]) if used else None
         if isinstance(figure, Figure):
@@ -55,25 +56,32 @@ def training_records(folder: Path) -> tuple[list[Figure], list[Dropped]]:
                 continue
             reason = figure if isinstance(figure, str) and number < used else _why_not(vote, number)
             dropped.append(Dropped(item=f"{talk}#answer{number + 1}", reason=reason))
-    return kept, dropped
+    return kept, dropped + broken
 
 
-def _conversations(folder: Path) -> dict[str, dict[int, Vote]]:
-    """Conversation -> number of the answer, from 0 -> the last vote on it. What is no vote of ours is passed over."""
+def _conversations(folder: Path) -> tuple[dict[str, dict[int, Vote]], list[Dropped]]:
+    """(conversation -> number of the answer, from 0 -> the last vote on it; votes that cannot be read). What is no vote is passed
+    over."""
     found: dict[str, dict[int, Vote]] = {}
-    for line in log_lines(folder):
+    broken: list[Dropped] = []
+    for number, line in enumerate(log_lines(folder), 1):
         try:
             row = json.loads(line)
             if row["type"] not in ("upvote", "downvote"):
                 continue
+        except UNREADABLE:
+            continue
+        try:
             state, corrected = row["state"], row.get("feedback", {}).get("corrected", "")
             (_, question), (_, answer) = state["messages"][-2:]
             kind = "corrected" if corrected else row["type"]
             vote = Vote(str(question), str(corrected or answer), kind, state)
-            found.setdefault(str(state["conv_id"]), {})[len(state["messages"]) // 2 - 1] = vote
+            # LLaVA's lines do not say which conversation they are of (see `votes`): each stands for itself.
+            talk = str(state.get("conv_id") or f"tstamp:{row['tstamp']}")
+            found.setdefault(talk, {})[len(state["messages"]) // 2 - 1] = vote
         except UNREADABLE:
-            continue
-    return found
+            broken.append(Dropped(item=f"line {number}", reason="vote-broken"))
+    return found, broken
 
 
 def _used(votes: Mapping[int, Vote]) -> int:

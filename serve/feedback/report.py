@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from llava_graph.printable import printable
 from serve.feedback.lines import REASONS
 from serve.feedback.ratings import Standing, standings
 from serve.feedback.votes import Votes
@@ -77,7 +78,7 @@ def _battles(found: list[Standing]) -> Table:
         numbers = (one.battles, one.wins, one.losses, one.ties, one.both_bad)
         points = f"{one.share:.0%} ({'–'.join(f'{100 * bound:.0f}' for bound in one.share_interval)})"
         rating = f"{one.rating:.0f} ({'–'.join(f'{bound:.0f}' for bound in one.rating_interval)})"
-        table.add_row(Text(one.model), *map(str, numbers), points, rating)
+        table.add_row(Text(printable(one.model)), *map(str, numbers), points, rating)
     return table
 
 
@@ -94,7 +95,7 @@ def _answers(votes: Votes) -> Table:
     for model in sorted({*votes.answers, *votes.chats}):
         counts = votes.answers.get(model, Counter())
         numbers = [votes.chats[model], *(counts[kind] for kind in ("upvote", "downvote", "flag"))]
-        table.add_row(Text(model), *map(str, numbers))
+        table.add_row(Text(printable(model)), *map(str, numbers))
     return table
 
 
@@ -103,7 +104,7 @@ def _reasons(votes: Votes) -> Table:
     models = sorted(model for model, counts in votes.reasons.items() if counts)
     table.add_column("reason")
     for model in models:
-        table.add_column(Text(model), justify="right", overflow="fold")
+        table.add_column(Text(printable(model)), justify="right", overflow="fold")
     for reason, words in REASONS.items():
         counts = [votes.reasons[model][reason] for model in models]
         if any(counts):
