@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from llava_graph.errors import LlavaGraphError, missing_extra
+from llava_graph.printable import printable, readable_name
 
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+MAX_TOLD_CHARS = 100
 
 
 def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
@@ -36,6 +38,12 @@ def errors_told() -> Iterator[None]:
             raise
         complain(str(missing))
         sys.exit(2)
+    except UnicodeEncodeError as error:
+        # What Python makes of bytes in options that are no UTF-8; any other encoding that fails is a fault of ours.
+        if error.reason != "surrogates not allowed" or os.environ.get("LLAVA_GRAPH_DEBUG"):
+            raise
+        complain(f"a text is not UTF-8: {error.object[:MAX_TOLD_CHARS]}")
+        sys.exit(2)
     except KeyboardInterrupt:
         complain("stopped")
         sys.exit(130)
@@ -47,4 +55,14 @@ def errors_told() -> Iterator[None]:
 
 def complain(text: str) -> None:
     """One line `error: …` on stderr."""
-    stderr.print(f"[bold red]error:[/] {escape(' '.join(text.split()))}")
+    stderr.print(f"[bold red]error:[/] {shown(text)}")
+
+
+def note(text: str) -> None:
+    """One line `note: …` on stderr."""
+    stderr.print(f"[yellow]note:[/] {shown(text)}")
+
+
+def shown(text: str) -> str:
+    """A text that may hold a file's, a paper's or a model's words, as markup of rich: one line that commands no terminal."""
+    return escape(printable(" ".join(readable_name(text).split())))

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from llava_graph.dataset import is_dataset, read_dataset
 from llava_graph.errors import AccessDenied, InputError, LlavaGraphError
 from llava_graph.images import encode_png, open_image
+from llava_graph.printable import readable_name
 from llava_graph.record import Dropped, Figure, OcrLine, Paper
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -106,10 +107,10 @@ def find_sources(
         try:
             sources, dropped = _named(name, read_text, finder)
         except (LlavaGraphError, OSError) as error:
-            lost.append(Dropped(item=name, reason=reason_of(error), detail=told(error, name)))
+            lost.append(_readable(Dropped(item=name, reason=reason_of(error), detail=told(error, name))))
             continue
         found += sources
-        lost += dropped
+        lost += map(_readable, dropped)
     distinct = list({source.name: source for source in reversed(found)}.values())[::-1]
     shared = Counter(source.path.name for source in distinct if isinstance(source, _Image))
     return [
@@ -131,15 +132,17 @@ class _Image:
         """Its one figure is called `id_`."""
 
         def open_file(_: Callable[[str], None]) -> Opened:
-            figure = figure_of_image(self.path, caption, id_=id_)
+            figure = figure_of_image(self.path, caption, id_=readable_name(id_))
             return Opened(figures=[figure], with_text=with_text_read if read_text else lambda figure: figure)
 
-        return Source(name=self.name, open=open_file, fingerprint=fingerprint([self.path]), is_paper=False)
+        return Source(
+            name=readable_name(self.name), open=open_file, fingerprint=fingerprint([self.path]), is_paper=False
+        )
 
 
 def _named(name: str, read_text: bool, find_papers: FindPapers) -> tuple[Sequence[Source | _Image], Sequence[Dropped]]:
     if not name.strip():
-        raise InputError("the name is empty")
+        raise InputError("a name is empty", next_step="Name an image, a paper, a folder or an arXiv id")
     path = _path(name)
     if path.is_dir() and is_dataset(path):
         return [_data_set(path, name)], ()
@@ -194,21 +197,21 @@ def _paper(found: FoundPaper) -> Source:
         )
         return Opened(figures=read.figures, paper=about, dropped=read.dropped, with_text=read.with_text)
 
-    return Source(name=found.name, open=open_paper, fingerprint=found.fingerprint)
+    return Source(name=readable_name(found.name), open=open_paper, fingerprint=found.fingerprint)
 
 
 def _data_set(folder: Path, name: str) -> Source:
     def open_data_set(_: Callable[[str], None]) -> Opened:
-        return Opened(figures=read_dataset(folder), paper=Paper(title=folder.resolve().name))
+        return Opened(figures=read_dataset(folder), paper=Paper(title=readable_name(folder.resolve().name)))
 
-    return Source(name=name, open=open_data_set, fingerprint=fingerprint([folder / "build.json"]))
+    return Source(name=readable_name(name), open=open_data_set, fingerprint=fingerprint([folder / "build.json"]))
 
 
 def figure_of_image(path: Path, caption: str = "", *, id_: str = "") -> Figure:
     """A record of one image file, the text in it not read. Raises ImageError."""
     picture = open_image(path)
     return Figure(
-        id=id_ or path.name,
+        id=id_ or readable_name(path.name),
         image=encode_png(picture),
         width=picture.width,
         height=picture.height,
@@ -247,7 +250,7 @@ def fingerprint(files: Iterable[Path]) -> str:
             state = file.stat()
         except OSError:
             continue
-        marks.append(f"{file.name}:{state.st_size}:{state.st_mtime_ns}")
+        marks.append(f"{readable_name(file.name)}:{state.st_size}:{state.st_mtime_ns}")
     return " ".join(marks)
 
 
@@ -282,6 +285,10 @@ def told(error: Exception, item: str = "") -> str:
         return str(error)
     where = f"{error.where}: " if error.where and error.where != item else ""
     return where + ". ".join(part.rstrip(".") for part in (error.what, error.next_step) if part)
+
+
+def _readable(dropped: Dropped) -> Dropped:
+    return replace(dropped, item=readable_name(dropped.item), detail=readable_name(dropped.detail))
 
 
 def _path(name: str) -> Path:

@@ -70,7 +70,7 @@ def find_papers(
     listed = list_papers(name)
     found = [
         FoundPaper(
-            name=paper.place or paper.key.removeprefix("arxiv:"),
+            name=_name(paper),
             open=partial(_open, paper, read_text, asking),
             fingerprint=fingerprint(_files(paper)) or paper.key,
             place=paper.source or paper.pdf or paper.html,
@@ -78,6 +78,14 @@ def find_papers(
         for paper in listed.papers
     ]
     return found, list(listed.dropped)
+
+
+def _name(paper: PaperRef) -> str:
+    """A paper in one file has the file's name; one in several is called by what their names share."""
+    files = [path for path in (paper.pdf, paper.source, paper.html) if path is not None]
+    if paper.place and len(files) == 1 and files[0].name.startswith(stem := Path(paper.place).name):
+        return paper.place + files[0].name.removeprefix(stem)
+    return paper.place or paper.key.removeprefix("arxiv:")
 
 
 def _open(paper: PaperRef, read_text: bool, fetch: FetchOptions, tell: Callable[[str], None]) -> OpenPaper:

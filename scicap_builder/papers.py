@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llava_graph.errors import InputError
+from llava_graph.printable import readable_name
 from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
 from scicap_builder.folders import kind_of_file, local_papers
@@ -135,4 +136,4 @@ def _short_names(papers: list[PaperRef]) -> Iterator[PaperRef]:
 
 def tail(path: Path, parts: int) -> str:
     """The last `parts` parts of a path."""
-    return "/".join(path.parts[-parts:])
+    return readable_name("/".join(path.parts[-parts:]))

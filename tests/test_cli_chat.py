@@ -173,6 +173,24 @@ def test_in_a_pipe_it_answers_line_by_line(server, place):
     (place / "chat.md").unlink()
 
 
+def test_bytes_that_are_no_utf8_cost_their_line(server, place):
+    done = subprocess.run(
+        [str(BIN), "chat", "chart.png", "--no-ocr", "--api", server.url],
+        input=b"caf\xe9?\n/caption caf\xe9\n/region 0,0,9,1\nWhat is it?\n",
+        capture_output=True,
+        cwd=place,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0
+    told = done.stderr.decode().splitlines()
+    assert [line.partition(":")[0] for line in told] == ["error"] * 3
+    assert r"caf\xe9?: not UTF-8" in told[0]
+    assert "Give /region X0" in told[2]
+    assert len(server.bodies) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -180,6 +198,7 @@ def test_in_a_pipe_it_answers_line_by_line(server, place):
         (["nowhere.png"], "no such file"),
         (["gardens.pdf", "--figure", "9"], "there is no figure 9. Known: Figure 1, Figure 2"),
         (["chart.png", "--conv-mode", "llava_v1"], "--conv-mode is for a model in this process"),
+        (["chart.png", "--image-file", "chart.png"], "two figures are named"),
         (["."], "named. Chat is about one"),
     ],
 )

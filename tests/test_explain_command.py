@@ -85,7 +85,7 @@ def test_json_is_a_line_a_figure_that_reads_back(command, server):
     lines = [from_json(line) for line in out.splitlines()]
     assert status == 0
     assert [type(line) for line in lines] == [ExplainedFigure] * 3
-    assert [line.source.rpartition("/")[2] for line in lines] == ["gardens", "gardens", "chart.png"]
+    assert [line.source.rpartition("/")[2] for line in lines] == ["gardens.pdf", "gardens.pdf", "chart.png"]
     (answer,) = lines[0].answers
     assert answer.question == "Explain this figure to a student (medium)."
     assert answer.model == "figures"
@@ -197,6 +197,52 @@ def test_a_paper_cannot_command_the_terminal(command, server, places, png):
     server.script = saying("A \x1b[2Jcurve\x07 \x9b31m\u202eserif")
     _, out, _ = command("explain", "chart.png", "--no-ocr")
     assert out == "A [2Jcurve 31mserif\n"
+    evil = places / "evil\x1b[31m\u202e\x9b.png"
+    evil.write_bytes(b"nothing")
+    for words in (["explain"], ["report", "--out", "evil.md"]):
+        _, _, err = command(*words, evil.name, "no\x1bwhere.png", "--no-ocr")
+        assert "left out: evil[31m.png: bad-image" in err
+        assert not {"\x1b", "\x9b", "\u202e"} & set(err)
+    server.script = saying(" ")
+    evil.write_bytes(png)
+    _, _, err = command("explain", evil.name, "--no-ocr")
+    assert "note: the model gave no text for evil[31m.png" in err
+    assert not {"\x1b", "\x9b", "\u202e"} & set(err)
+    evil.unlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_a_name_that_is_no_utf8_is_a_figure_like_others(command, tmp_path, png):
+    for name in (b"a.png", b"b\xff.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(png)
+    for new in (True, False):
+        for ending in ("html", "md", "json"):
+            status, _, err = command("report", tmp_path, "--no-ocr", "--out", f"{tmp_path}.{ending}")
+            assert status == 0
+            assert ("2 before" in err) is not new
+    assert "b\\\\xff.png" in Path(f"{tmp_path}.json").read_text()
+    status, out, _ = command("explain", tmp_path / os.fsdecode(b"b\xff.png"), "--no-ocr", "--json")
+    assert json.loads(out)["figure"]["id"] == r"b\xff.png"
+
+
+@pytest.mark.parametrize("option", ["--caption", "--question"])
+def test_options_that_are_no_utf8_are_one_line(command, option):
+    status, _, err = command("explain", "chart.png", "--no-ocr", option, os.fsdecode(b"caf\xe9"))
+    assert status == 2
+    assert err.count("\n") == 1
+    assert r"caf\xe9" in err
+
+
+def test_a_name_that_is_empty_is_told_in_words(command):
+    assert command("explain", "")[::2] == (
+        2,
+        "error: a name is empty. Name an image, a paper, a folder or an arXiv id\n",
+    )
+
+
+def test_a_device_that_is_not_there_is_one_line(command):
+    status, _, err = command("explain", "chart.png", "--no-ocr", "--device", "banana", api=False)
+    assert (status, err) == (2, "error: there is no device 'banana'. Give cpu, cuda, cuda:1, …, or leave it out\n")
 
 
 def test_a_checkpoint_answers_the_same_way(command, tmp_path, capsys):

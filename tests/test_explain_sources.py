@@ -53,7 +53,7 @@ def explained(sources, answerer=None, wish=PLAIN, **options):
 def test_a_folder_gives_its_papers_and_images_once_and_in_order(folder):
     sources, lost = find_sources([str(folder), str(folder / "a.png")], read_text=False)
     names = [Path(source.name).relative_to(folder).as_posix() for source in sources]
-    assert sorted(names) == ["a.png", "ants", "broken.jpg", "pdfs/gardens", "pdfs/meadows"]
+    assert sorted(names) == ["a.png", "ants", "broken.jpg", "pdfs/gardens.pdf", "pdfs/meadows.pdf"]
     assert not lost
     outcome, heard = explained(sources)
     labels = [figure.figure.label or figure.figure.id for figure in outcome.figures]
@@ -116,7 +116,7 @@ def test_an_arxiv_id_is_fetched_politely_and_its_figure_chosen(tmp_path, png):
         ("notes.txt", "neither an image, nor a paper"),
         ("empty", "holds no figures"),
         ("~nobody-of-that-name/x.png", "no such file"),
-        ("", "the name is empty"),
+        ("", "a name is empty"),
         ("a\0b", "no"),
     ],
 )

@@ -244,6 +244,18 @@ def test_wrong_json_is_refused_by_name(text, words):
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
 
+@pytest.mark.parametrize("form", [to_html, to_markdown, to_json])
+def test_no_document_commands_the_terminal_that_shows_it(form, ants):
+    evil = "A \x1b[31m\x07 \x9b31m\u202e\u2066 \ud800curve\n\tB"
+    answer = replace(ants.answers[0], question=evil, text=f"{evil}\n\n```\n{evil}\n```", model=evil, about=evil)
+    figure = replace(ants.figure, caption=evil, mentions=(evil,))
+    written = form(replace(ants, figure=figure, answers=(answer,), prompt=evil))
+    assert not {"\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\ud800"} & set(written)
+    written.encode()
+    if form is to_json:
+        assert from_json(written).figure.caption == evil
+
+
 def rendered(markdown: str) -> Page:
     return Page(GITHUB.render(markdown))
 

@@ -7,6 +7,7 @@ import typer
 
 from llava_graph.asking import LENGTHS, LEVELS, Ask
 from llava_graph.errors import InputError, RecordError
+from llava_graph.printable import is_utf8
 from llava_graph.record import Box, check_box
 
 if TYPE_CHECKING:
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 MODEL, READER, GIVEN, OUTPUT = "The model", "The reader", "What the model is given", "What comes out"
 """Panels of --help."""
+
+
+def utf8(text: str | None) -> str | None:
+    """The text of an option, as it is. Raises InputError: its bytes were no UTF-8."""
+    if text is not None and not is_utf8(text):
+        raise InputError("not UTF-8", where=text, next_step="Give the text in UTF-8, as the terminal's locale should")
+    return text
+
 
 Model = Annotated[
     str | None,
@@ -71,7 +80,9 @@ Sections = Annotated[
 ]
 Caption = Annotated[
     str | None,
-    typer.Option(rich_help_panel=GIVEN, help="The caption, as the paper prints it. Default: the paper's own."),
+    typer.Option(
+        callback=utf8, rich_help_panel=GIVEN, help="The caption, as the paper prints it. Default: the paper's own."
+    ),
 ]
 Ocr = Annotated[
     bool,
@@ -155,12 +166,12 @@ def unused_wishes(answerer: "Answerer", level: str | None, length: str | None, s
     return [] if answerer.instructions else [name for name, value in given.items() if value is not None]
 
 
-def read_region(text: str) -> Box:
-    """ "0.1,0,0.5,1" -> a box. Raises InputError."""
+def read_region(text: str, usage: str = "--region") -> Box:
+    """ "0.1,0,0.5,1" -> a box. `usage`: what it was given to. Raises InputError."""
     try:
         x0, y0, x1, y1 = (float(part) for part in text.replace(",", " ").split())
         check_box((x0, y0, x1, y1), "region")
     except (ValueError, RecordError) as error:
         why = error.what if isinstance(error, RecordError) else f"{text!r} is not four numbers"
-        raise InputError(why, next_step="Give --region X0,Y0,X1,Y1 in 0..1: 0,0,0.5,1 is the left half") from error
+        raise InputError(why, next_step=f"Give {usage} X0,Y0,X1,Y1 in 0..1: 0,0,0.5,1 is the left half") from error
     return x0, y0, x1, y1

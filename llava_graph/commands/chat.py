@@ -2,13 +2,13 @@
 
 import sys
 from dataclasses import replace
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from llava_graph.chatting import Chat
-from llava_graph.command import stderr
+from llava_graph.command import note, shown, stderr
 from llava_graph.commands import asked
 from llava_graph.commands.screen import Screen
 from llava_graph.commands.talk import Talk, choose, with_text
@@ -60,6 +60,8 @@ def chat_command(
 
         echo "Which curve is highest?" | llava-graph chat chart.png
     """
+    if figure and image_file:
+        raise InputError("two figures are named", where=f"{figure}, --image-file {image_file}", next_step="Name one")
     name = figure or image_file
     if not name:
         raise InputError("no figure is named", next_step="llava-graph chat chart.png")
@@ -86,9 +88,7 @@ def chat_command(
     )
     answerer = asked.open_answerer(choice)
     if unused := asked.unused_wishes(answerer, level, length, sections):
-        stderr.print(
-            f"[yellow]note:[/] {escape(answerer.name)} follows no instructions: {', '.join(unused)} is not used"
-        )
+        note(f"{answerer.name} follows no instructions: {', '.join(unused)} is not used")
     talk = Talk(
         chat=Chat(figure=with_text(opened, chosen) if ocr else chosen, wish=wish),
         answerer=answerer,
@@ -98,6 +98,8 @@ def chat_command(
         evidence=evidence,
         reopen=lambda other: asked.open_answerer(replace(choice, model=other, base=None)),
     )
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no UTF-8 cost their line only
     talk.go(sys.stdin.isatty())
 
 
@@ -110,6 +112,6 @@ def open_source(name: str, caption: str | None, *, read_text: bool) -> Opened:
     source = sources[0]
 
     def tell(step: str) -> None:
-        stderr.print(f"[dim]{escape(step)} …[/]")
+        stderr.print(f"[dim]{shown(step)} …[/]")
 
     return source.open(tell)

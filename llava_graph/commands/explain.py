@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from llava_graph.command import complain, stderr
+from llava_graph.command import complain, note, shown, stderr
 from llava_graph.commands import asked
 from llava_graph.commands.screen import Screen
 from llava_graph.commands.telling import JsonLines, Printed, ProgressBar
@@ -21,6 +20,7 @@ from llava_graph.explained.documents import check_place, store_path, write_docum
 from llava_graph.explained.store import Store
 from llava_graph.explaining import Listener, Outcome, explain_sources
 from llava_graph.model.quantize import bits_of
+from llava_graph.printable import readable_name
 from llava_graph.record import Dropped
 from llava_graph.sources import Source, find_sources
 from llava_graph.wish import Wish
@@ -68,7 +68,9 @@ class Order:
 def explain_command(
     sources: Sources,
     figure: Figures = None,
-    question: Annotated[str | None, typer.Option(help="Ask this instead of for an explanation.")] = None,
+    question: Annotated[
+        str | None, typer.Option(callback=asked.utf8, help="Ask this instead of for an explanation.")
+    ] = None,
     model: asked.Model = None,
     api: asked.Api = None,
     model_base: asked.ModelBase = None,
@@ -212,7 +214,7 @@ def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None
     sources, lost = find_sources(order.names, read_text=order.wish.ocr, caption=order.wish.caption)
     if not sources:
         for drop in lost:
-            complain(f"{drop.item}: {drop.detail}")
+            complain(f"{drop.item}: {drop.detail}" if drop.item.strip() else drop.detail)
         sys.exit(NOTHING_DONE)
     if stderr.is_terminal:
         stderr.print("[dim]opening the model …[/]", end="\r")
@@ -220,9 +222,7 @@ def carry_out(order: Order, *, unused: tuple[str | None, str | None, bool | None
     if stderr.is_terminal:
         stderr.file.write("\x1b[K")
     if names := asked.unused_wishes(answerer, *unused):
-        stderr.print(
-            f"[yellow]note:[/] {escape(answerer.name)} follows no instructions: {', '.join(names)} is not used"
-        )
+        note(f"{answerer.name} follows no instructions: {', '.join(names)} is not used")
     outcome = explained(order, sources, lost, answerer)
     sys.exit(conclude(order, outcome))
 
@@ -235,9 +235,7 @@ def explained(order: Order, sources: Sequence[Source], lost: Sequence[Dropped], 
             about = {"model": answerer.name, "checkpoint": order.model.model, "api": order.model.api}
             store = stack.enter_context(Store.at(store_path(order.out), about | order.wish.options))
             if store.begun_anew:
-                stderr.print(
-                    f"[yellow]note:[/] something else was asked before; that is now in {escape(store.begun_anew)}"
-                )
+                note(f"something else was asked before; that is now in {store.begun_anew}")
         listener = _listener(order, sources)
         if isinstance(listener, ProgressBar):
             stack.enter_context(listener)
@@ -262,11 +260,12 @@ def conclude(order: Order, outcome: Outcome) -> int:
     """Write the document, say what came of it; the exit status."""
     if order.out and outcome.figures:
         options = {name: value for name, value in order.wish.options.items() if value is not None}
-        title = ", ".join(Path(name).name or name for name in order.names[:3]) + (" …" if len(order.names) > 3 else "")
+        names = [readable_name(Path(name).name or name) for name in order.names]
+        title = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
         for file in write_documents(outcome.document(title, options), order.out):
-            stderr.print(f"written: {escape(str(file))} ({_size(file)})")
+            stderr.print(f"written: {shown(str(file))} ({_size(file)})")
     if len(outcome.figures) + len(outcome.failed) > 1 or outcome.left_out:
-        stderr.print(escape(summary(outcome)))
+        stderr.print(shown(summary(outcome)))
     if outcome.gave_up:
         complain(f"stopped: {outcome.gave_up}")
     if outcome.interrupted:

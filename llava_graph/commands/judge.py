@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.progress import track
 
-from llava_graph.command import stderr
+from llava_graph.command import note, stderr
 from llava_graph.commands import asked
 from llava_graph.commands.scores import printed_scores
 from llava_graph.durable import write_json
@@ -74,7 +73,7 @@ def judge_command(
         "scores": [run.score_row(measure, chosen.groups, _context(out), resamples) for measure in measures],
     }
     for reason, count in failed.items():
-        stderr.print(f"[yellow]note:[/] {escape(reason)}: {count} cases without a verdict")
+        note(f"{reason}: {count} cases without a verdict")
     write_json(out / "judged.json", found)
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))

@@ -8,16 +8,10 @@ from llava_graph.evidence import Sentence
 from llava_graph.evidence.judging import judged
 from llava_graph.evidence.shown import chips_of, note_of
 from llava_graph.evidence.sources import sources_of
+from llava_graph.printable import printable
 from llava_graph.record import Figure
 
 BOLD, DIM, YELLOW, RESET = "\x1b[1m", "\x1b[2m", "\x1b[33m", "\x1b[0m"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What could move the cursor, colour the terminal or turn the direction of writing: no paper and no model may do that."""
-
-
-def printable(text: str) -> str:
-    """A text of a paper or a model without signs that command a terminal."""
-    return _CONTROL.sub("", text)
 
 
 class Screen:

@@ -68,6 +68,7 @@ class Talk:
             self._greet()
         for line in lines_typed() if typed else lines_piped():
             try:
+                asked.utf8(line)
                 if line.startswith("/"):
                     self.command(line)
                 else:
@@ -139,7 +140,7 @@ class Talk:
     def region(self, rest: str) -> None:
         """/region"""
         if rest:
-            self.chat = self.chat.with_wish(region=None if rest == "off" else asked.read_region(rest))
+            self.chat = self.chat.with_wish(region=None if rest == "off" else asked.read_region(rest, "/region"))
         box = self.chat.wish.region
         self._say((", ".join(f"{side:g}" for side in box) if box else "(the whole figure)") + "\n")
 

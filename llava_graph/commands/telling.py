@@ -1,16 +1,15 @@
 """Who is told how it goes (`explaining.Listener`): answers on stdout as text or JSON lines, all else on stderr."""
 
-import json
 from typing import Any
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from llava_graph.asking import MEDICAL_NOTE, is_medical
-from llava_graph.command import stderr
-from llava_graph.commands.screen import BOLD, AnswerText, Screen, printable
+from llava_graph.command import note, shown, stderr
+from llava_graph.commands.screen import BOLD, AnswerText, Screen
 from llava_graph.explained import ExplainedFigure, to_plain
 from llava_graph.explained.wording import ending
+from llava_graph.printable import printable, printable_json
 from llava_graph.record import Dropped, Figure
 from llava_graph.sources import Source
 
@@ -27,7 +26,7 @@ class Printed:
     def opening(self, source: Source, step: str) -> None:
         """See `explaining.Listener`."""
         if stderr.is_terminal:
-            stderr.print(f"[dim]{escape(source.name)}: {escape(step)}[/]", end="\r\x1b[K")
+            stderr.print(f"[dim]{shown(f'{source.name}: {step}')}[/]", end="\r\x1b[K")
 
     def begins(self, source: Source, figure: Figure) -> None:
         """See Listener."""
@@ -69,7 +68,7 @@ class Printed:
 
     def note(self, text: str) -> None:
         """See Listener."""
-        stderr.print(f"[yellow]note:[/] {escape(text)}")
+        note(text)
 
     def _broken_off(self) -> None:
         """An answer that failed in its middle leaves its line."""
@@ -101,7 +100,7 @@ class JsonLines:
 
     def explained(self, source: Source, explained: ExplainedFigure, *, kept: bool) -> None:  # noqa: ARG002
         """See Listener."""
-        self._screen.write(json.dumps(to_plain(explained, pictures=False), ensure_ascii=False) + "\n")
+        self._screen.write(printable_json(to_plain(explained, pictures=False)) + "\n")
 
     def lost(self, dropped: Dropped) -> None:
         """See Listener."""
@@ -109,7 +108,7 @@ class JsonLines:
 
     def note(self, text: str) -> None:
         """See Listener."""
-        stderr.print(f"[yellow]note:[/] {escape(text)}")
+        note(text)
 
 
 class ProgressBar:
@@ -161,16 +160,16 @@ class ProgressBar:
 
     def note(self, text: str) -> None:
         """See Listener."""
-        stderr.print(f"[yellow]note:[/] {escape(text)}")
+        note(text)
 
     def _show(self, source: Source, **fields: Any) -> None:
         self._sources.setdefault(source.name)
         if "now" in fields:
-            fields["now"] = escape(printable(fields["now"])[:100])
+            fields["now"] = shown(fields["now"][:100])
         self._bar.update(self._task, completed=len(self._sources) - 1, **fields)
 
 
 def tell_lost(dropped: Dropped) -> None:
     """One line on stderr for what is not explained."""
-    detail = f": {dropped.detail}" if dropped.detail else ""
-    stderr.print(f"[yellow]left out:[/] {escape(printable(f'{dropped.item}: {dropped.reason}{detail}'))}")
+    told = ": ".join(part for part in (dropped.item.strip(), dropped.reason, dropped.detail) if part)
+    stderr.print(f"[yellow]left out:[/] {shown(told)}")

@@ -7,6 +7,7 @@ from importlib.resources import files
 from llava_graph.explained import wording
 from llava_graph.explained.answers import Part, has_evidence, parts_of
 from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, with_evidence
+from llava_graph.printable import printable
 from llava_graph.record import Box, Paper
 from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, picture_of, standalone_page
 
@@ -62,7 +63,7 @@ def to_html(explained: Explained, *, picture_bytes: int = PICTURE_BYTES) -> str:
         link=arxiv_page(document.paper.id),
         max_ocr_lines=MAX_OCR_LINES,
     )
-    return "".join(parts)
+    return printable("".join(parts))
 
 
 def _views(document: ExplainedPaper, picture_bytes: int) -> list[PaperView]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from llava_graph.errors import RecordError
 from llava_graph.explained.records import Explained, ExplainedFigure, ExplainedPaper, with_evidence
+from llava_graph.printable import printable_json
 from llava_graph.record import parse, plain
 
 FORMAT = 1
@@ -17,7 +18,7 @@ KINDS = {"explained-figure": ExplainedFigure, "explained-paper": ExplainedPaper}
 
 def to_json(explained: Explained, *, pictures: bool = True, indent: int | None = 2) -> str:
     """The whole as JSON. Without `pictures` it is small, and reading it back gives figures without pixels."""
-    return json.dumps(to_plain(explained, pictures=pictures), ensure_ascii=False, indent=indent)
+    return printable_json(to_plain(explained, pictures=pictures), indent=indent)
 
 
 def to_plain(explained: Explained, *, pictures: bool = True) -> dict[str, Any]:

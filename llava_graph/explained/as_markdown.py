@@ -29,6 +29,7 @@ from llava_graph.explained.wording import (
     summary,
 )
 from llava_graph.licences import licence_name
+from llava_graph.printable import printable
 from llava_graph.record import Paper
 from llava_graph.standalone import arxiv_page
 
@@ -43,7 +44,7 @@ def to_markdown(explained: Explained, *, images: Mapping[str, str] | None = None
     """The whole as one text. `images`: figure id -> address of its picture; a figure without one is text only."""
     document = as_paper(explained)
     judged = replace(document, figures=tuple(with_evidence(figure) for figure in document.figures))
-    return "\n\n".join(_document(judged, images or {})) + "\n"
+    return printable("\n\n".join(_document(judged, images or {}))) + "\n"
 
 
 def escape(text: str) -> str:

@@ -1,5 +1,6 @@
 """An explained paper as files: one document by its ending, or a folder with all three forms and the pictures."""
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -88,7 +89,7 @@ def write_pictures(document: ExplainedPaper, file: Path) -> dict[str, str]:
         part = folder / f"{name}.png.part"
         part.write_bytes(data)
         put_in_place(part, folder / f"{name}.png")
-        addresses[figure.id] = f"{quote(folder.name)}/{name}.png"
+        addresses[figure.id] = f"{quote(os.fsencode(folder.name))}/{name}.png"
     return addresses
 
 

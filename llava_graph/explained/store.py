@@ -14,6 +14,7 @@ from llava_graph.durable import try_lock
 from llava_graph.errors import InputError, RecordError
 from llava_graph.explained.as_json import from_json, to_plain
 from llava_graph.explained.records import ExplainedFigure, ExplainedPaper
+from llava_graph.printable import printable_json
 from llava_graph.record import Dropped, Paper, parse, plain
 
 FORMAT = 1
@@ -113,7 +114,7 @@ class Store:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            self._file.write(printable_json(row).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", where=self._file.name) from error
