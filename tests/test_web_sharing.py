@@ -26,7 +26,7 @@ from serve.web.session import AnswerFacts, Session
 from serve.web.sharing.files import FORMATS, bibtex, explained_figure, file_name, shared_file
 from serve.web.sharing.links import MAX_ID_CHARS, Wanted, link_of, wanted_by
 from serve.web.sharing.recording import Consent, Recorder, recorder_for
-from serve.web.sharing.wiring import vote_of
+from serve.web.sharing.wiring import number_of, vote_of
 from tests.arxiv_server import serving
 from tests.browsing import choose_and_wait, models, running_chromium, visiting
 from tests.papers_to_open import TITLE, on_arxiv
@@ -185,11 +185,19 @@ def test_only_a_plain_yes_is_consent(value):
 @given(json_values)
 def test_a_vote_that_no_page_of_ours_sends_is_refused_in_words(data):
     try:
-        number, feedback = vote_of(data)
+        answer, feedback = vote_of(data)
     except InputError:
         return
     assert isinstance(data, dict)
-    assert (number, feedback.vote) == (data["answer"], data["vote"])
+    assert (answer, feedback.vote) == (data["answer"], data["vote"])
+
+
+def test_a_vote_is_of_the_answer_with_its_id_or_of_none():
+    session = answered(FIGURE, "one", "two")
+    assert [number_of(session, f"id{number}") for number in (0, 1)] == [0, 1]
+    for gone in ("", "id2", "1"):
+        with pytest.raises(InputError, match="no longer shown"):
+            number_of(session, gone)
 
 
 def whole(folder) -> str:
@@ -406,6 +414,30 @@ def test_an_earlier_answer_is_voted_on_by_its_own_thumbs(page, log_dir):
     said(page, "your vote is kept")
     vote = json.loads(whole(log_dir).splitlines()[-1])
     assert (vote["type"], len(vote["state"]["messages"])) == ("downvote", 2)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("vote", ["upvote", "downvote"])
+def test_a_vote_that_waits_is_never_given_to_another_answer(page, log_dir, vote):
+    """For the switch of the log, or for its form: it goes with the answer that it is about."""
+    choose_and_wait(page)
+    if vote == "downvote":
+        page.click("#sharing .log-state")
+        page.check("#sharing .keep")
+        page.click("#sharing .log-state")
+    explain(page)
+    eventually(lambda: page.locator(f"#chat .thumb.{vote}").count() == 1)
+    page.locator(f"#chat .thumb.{vote}").click()
+    page.wait_for_selector("#sharing .feedback:visible" if vote == "downvote" else "#sharing .consent:visible")
+    page.click("#explain")
+    eventually(lambda: page.locator("#sharing .feedback").is_hidden() and page.locator("#sharing .consent").is_hidden())
+    eventually(lambda: page.locator(f"#chat .thumb.{vote}").count() == 1)
+    before = whole(log_dir)
+    if vote == "upvote":
+        page.click("#sharing .log-state")
+        page.check("#sharing .keep")
+        page.wait_for_timeout(300)
+        assert "vote" not in whole(log_dir).removeprefix(before), "given to another answer"
 
 
 @pytest.mark.browser

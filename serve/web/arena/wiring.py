@@ -72,7 +72,8 @@ def _wire_compare(parts: PageParts, client: ModelClient, options: WebOptions) ->
         sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=int(length))
         question = (values[arena.question] or "").strip() or None
         front: Front = values[arena.front]
-        if (turn := front.writing.begin()) is None:
+        figure = values[parts.session].figure
+        if (turn := front.writing.begin(figure.id if figure else "")) is None:
             yield (*(gr.skip(),) * (len(_look(parts)) - 1), banner(REFUSED))
             return
         try:

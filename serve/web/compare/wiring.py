@@ -151,7 +151,8 @@ def _wire_asking(wires: Wires, asking: AskingParts, prepare: Prepare, more: Coll
 
     async def run(values: Values) -> AsyncGenerator[tuple[Any, ...]]:
         writing: Writing = values[asking.writing]
-        if (turn := writing.begin()) is None:
+        figure = values[parts.session].figure
+        if (turn := writing.begin(figure.id if figure else "")) is None:
             yield (*(gr.skip(),) * (len(look) - 1), banner(REFUSED))
             return
         try:

@@ -38,6 +38,7 @@ function show() {
   // A reader who has scrolled up is left alone; a new question is gone to.
   if (turns.length && (stick || turns.length > before)) log.scrollTop = log.scrollHeight;
   announce(turns);
+  document.dispatchEvent(new CustomEvent("answers-shown", { detail: { ids: turns.map((turn) => turn.id) } }));
 }
 
 /* Evidence that was looked for anew is of the answers that stand here; it may come late, when others do. */
@@ -102,7 +103,7 @@ function drawTools(place, at, isLast) {
   const copy = make("button", "talk-button copy", { type: "button", textContent: "Copy" });
   copy.addEventListener("click", () => copyText(copy, place.turn.text));
   place.tools.append(copy);
-  place.tools.append(thumb("upvote", "Good answer", at), thumb("downvote", "Bad answer", at));
+  place.tools.append(thumb("upvote", "Good answer", place, at), thumb("downvote", "Bad answer", place, at));
   if (isLast && quiet) {
     const retry = make("button", "talk-button retry", { type: "button", textContent: "Retry", title: "Ask the same again; this answer stays" });
     retry.addEventListener("click", () => trigger("ask_again", {}));
@@ -111,9 +112,9 @@ function drawTools(place, at, isLast) {
 }
 
 /* Votes are sharing.js's: it shows these two where the server keeps a log. */
-function thumb(vote, label, answer) {
+function thumb(vote, label, place, answer) {
   const button = make("button", "talk-button thumb " + vote, { type: "button", title: label, ariaLabel: label });
-  button.addEventListener("click", () => document.dispatchEvent(new CustomEvent("answer-vote", { detail: { answer, vote } })));
+  button.addEventListener("click", () => document.dispatchEvent(new CustomEvent("answer-vote", { detail: { id: place.turn.id, answer, vote } })));
   return button;
 }
 

@@ -1,7 +1,8 @@
 // Export, link, votes and the log's switch. In: props.value = {figure, link, no_link, cite, log, said, voted} and props.reasons,
 // props.terms, props.max_comment, props.max_corrected. Out: gradio events "select" {format} and "submit" {answer, vote, reasons,
 // comment, corrected}, and an "edited" event to #consent. A vote on one answer arrives as a document event "answer-vote" with
-// {answer, vote}: the number of the answer, from 0. Text only ever becomes textContent or a field's value. gradio hands in `element`, `props`, `trigger`, `watch`.
+// {id, answer, vote}: the answer's id, and its number from 0 for the reader; a vote is sent with the id. Which answers are shown now
+// arrives as "answers-shown" with {ids}: a vote on another one is dropped. Text only ever becomes textContent or a field's value. gradio hands in `element`, `props`, `trigger`, `watch`.
 
 const find = (name) => element.querySelector("." + name);
 const [opener, items, link, said, address] = ["opener", "items", "link", "said", "address"].map(find);
@@ -120,7 +121,11 @@ function agree() {
   }
 }
 
-logState.addEventListener("click", () => openConsent(consent.hidden));
+logState.addEventListener("click", () => {
+  // The switch is used for itself: a vote that waited for it is left.
+  if (pending) leave();
+  else openConsent(consent.hidden);
+});
 keep.addEventListener("change", agree);
 keepFigure.addEventListener("change", agree);
 addEventListener("storage", () => {
@@ -132,6 +137,7 @@ addEventListener("storage", () => {
 
 function start(vote) {
   form.hidden = true;
+  pending = null;
   if (!choice.keep) {
     pending = vote;
     openConsent(true);
@@ -149,7 +155,7 @@ function start(vote) {
 }
 
 function send(vote) {
-  trigger("submit", { answer: vote.answer, vote: vote.vote, reasons: vote.reasons, comment: vote.comment, corrected: vote.corrected });
+  trigger("submit", { answer: vote.id, vote: vote.vote, reasons: vote.reasons, comment: vote.comment, corrected: vote.corrected });
 }
 
 props.reasons.forEach(([name, words]) => {
@@ -162,8 +168,22 @@ find("comment").maxLength = props.max_comment;
 find("corrected").maxLength = props.max_corrected;
 find("terms").textContent = props.terms;
 document.addEventListener("answer-vote", (event) => {
-  if (view.log) start({ answer: event.detail.answer, vote: event.detail.vote });
+  const { id, answer, vote } = event.detail;
+  if (view.log) start({ id, answer, vote });
 });
+/* What was begun for an answer goes with it. */
+document.addEventListener("answers-shown", (event) => {
+  const { ids } = event.detail;
+  if (!form.hidden && !ids.includes(form.vote.id)) form.hidden = true;
+  if (pending && !ids.includes(pending.id)) leave();
+});
+
+function leave() {
+  pending = null;
+  openConsent(false);
+  tell("");
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const reasons = [...form.querySelectorAll(".reasons input:checked")].map((box) => box.value);

@@ -45,8 +45,8 @@ def wire_sharing(page: gr.Blocks, parts: PageParts, recorder: Recorder, answers:
         session, consent = values[parts.session], Consent.from_page(values[sharing.consent])
         try:
             asked = parts.on_page(values).now()
-            number, feedback = vote_of(event._data)
-            kept = recorder.vote(asked, number, feedback, consent, address_of(request))
+            answer, feedback = vote_of(event._data)
+            kept = recorder.vote(asked, number_of(asked, answer), feedback, consent, address_of(request))
         except InputError as error:
             return shown(session, log=recorder.on, said=str(error))
         told = KEPT if kept else NOT_KEPT if consent.keep else NOT_AGREED
@@ -86,16 +86,24 @@ def shown(session: Session, *, log: bool, said: str = "", voted: bool = False) -
     }
 
 
-def vote_of(data: Any) -> tuple[int, Feedback]:
-    """(number of the answer from 0, what is said about it) of a vote as the browser sends it. Raises InputError."""
+def number_of(session: Session, answer: str) -> int:
+    """The place of the answer with this id, from 0. Raises InputError where it is no longer shown."""
+    shown = [facts.id for facts in session.facts]
+    if not answer or answer not in shown:
+        raise InputError("the answer that this vote is about is no longer shown: nothing was kept")
+    return shown.index(answer)
+
+
+def vote_of(data: Any) -> tuple[str, Feedback]:
+    """(id of the answer, what is said about it) of a vote as the browser sends it. Raises InputError."""
     data = data if isinstance(data, dict) else {}
-    number, reasons = data.get("answer"), data.get("reasons") or []
+    answer, reasons = data.get("answer"), data.get("reasons") or []
     reasons = reasons if isinstance(reasons, list) else [None]
-    texts = [data.get("vote"), data.get("comment") or "", data.get("corrected") or "", *reasons]
-    if isinstance(number, bool) or not isinstance(number, int) or not all(isinstance(text, str) for text in texts):
+    texts = [answer, data.get("vote"), data.get("comment") or "", data.get("corrected") or "", *reasons]
+    if not all(isinstance(text, str) for text in texts):
         raise InputError("this is no vote of our page", next_step="Reload it")
-    feedback = Feedback(vote=texts[0], comment=texts[1], corrected=texts[2], reasons=tuple(dict.fromkeys(reasons)))
-    return number, feedback
+    feedback = Feedback(vote=texts[1], comment=texts[2], corrected=texts[3], reasons=tuple(dict.fromkeys(reasons)))
+    return texts[0], feedback
 
 
 def address_of(request: gr.Request) -> str | None:
