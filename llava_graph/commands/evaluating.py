@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.progress import track
 
-from llava_graph.command import complain, stderr
+from llava_graph.command import complain, note, shown, stderr
 from llava_graph.commands import asked
 from llava_graph.commands.scores import printed_comparison, printed_scores
 from llava_graph.dataset import read_dataset
@@ -150,7 +149,7 @@ def _given(items: Sequence[Item], order: Order) -> Iterator[Item]:
 def conclude(order: Order, joined: Joined, context: str) -> int:
     """Score, write, print; the exit status."""
     for reason, count in joined.counts.items():
-        stderr.print(f"[yellow]note:[/] {escape(reason)}: {count}")
+        note(f"{reason}: {count}")
     try:
         run.check_complete(joined, partial=order.partial)
     except InputError as error:
@@ -178,4 +177,4 @@ def tell_lost(dropped: Sequence[Dropped]) -> None:
     """One line a reason, with the first of its kind."""
     for reason, count in Counter(drop.reason for drop in dropped).items():
         first = next(drop for drop in dropped if drop.reason == reason)
-        stderr.print(f"[yellow]left out:[/] {escape(f'{reason} {count} (first: {first.item} {first.detail})')}")
+        stderr.print(f"[yellow]left out:[/] {shown(f'{reason} {count} (first: {first.item} {first.detail})')}")
