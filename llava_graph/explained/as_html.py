@@ -6,8 +6,15 @@ from importlib.resources import files
 
 from llava_graph.explained import wording
 from llava_graph.explained.answers import Part, has_evidence, parts_of
-from llava_graph.explained.records import Answer, Explained, ExplainedFigure, ExplainedPaper, as_paper, with_evidence
-from llava_graph.printable import printable
+from llava_graph.explained.records import (
+    Answer,
+    Explained,
+    ExplainedFigure,
+    ExplainedPaper,
+    as_paper,
+    versions,
+    with_evidence,
+)
 from llava_graph.record import Box, Paper
 from llava_graph.standalone import FIGURE_SIDES, Budget, Mark, Picture, arxiv_page, mark, picture_of, standalone_page
 
@@ -15,7 +22,7 @@ PICTURE_BYTES = 24_000_000
 """Of all pictures together: browsers open 30 MB of HTML in a second or two, and mail programs still take it."""
 THUMBNAIL_SIDES = (240,)
 """px; shown at 120."""
-GENERATOR = "llava-graph explain"
+GENERATOR = "LLaVA-Graph"
 MAX_OCR_LINES = 200
 
 
@@ -48,22 +55,24 @@ def to_html(explained: Explained, *, picture_bytes: int = PICTURE_BYTES) -> str:
     document = as_paper(explained)
     papers = _views(document, picture_bytes)
     views = [view for paper in papers for view in paper.figures]
+    writer = versions(["llava-graph"])
     parts = standalone_page(
         _file("page.html.jinja"),
         style=_file("page.css"),
         script="",
         generator=GENERATOR,
+        writer=" ".join([GENERATOR, *(name.split()[1] for name in writer)]),
         document=document,
         papers=papers,
         views=views,
         words=wording,
         judged=has_evidence([answer for view in views for answer in view.explained.answers]),
         created=max((explained.created for explained in document.figures), default=""),
-        versions=sorted({version for explained in document.figures for version in explained.versions}),
+        versions=sorted({version for explained in document.figures for version in explained.versions} - {*writer}),
         link=arxiv_page(document.paper.id),
         max_ocr_lines=MAX_OCR_LINES,
     )
-    return printable("".join(parts))
+    return "".join(parts)
 
 
 def _views(document: ExplainedPaper, picture_bytes: int) -> list[PaperView]:

@@ -9,11 +9,14 @@ from typing import Any
 
 import jinja2
 
+from llava_graph.printable import printable
+
 
 def standalone_page(template: str, *, style: str, script: str, generator: str, **values: Any) -> Iterator[str]:
-    """The page in pieces of text. `template` is Jinja source that extends "frame.html.jinja"; what it shows is escaped.
+    """The page in pieces of text. `template` is Jinja source that extends "frame.html.jinja"; what it shows is escaped,
+    and control characters, which HTML forbids, are left out.
 
-    `style` and `script` come after what all pages share. `generator` says which command wrote the page.
+    `style` and `script` come after what all pages share. `generator` says what wrote the page.
     """
     script = _file("base.js") + script
     environment = jinja2.Environment(
@@ -23,7 +26,7 @@ def standalone_page(template: str, *, style: str, script: str, generator: str, *
         lstrip_blocks=True,
         loader=jinja2.DictLoader({name: _file(name) for name in ("frame.html.jinja", "macros.html.jinja")}),
     )
-    return environment.from_string(template).generate(
+    pieces = environment.from_string(template).generate(
         **values,
         style=_file("base.css") + style,
         script=script,
@@ -31,6 +34,7 @@ def standalone_page(template: str, *, style: str, script: str, generator: str, *
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         generator=generator,
     )
+    return map(printable, pieces)
 
 
 def arxiv_page(paper_id: str) -> str:
