@@ -46,6 +46,13 @@ class Unanswered(ServeError):
         )
 
 
+class Itself(ServeError):
+    """The address of a worker leads back to this controller."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("a controller is no worker of its own", where=address, code=ErrorCode.NO_PERMISSION)
+
+
 class Membership:
     """Keeps `registry` true, over `client`."""
 
@@ -61,7 +68,7 @@ class Membership:
         """Take a worker in once it has said itself what it serves. False for one that does not answer yet; it is asked again
         for a minute.
 
-        Raises ServeError 40103 (a name that another host serves), 40301 (it serves other names than it registers).
+        Raises ServeError 40103 (a name that another host serves; this controller itself), 40301 (it serves other names).
         """
         address = registration.worker_name
         self._give_up(address)
@@ -85,15 +92,23 @@ class Membership:
         return self.registry.remove(address)
 
     async def ask(self, address: str, timeout: float | None = None) -> WorkerStatus:
-        """A worker's own word. Raises Unanswered."""
+        """A worker's own word, without what it has from here. Raises Unanswered, and ServeError 40103 if it is ourselves."""
         timeout = timeout or self.probing.timeout_s
         try:
             async with asyncio.timeout(timeout):
-                return WorkerStatus.from_json(json.loads(await self._post(address + "/worker_get_status")))
+                said = await self._post(address + "/worker_get_status")
+            return self._from_here(address, WorkerStatus.from_json(json.loads(said)))
+        except Itself:
+            raise
         except (httpx.ConnectError, httpx.HTTPStatusError) as error:
             raise Unanswered(address, str(error) or type(error).__name__, gone=True) from error
         except (TimeoutError, httpx.HTTPError, ValueError, RecursionError, ServeError) as error:
             raise Unanswered(address, str(error) or type(error).__name__) from error
+
+    def _from_here(self, address: str, status: WorkerStatus) -> WorkerStatus:
+        if status.controller and status.controller == self.registry.id:
+            raise Itself(address)
+        return status.without(self.registry.id)
 
     async def _post(self, url: str) -> bytes:
         """A 200's body, which is small, or an error."""
@@ -119,6 +134,9 @@ class Membership:
         except Unanswered as error:
             if self.registry.unanswered(address, gone=error.gone):
                 log.warning("%s; it is offered no more until it answers", error)
+        except Itself as error:
+            log.warning("%s; it is forgotten", error)
+            self.registry.remove(address)
 
     def suspect(self, address: str) -> None:
         """Something went wrong with a worker: ask it soon, beside whatever else goes on."""

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from llava_graph.errors import InputError, ServeError, did_you_mean
 from serve.controller.admission import HostList, host_of
 from serve.protocol.codes import ErrorCode
-from serve.protocol.workers import Registration, WorkerStatus
+from serve.protocol.workers import MAX_ROUTES, Registration, Route, WorkerStatus
 
 Dispatch = Literal["lottery", "shortest_queue"]
 HEART_BEAT_EXPIRATION_S = 90.0
@@ -166,6 +166,19 @@ class Registry:
             self._workers[entry.address] = replace(entry, status=status)
             return entry.address
 
+    def leading_back(self, model: str, ids: Iterable[str]) -> list[str]:
+        """The addresses of controllers that are one of `ids`, or have `model` through these alone."""
+        passed = frozenset(ids)
+        return [
+            entry.address
+            for entry in self.workers()
+            if entry.status.controller
+            and not any(
+                model in route.model_names and passed.isdisjoint((entry.status.controller, *route.path))
+                for route in entry.status.routes
+            )
+        ]
+
     def status(self) -> WorkerStatus:
         """All workers as one: what a controller says when it acts as a worker of another controller."""
         entries = self.workers()
@@ -173,6 +186,8 @@ class Registry:
             tuple(sorted({name for entry in entries for name in entry.status.model_names})),
             sum(entry.status.speed for entry in entries),
             sum(entry.status.queue_length for entry in entries),
+            self.id,
+            merged([route for entry in entries for route in _routes(entry.status)]),
         )
 
     def _remember(self, names: Iterable[str]) -> None:
@@ -209,6 +224,35 @@ class Registry:
             if not entry.check_heart_beat or entry.last_heart_beat >= oldest
         }
         return self._workers
+
+
+def _routes(status: WorkerStatus) -> list[Route]:
+    """What a worker adds to its controller's status."""
+    if not status.controller:
+        return [Route((), status.model_names, status.speed, status.queue_length)]
+    names = frozenset(status.model_names)  # of other hosts' names it has lost some
+    return [
+        replace(
+            route,
+            path=(status.controller, *route.path),
+            model_names=tuple(name for name in route.model_names if name in names),
+        )
+        for route in status.routes
+    ]
+
+
+def merged(routes: list[Route]) -> tuple[Route, ...]:
+    """One for each path, the shortest paths first, at most MAX_ROUTES."""
+    by_path: dict[tuple[str, ...], Route] = {}
+    for route in routes:
+        known = by_path.get(route.path, Route(route.path, (), 0, 0))
+        by_path[route.path] = Route(
+            route.path,
+            tuple(sorted({*known.model_names, *route.model_names})),
+            known.speed + route.speed,
+            known.queue_length + route.queue_length,
+        )
+    return tuple(sorted(by_path.values(), key=lambda route: len(route.path))[:MAX_ROUTES])
 
 
 def _taken(name: str, address: str, holder: str) -> ServeError:

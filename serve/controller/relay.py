@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 RELAY_TIMEOUT_S = 100.0
 """Silence of a worker in the middle of a stream, FastChat's WORKER_API_TIMEOUT."""
 HOPS = "X-LLaVA-Graph-Hops"
+"""Header: the ids of the controllers that a request has passed, by commas. It is sent back to none of them."""
 MAX_HOPS = 8
-"""Controllers in a row; two that are each other's workers would pass a request on for ever."""
+"""Controllers in a row, where that is not enough: circles are closed at the next round of questions only."""
 TIMEOUT = httpx.Timeout(RELAY_TIMEOUT_S, connect=5.0)
 
 
@@ -29,7 +30,7 @@ class Relay:
     def __init__(self, members: Membership) -> None:
         self.members = members
 
-    async def stream(self, params: dict[str, Any], hops: int) -> AsyncGenerator[bytes]:
+    async def stream(self, params: dict[str, Any], hops: tuple[str, ...]) -> AsyncGenerator[bytes]:
         """A worker's stream, chunk by chunk. A worker that cannot be reached is dropped and the next one is asked."""
         tried: list[str] = []
         try:
@@ -46,31 +47,32 @@ class Relay:
         except ServeError as error:
             yield frame(error_chunk(error))
 
-    async def ask(self, path: str, params: Mapping[str, Any], hops: int) -> httpx.Response:
+    async def ask(self, path: str, params: Mapping[str, Any], hops: tuple[str, ...]) -> httpx.Response:
         """A worker's whole answer to anything else. Raises ServeError 50005 (nobody serves the model), 50006 (it broke off)."""
         tried: list[str] = []
         while True:
             address = self._next(params, tried, hops)
             try:
                 return await self.members.client.post(
-                    address + path, json=dict(params), headers=_hopped(hops), timeout=TIMEOUT
+                    address + path, json=dict(params), headers=self._hopped(hops), timeout=TIMEOUT
                 )
             except httpx.ConnectError:
                 self._dropped(address)
             except httpx.HTTPError as error:
                 raise self._broken_off(address, error) from error
 
-    def _next(self, params: Mapping[str, Any], tried: list[str], hops: int) -> str:
+    def _next(self, params: Mapping[str, Any], tried: list[str], hops: tuple[str, ...]) -> str:
         """The next worker to ask, noted in `tried`. Raises ServeError 50005 when there is none left."""
-        if hops >= MAX_HOPS:
+        if len(hops) >= MAX_HOPS:
             raise ServeError(
-                f"the request has passed {hops} controllers: two of them are each other's workers",
+                f"the request has passed {len(hops)} controllers: two of them are each other's workers",
                 code=ErrorCode.CONTROLLER_NO_WORKER,
             )
         model = text(params, "model")
-        address = self.members.registry.address_of(model, without=tried)
+        registry = self.members.registry
+        address = registry.address_of(model, without=[*tried, *registry.leading_back(model, hops)])
         if not address:
-            raise no_worker(model, self.members.registry.models())
+            raise no_worker(model, registry.models())
         tried.append(address)
         return address
 
@@ -90,9 +92,12 @@ class Relay:
             next_step="Ask again; its log says why",
         )
 
-    async def _stream_from(self, address: str, params: dict[str, Any], hops: int) -> AsyncGenerator[bytes]:
+    def _hopped(self, hops: tuple[str, ...]) -> dict[str, str]:
+        return {HOPS: ",".join((*hops, self.members.registry.id))}
+
+    async def _stream_from(self, address: str, params: dict[str, Any], hops: tuple[str, ...]) -> AsyncGenerator[bytes]:
         async with self.members.client.stream(
-            "POST", address + "/worker_generate_stream", json=params, headers=_hopped(hops), timeout=TIMEOUT
+            "POST", address + "/worker_generate_stream", json=params, headers=self._hopped(hops), timeout=TIMEOUT
         ) as response:
             if response.status_code != httpx.codes.OK:
                 # A refusal (a body too large, no JSON) is one chunk without its end mark.
@@ -106,14 +111,9 @@ class Relay:
                 raise ServeError("the stream ends in the middle of a chunk")
 
 
-def hops_of(headers: Mapping[str, str]) -> int:
-    """Controllers that a request has passed."""
-    told = headers.get(HOPS.lower(), "0")
-    return int(told) if told.isdecimal() and len(told) < 4 else 0
-
-
-def _hopped(hops: int) -> dict[str, str]:
-    return {HOPS: str(hops + 1)}
+def hops_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Ids of the controllers that a request has passed."""
+    return tuple(filter(None, headers.get(HOPS.lower(), "").split(",")))
 
 
 def no_worker(model: str, known: list[str]) -> ServeError:

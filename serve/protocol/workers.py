@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from llava_graph.errors import InputError
-from serve.protocol.fields import invalid, mapping, number, whole
+from serve.protocol.fields import invalid, mapping, number, text, whole
 
 PENDING = "X-LLaVA-Graph-Pending"
 """Header of our controller's answer to a worker that it cannot reach yet. The body is null, as FastChat's always is."""
@@ -38,17 +38,57 @@ def checked_names(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+MAX_ROUTES, MAX_PATH = 256, 8
+"""Of one controller's status; controllers in a row."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Models that a controller serves, and through which controllers."""
+
+    path: tuple[str, ...]
+    """Ids of the controllers between it and the worker, the nearest first; empty: its own workers."""
+    model_names: tuple[str, ...]
+    speed: float
+    queue_length: int
+
+
 @dataclass(frozen=True)
 class WorkerStatus:
-    """What a worker says about itself: /worker_get_status."""
+    """What a worker says about itself: /worker_get_status. A controller of ours, which may be one too, adds who it is."""
 
     model_names: tuple[str, ...]
     speed: float = 1
     queue_length: int = 0
+    controller: str = ""
+    """Id of a controller of ours."""
+    routes: tuple[Route, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As FastChat writes it."""
-        return {"model_names": list(self.model_names), "speed": self.speed, "queue_length": self.queue_length}
+        """As FastChat writes it; what a controller of ours adds, FastChat's passes over."""
+        told = {"model_names": list(self.model_names), "speed": self.speed, "queue_length": self.queue_length}
+        if not self.controller:
+            return told
+        return told | {"controller": self.controller, "routes": [asdict(route) for route in self.routes]}
+
+    def without(self, asker: str) -> "WorkerStatus":
+        """A controller's word without what it has through the controller `asker`: two of them would keep dead models alive.
+
+        Raises ServeError 40001 when nothing is left.
+        """
+        if not self.controller:
+            return self
+        routes = tuple(route for route in self.routes if asker not in route.path and len(route.path) < MAX_PATH)
+        if not routes:
+            raise invalid("the controller serves nothing that it does not have from here")
+        names = {name for route in routes for name in route.model_names}
+        return WorkerStatus(
+            tuple(name for name in self.model_names if name in names),
+            sum(route.speed for route in routes),
+            sum(route.queue_length for route in routes),
+            self.controller,
+            routes,
+        )
 
     @classmethod
     def from_json(cls, data: Any) -> "WorkerStatus":
@@ -60,7 +100,19 @@ class WorkerStatus:
         speed = number(data, "speed", 1.0)
         if speed <= 0:
             raise invalid(f"worker_status.speed must be above 0, got {speed:g}")
-        return cls(tuple(names), int(speed) if speed == int(speed) else speed, whole(data, "queue_length", 0))
+        speed = int(speed) if speed == int(speed) else speed
+        controller = text(data, "controller")
+        routes = tuple(map(_route, data.get("routes") or ())) if controller else ()
+        return cls(tuple(names), speed, whole(data, "queue_length", 0), controller, routes)
+
+
+def _route(data: Any) -> Route:
+    data = mapping(data, "worker_status.routes")
+    path, names = data.get("path"), data.get("model_names")
+    for listed in (path, names):
+        if not isinstance(listed, list) or not all(map(_is_name, listed)) or len(listed) > MAX_NAMES:
+            raise invalid("worker_status.routes hold lists of names")
+    return Route(tuple(path), tuple(names), number(data, "speed", 1.0), whole(data, "queue_length", 0))
 
 
 @dataclass(frozen=True)
