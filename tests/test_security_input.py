@@ -53,7 +53,7 @@ def api(controller):
 
 def post(api, content, **more):
     body = {"model": "scripted", "messages": [{"role": "user", "content": content}], **more}
-    return HTTP.post(api.url + "/v1/chat/completions", json=body, timeout=30)
+    return HTTP.post(api.url + "/v1/chat/completions", json=body, timeout=60)
 
 
 def shown(data, kind="png"):
@@ -224,13 +224,20 @@ def test_the_largest_texts_do_not_stop_the_server_for_others(api):
         "ocr": ["line " * 50] * 1000,
         "include": ["evidence"],
     }
-    slowest, done = [0.0], threading.Event()
+    # A busy machine may stall anybody once; a server that stands still meanwhile does so every time.
+    waits = (waited_beside(api, figure) for _ in range(3))
+    assert any(len(others) > 3 and max(others) < max(1.0, taken / 2) for taken, others in waits)
+
+
+def waited_beside(api, figure):
+    """(seconds that the answer about `figure` took, seconds that each of the others' requests took meanwhile)."""
+    waits, done = [], threading.Event()
 
     def others():
         while not done.is_set():
             began = time.monotonic()
-            assert HTTP.get(api.url + "/health").status_code == 200
-            slowest.append(time.monotonic() - began)
+            assert HTTP.get(api.url + "/metrics", timeout=60).status_code == 200
+            waits.append(time.monotonic() - began)
 
     watching = threading.Thread(target=others)
     watching.start()
@@ -240,5 +247,4 @@ def test_the_largest_texts_do_not_stop_the_server_for_others(api):
     done.set()
     watching.join()
     assert answer.status_code == 200, answer.text
-    assert len(slowest) > 3
-    assert max(slowest) < max(1.0, taken / 2), "nobody waits for the whole of it"
+    return taken, waits
