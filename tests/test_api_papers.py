@@ -8,6 +8,7 @@ from llava_graph.errors import AccessDenied, FetchError, PaperError
 from scicap_builder.fetch import FetchOptions
 from serve.api import ApiOptions, create_api
 from serve.api.errors import refusal_of
+from serve.api.paper_figures import LOOK_S
 from serve.http.servers import Server, bind
 from serve.papers import PaperShelf, ShelfOptions
 from tests.arxiv_server import serving
@@ -26,7 +27,8 @@ def controller():
 
 
 def running(controller, folder, arxiv_url, patience_s=0.0):
-    fetch = FetchOptions(base_url=arxiv_url, delay_s=0.0, tries=1)
+    # Between two requests there is time to look: however fast the machine is, a paper is not open at the first look.
+    fetch = FetchOptions(base_url=arxiv_url, delay_s=2 * LOOK_S, tries=1)
     app = create_api(
         controller.url,
         ApiOptions(paper_patience_s=patience_s),
