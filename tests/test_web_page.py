@@ -9,11 +9,13 @@ import pytest
 from llava_graph.examples import example_figures
 from serve.http.servers import Server, bind
 from serve.web import WebOptions, create_web
+from serve.web.conversation import view
 from tests.browsing import (
     answer,
     answers,
     choose,
     choose_and_wait,
+    figure,
     models,
     running_chromium,
     told,
@@ -205,7 +207,7 @@ def test_a_question_that_is_too_long_is_refused_with_its_length(page, worker, en
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (upload(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg", "image/svg+xml"), "Not an image we read"),
+        (upload(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg", "image/svg+xml"), "X.svg is an SVG drawing"),
         (upload(b"<script>alert(1)</script>", "x.png"), "Not an image we read"),
         (upload(png(1, 1)), "1 x 1 px"),
         (upload(png()[:60]), "broken or cut off"),
@@ -346,3 +348,33 @@ def test_clear_in_the_middle_of_an_answer_leaves_nothing_behind(page, worker, en
         assert not answers(page), "a late piece of the answer came after Clear"
         assert page.locator("#explain").is_disabled()
     eventually(lambda: not engine.running)
+
+
+def test_after_a_restart_the_page_says_so_and_keeps_what_stands_on_it(chromium, site, controller, worker, monkeypatch):
+    monkeypatch.setattr(view, "PROCESS", "the next one")
+    next_one = Server(create_web(controller.url, WebOptions()), bind("127.0.0.1", 0), "web page")
+    monkeypatch.undo()
+    with next_one as restarted, visiting(chromium, site) as page:
+        choose_and_wait(page)
+        page.click("#explain")
+        eventually(lambda: "tokens in" in page.locator("#status").inner_text())
+        said = answer(page)
+        # The same address, another process: it knows neither the session nor, yet, any model.
+        monkeypatch.setattr(view, "PROCESS", "the next one")
+        page.route("**/*", lambda route: route.continue_(url=route.request.url.replace(site.url, restarted.url)))
+        page.fill("#question textarea", "And now?")
+        page.click("#ask")
+        page.wait_for_selector("#chat .restarted:visible")
+        assert answer(page) == said
+        assert page.locator("#banner").is_hidden()
+        # It stays, whatever is tried next.
+        choose(page, figure())
+        page.wait_for_timeout(500)
+        assert page.locator("#chat .restarted").is_visible()
+        assert answer(page) == said
+        assert "choices" not in page.inner_text("body")
+        monkeypatch.undo()
+        page.unroute_all()
+        page.click("#chat .reload")
+        page.wait_for_selector("#chat .restarted", state="hidden")
+        choose_and_wait(page)

@@ -1,5 +1,5 @@
 // The conversation: questions, answers as they grow, and what bears out each sentence. In: props.value as
-// serve/web/conversation/view.py makes it. Out: gradio events "ask_suggested" {ask}, "ask_again", "check_claims",
+// serve/web/conversation/view.py makes it, and props.process: the one that the page was loaded from. Out: gradio events "ask_suggested" {ask}, "ask_again", "check_claims",
 // "choose_version" {answer, version}, "forget_talk", "ask_too_early", and "llava:light" on the document with {lines, caption, paragraphs, regions,
 // spans, show}.
 // Text only ever becomes textContent. gradio hands in `element`, `props`, `trigger` and `watch`.
@@ -18,7 +18,9 @@ function make(tag, className = "", values = {}) {
 
 function show() {
   const next = props.value || { turns: [] };
-  if (next.refresh && !isOf(next, view)) return;
+  // The session went with its process: what that says now is of an empty page. What stands here can be read and copied on.
+  if (next.process && next.process !== props.process) find("restarted").hidden = false;
+  if (!find("restarted").hidden || (next.refresh && !isOf(next, view))) return;
   view = next;
   const stick = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
   const turns = view.turns || [];
@@ -168,4 +170,5 @@ document.addEventListener("keydown", (event) => {
   trigger("ask_too_early", {});
 }, true);
 
+find("reload").addEventListener("click", () => location.reload());
 find("forget").addEventListener("click", () => trigger("forget_talk", {}));

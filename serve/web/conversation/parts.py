@@ -6,6 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from llava_graph.asking import Ask
+from serve.web.conversation import view
 from serve.web.writing import writing_state
 
 LEVEL_CHOICES = [("Lay reader", "lay"), ("Student", "student"), ("Expert", "expert")]
@@ -51,6 +52,7 @@ def build_conversation() -> ConversationParts:
         apply_default_css=False,
         padding=False,
         elem_id="chat",
+        process=view.PROCESS,
     )
     status = gr.HTML("", elem_id="status", padding=False)
     asked_about = gr.HTML("", elem_id="asked-about", padding=False)

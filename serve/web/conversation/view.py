@@ -3,6 +3,7 @@
 Values in, values out. Text stays text: the browser draws it with textContent.
 """
 
+import secrets
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,9 @@ from llava_graph.markdown import Block, blocks_of
 from llava_graph.record import Figure
 from serve.web.conversation.checking import CHECK, check_view, count_claims
 from serve.web.session import AnswerFacts, Session
+
+PROCESS = secrets.token_hex(8)
+"""Of this process, which alone knows its visitors' sessions: a page that was loaded from another one does not draw what comes."""
 
 
 def conversation_view(session: Session, figure: Figure | None, *, busy: bool = False) -> dict[str, Any]:
@@ -42,6 +46,7 @@ def conversation_view(session: Session, figure: Figure | None, *, busy: bool = F
     asked = [question.text for question, _ in pairs]
     return {
         "figure": figure.id if figure else "",
+        "process": PROCESS,
         "busy": busy,
         "turns": turns,
         "given": bool(figure and sources and (sources.prose or sources.inside)),

@@ -46,7 +46,7 @@ def shared_file(session: Session, form: str) -> SharedFile:
     if form not in FORMATS:
         raise InputError(f"unknown format {form!r}", next_step=did_you_mean(str(form), FORMATS))
     if session.figure is None:
-        raise InputError("there is no figure yet", next_step="Choose one first")
+        raise InputError("there is no figure yet", next_step="Choose one first, or reload the page")
     explained = explained_figure(session)
     if form == "html":
         text = to_html(explained)
