@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from llava_graph.errors import LlavaGraphError, missing_extra
+from llava_graph.plain_help import with_plain_help
 from llava_graph.printable import printable, readable_name
 
 stderr = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -19,7 +20,7 @@ MAX_TOLD_CHARS = 100
 def run(app: typer.Typer, args: Sequence[str] | None = None) -> None:
     """Run a typer app as a process and exit."""
     with errors_told():
-        app(args=args)
+        with_plain_help(app)(args=args)
 
 
 @contextmanager

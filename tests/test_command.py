@@ -1,11 +1,16 @@
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from llava_graph.cli import app as llava_graph_app
 from llava_graph.command import run
 from llava_graph.errors import EXTRA_OF, InputError
+from llava_graph.plain_help import with_plain_help
+from serve.cli import app as serve_app
 
 
 def app_that_raises(error: BaseException) -> typer.Typer:
@@ -51,3 +56,20 @@ def test_every_package_of_an_extra_that_we_name_is_in_that_extra():
 def test_other_errors_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run(app_that_raises(ZeroDivisionError()), [])
+
+
+def commands_of(app: typer.Typer, *path: str):
+    for name, command in getattr(typer.main.get_command(with_plain_help(app)), "commands", {}).items():
+        yield (*path, name), command
+
+
+@pytest.mark.parametrize("app", [llava_graph_app, serve_app], ids=["llava-graph", "llava-graph-serve"])
+def test_in_a_narrow_terminal_help_names_every_option_whole(app):
+    for path, command in commands_of(app):
+        shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80", "NO_COLOR": "1"}, terminal_width=80)
+        assert shown.exit_code == 0, shown.output
+        words = set(re.split(r"[\s,;\]]+", shown.output))
+        for param in command.params:
+            if param.param_type_name == "option" and not param.hidden:
+                assert {*param.opts, *param.secondary_opts} <= words
+                assert param.envvar is None or param.envvar in words
