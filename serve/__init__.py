@@ -1,6 +1,7 @@
 """Serving: FastChat's controller and worker, the OpenAI-compatible API and the web page. HTTP is the only way between them."""
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""Not that of `typing`: the command waits for Ctrl-C (`serve.__main__`) before that is imported."""
 
 if TYPE_CHECKING:
     from serve.api.app import create_api
@@ -18,7 +19,7 @@ _DOORS = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The doors, opened when asked for: without the extra [serve] the command can still say what is missing."""
     if name not in _DOORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -19,7 +21,7 @@ from tests.serving import HTTP, eventually
 from tests.tiny_model import build_tiny_model
 from tests.upstream_server import OpenAiServer, running_openai
 
-COMMAND = (sys.executable, "-m", "serve.cli")
+COMMAND = (sys.executable, "-m", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +248,25 @@ def test_a_busy_port_is_answered_in_the_words_of_the_command():
         result = CliRunner().invoke(app, ["api", "--port", port])
     assert f"port {port} is busy" in str(result.exception)
     assert "make demo" not in str(result.exception)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_ctrl_c_while_it_imports_is_130_without_a_traceback():
+    # The interrupt comes with the first large import, whatever the machine's speed.
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from serve.__main__ import main\n"
+        "sys.argv = ['llava-graph-serve', 'all']\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+
+
+def test_the_command_is_the_one_that_waits_for_ctrl_c():
+    project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text())["project"]
+    assert project["scripts"]["llava-graph-serve"] == "serve.__main__:main"
