@@ -77,7 +77,12 @@ def worker(
         bool, typer.Option("--multi-modal", hidden=True, help="Accepted as in LLaVA's commands; every model here sees.")
     ] = True,
     heart_beat_interval: Annotated[
-        float, typer.Option(min=0.1, envvar="FASTCHAT_WORKER_HEART_BEAT_INTERVAL", help="Seconds between heartbeats.")
+        float,
+        typer.Option(
+            min=0.1,
+            envvar="FASTCHAT_WORKER_HEART_BEAT_INTERVAL",
+            help="Seconds between heartbeats, at most; a controller of ours hears one every 3 s.",
+        ),
     ] = 45.0,
     log_level: LogLevel = "info",
 ) -> None:
