@@ -282,8 +282,9 @@ def reason_of(error: Exception) -> str:
 def told(error: Exception, item: str = "") -> str:
     """An error's words without the item they are about."""
     if not isinstance(error, LlavaGraphError):
-        return str(error)
-    where = f"{error.where}: " if error.where and error.where != item else ""
+        return readable_name(str(error))
+    where = readable_name(error.where)
+    where = f"{where}: " if where and where != readable_name(item) else ""
     return where + ". ".join(part.rstrip(".") for part in (error.what, error.next_step) if part)
 
 

@@ -1,6 +1,8 @@
 """Files, folders, papers and ids -> explained figures: what fails costs itself, what is done is kept."""
 
 import json
+import os
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -136,6 +138,20 @@ def test_images_of_the_same_name_have_names_of_their_own(tmp_path, png):
     sources, _ = find_sources([str(tmp_path / "x" / "a.png"), str(tmp_path / "y")], read_text=False)
     outcome, _ = explained(sources)
     assert len({figure.figure.id for figure in outcome.figures}) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take no such names")
+def test_a_paper_whose_name_is_no_utf8_is_read_and_a_broken_one_keeps_its_ending(tmp_path):
+    a_paper(tmp_path / os.fsdecode(b"g\xff.pdf"), figures=1)
+    (tmp_path / os.fsdecode(b"h\xff.pdf")).write_bytes(b"nothing")
+    sources, lost = find_sources([str(tmp_path / os.fsdecode(name)) for name in (b"g\xff.pdf", b"h\xff.pdf")])
+    with Store.at(tmp_path / "kept.jsonl", {}) as store:
+        outcome, _ = explained(sources, store=store)
+    (figure,) = outcome.figures
+    assert figure.figure.paper.id == r"local:g\xff"
+    (drop,) = [*lost, *outcome.failed]
+    assert drop.item.endswith(r"h\xff.pdf")
+    assert r"\xff" not in drop.detail
 
 
 def test_an_image_without_an_ending_is_an_image(tmp_path, png):
