@@ -29,6 +29,15 @@ def no_old_verdicts(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("LLAVA_GRAPH_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_papers_of_ones_own(tmp_path_factory):
+    """A page that is given no shelf of papers does not take the one of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("downloads") / "arxiv"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serve.papers.options.default_cache", lambda: folder)
+        yield
+
+
 @pytest.fixture(scope="session")
 def png() -> bytes:
     """A small picture with a frame and a slanted line."""

@@ -179,7 +179,8 @@ def test_when_the_worker_is_gone_the_page_says_so_and_keeps_the_question(chromiu
             page.click("#ask")
             page.wait_for_selector("#banner .banner")
             assert re.search("no worker serves mortal any more|worker of mortal has gone", told(page), re.IGNORECASE)
-            assert "llava-graph-serve worker" in told(page)
+            assert "llava-graph-serve" not in told(page), "what the operator can do stands in the log"
+            assert "Try again later." in told(page)
             assert page.locator("#question textarea").input_value() == "Still there?"
             assert answer(page) == "So.", "what was answered stays"
             assert page.locator("#ask").is_enabled()
@@ -252,10 +253,27 @@ def test_clear_forgets_everything(page, worker, engine):
 def test_without_any_worker_the_page_opens_and_says_what_to_do(chromium):
     with running_controller() as lonely, Server(create_web(lonely.url), bind("127.0.0.1", 0), "web page") as site:
         with visiting(chromium, site) as page:
-            assert "No model is running" in told(page)
+            assert told(page) == "No model is running at the moment. Try again later."
+            # It is seen when something is asked, without a reload.
+            with running_worker(ScriptedEngine(words=("So.",), name="late", instructions=False), lonely.url):
+                eventually(lambda: models(lonely))
+                choose_and_wait(page)
+                page.click("#explain")
+                eventually(lambda: "late" in page.locator("#model-line").inner_text())
+                page.wait_for_selector("#asking-note p")
+                eventually(lambda: answer(page) == "So.")
         lonely.stop()
         with visiting(chromium, site) as page:
-            assert f"The controller at {lonely.url} does not answer" in told(page)
+            assert told(page) == "The models cannot be reached at the moment. Try again later."
+
+
+def test_a_link_to_a_model_that_is_not_served_says_so(page, site, worker):
+    page.goto(site.url + "/?model=<b>nope</b>")
+    page.wait_for_selector("#banner .banner")
+    assert "<b>nope</b>" in told(page)
+    assert "scripted answers instead" in told(page)
+    page.goto(site.url)
+    page.wait_for_selector("#model-line .model:not(.none)")
 
 
 def test_it_fits_a_phone(chromium, site, worker):

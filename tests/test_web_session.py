@@ -15,6 +15,8 @@ from llava_graph.record import OcrLine, Turn
 from serve.client import ModelDetails, flat_text
 from serve.web.banner import banner
 from serve.web.context.preview import Preview, preview
+from serve.web.figure.choosing import Choices, Wanted
+from serve.web.figure.formats import format_of
 from serve.web.figure.opening import MAX_SIDE_PX, SHOWN_SIDE_PX, figure_of, view_of
 from serve.web.figure.reading import RegionReader
 from serve.web.given import given_for
@@ -175,3 +177,33 @@ def test_one_answer_is_written_at_a_time_and_an_ended_one_cannot_end_the_next():
     # A figure that has come meanwhile is asked about at once, and what was written about the other one is drawn no more.
     assert writing.begin("of-a-paper#fig2") is not None
     assert not writing.holds(second)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "said"),
+    [
+        (b"PK\3\4...", "draft.docx", "a Word document"),
+        (b"PK\3\4...%PDF-1.5", "paper.zip", "a ZIP archive"),
+        (b"\0\0\0\x18ftypheic", "IMG_1.heic", "a HEIC picture"),
+        (b"hello", "notes.TXT", "a text file"),
+        (b"\0\0\1\0", "favicon", "an icon"),
+        (b"\x89PNG\r\n", "figure.svg", ""),
+        (b"\x17\x2a", "figure", ""),
+    ],
+)
+def test_a_format_that_is_not_taken_is_named(data, name, said):
+    assert format_of(data, name) == said
+
+
+def test_the_last_choice_counts_in_whatever_order_choices_arrive():
+    choices = Choices()
+    third, second = Wanted(upload="third", number=(3, 0)), Wanted(upload="second", number=(2, 0))
+    choices.take(third)
+    choices.take(second)
+    assert choices.begin() is third
+    assert choices.begin() is None, "one step opens it"
+    gallery = Wanted(example=1, number=choices.behind())
+    choices.take(gallery)
+    assert choices.begin() is gallery
+    choices.take(replace(third, number=(4, 0)))
+    assert choices.newest.number == (4, 0), "what the browser counts comes after what it does not count"

@@ -16,6 +16,7 @@ from llava_graph.record import Box, Figure, OcrLine
 from ocr.merge import with_rest
 from scicap_builder.kinds import kind_of
 from serve.web.banner import banner, error_banner
+from serve.web.figure.formats import TAKEN, format_of
 from serve.web.figure.lines import line_rows
 from serve.web.session import Session
 
@@ -41,19 +42,21 @@ class Reading:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A figure that comes to the page, as far as it has come."""
+    """A figure that comes to the page: at once, and with what is to be read in it."""
 
     reading: Reading
     caption: str | None = None
     """None leaves the field alone."""
-    waiting: bool = False
-    """Its text is still being read."""
+    rest: Callable[[], Reading] | None = None
+    """Reads the text that is still to be read. Blocks."""
 
 
-def open_figure(path: str | None) -> Reading:
-    """An uploaded file (gradio's own copy of it) as a new session; a banner says why it cannot be opened."""
+def open_figure(path: str | None, name: str = "") -> Reading:
+    """An uploaded file (gradio's own copy of it) as a new session; a banner says why it cannot be opened. `name`: the visitor's
+    name for it."""
     if not path:
         return Reading(Session())
+    data = b""
     try:
         data = Path(path).read_bytes()
         image = open_image(data)
@@ -63,9 +66,9 @@ def open_figure(path: str | None) -> Reading:
     except OSError:
         return Reading(Session(), banner=banner("the upload did not arrive whole", "Choose the figure again"))
     except ImageError as error:
-        return Reading(
-            Session(), banner=banner(error.what, error.next_step or "Choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.")
-        )
+        if kind := format_of(data, name):
+            return Reading(Session(), banner=banner(f"{name or 'this file'} is {kind}, no image that is taken", TAKEN))
+        return Reading(Session(), banner=banner(error.what, error.next_step or TAKEN))
 
 
 def read_figure(opened: Reading, read: ReadText) -> Reading:
@@ -134,6 +137,7 @@ def view_of(figure: Figure, image: Image.Image) -> dict[str, Any]:
         "height": figure.height,
         "reading": True,
         "lines": line_rows(figure.ocr),
+        "alt": ": ".join(filter(None, (figure.label, figure.caption))),
     }
 
 

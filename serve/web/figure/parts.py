@@ -10,6 +10,7 @@ from llava_graph.examples import ExampleFigure, example_figures
 from llava_graph.images import open_image
 from ocr.draw import COLOURS, UNSURE
 from serve.papers.obtaining import TAKEN
+from serve.web.figure.choosing import Choices
 from serve.web.figure.lines import MAX_ADDED, MAX_LINE_CHARS
 from serve.web.figure.regions import MAX_REGIONS
 
@@ -19,15 +20,15 @@ class FigureParts:
     """One figure, and where it comes from."""
 
     upload: gr.HTML
-    """Takes files. Events: `upload` {path, name} for a picture, `paper` {path, name} for a paper."""
+    """Takes files. Events: `upload` {path, name, choice} for a picture, `paper` {path, name} for a paper."""
     viewer: gr.HTML
     """Shows `view_of` a figure."""
     changes: gr.HTML
     """What the visitor changed of its lines, see `OnPage.changes`; written by the viewer, in the browser."""
     regions: gr.HTML
     """The regions to ask about, see `OnPage.regions`; written by the viewer too."""
-    wanted: gr.State
-    """The figure that was asked for last: `serve.web.figure.wiring.Wanted`."""
+    choices: gr.State
+    """Which figure was asked for last: `serve.web.figure.choosing.Choices`."""
     gallery: gr.Gallery | None
     examples: Sequence[ExampleFigure]
 
@@ -38,7 +39,7 @@ def build_figure(max_upload_bytes: int) -> FigureParts:
     viewer = _viewer()
     changes, regions = _told_by_the_viewer("edits", "edited"), _told_by_the_viewer("regions", "told")
     gallery, examples = _examples()
-    return FigureParts(upload, viewer, changes, regions, gr.State(None), gallery, examples)
+    return FigureParts(upload, viewer, changes, regions, gr.State(Choices()), gallery, examples)
 
 
 def _drop_zone(max_bytes: int) -> gr.HTML:

@@ -37,7 +37,8 @@ function show() {
   lines = (view.lines || []).map((read, number) => ({ ...read, read, number, on: true }));
   build();
   send();
-  document.dispatchEvent(new CustomEvent("figure-shown", { detail: { figure } }));
+  pixels.alt = view.alt || "The figure";
+  document.dispatchEvent(new CustomEvent("figure-shown", { detail: { figure, choice: view.choice } }));
 }
 
 function build() {

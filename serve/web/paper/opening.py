@@ -1,7 +1,8 @@
 """The page while a paper is opened, and when one of its figures is chosen. Values in, values for the page out."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +19,64 @@ LOOK_S = 0.2
 NOT_KEPT = InputError("this paper is not kept here any more", next_step="Open it again.")
 
 
+@dataclass
+class Turn:
+    """How many papers a visitor has asked for: the last one is opened, those before it are given up. Changes in place."""
+
+    count: int = 0
+
+    def next(self) -> Callable[[], bool]:
+        """Begin with another one. Returns what tells whether it is still the last one."""
+        self.count += 1
+        mine = self.count
+        return lambda: self.count == mine
+
+
+def _always() -> bool:
+    return True
+
+
 async def opened(
-    shelf: PaperShelf, source: str | Path, pick: str = "", name: str = ""
+    shelf: PaperShelf, source: str | Path, pick: str = "", name: str = "", wanted: Callable[[], bool] = _always
 ) -> AsyncGenerator[tuple[dict[str, Any], str]]:
     """(what the bar shows, banner) until the paper is there, or a reason why it is not. Closing it ends the waiting.
 
-    `pick`: see `paper_view`. `name`: of an uploaded file, for a paper whose title was not found.
+    `pick`: see `paper_view`. `name`: of an uploaded file, for a paper whose title was not found. It is given up in silence when
+    it is not `wanted` any more.
     """
     try:
         with await asyncio.to_thread(shelf.opening, source) as opening:
             step = None
-            while not opening.done:
+            while not opening.done and wanted():
                 if opening.step != step:
                     step = opening.step
                     yield doing_view(step), ""
                 await asyncio.sleep(LOOK_S)
+            if not wanted():
+                return
         paper = opening.result()
         check_figures(paper)
         example = source == example_paper()
         thumbnails, pages = await asyncio.to_thread(lambda: (shelf.thumbnails(paper), shelf.pages(paper.id)))
-        yield paper_view(paper, thumbnails, pick, pages=pages, example=example, name=name), ""
+        if wanted():
+            yield paper_view(paper, thumbnails, pick, pages=pages, example=example, name=name), ""
     except LlavaGraphError as error:
-        yield FAILED, error_banner(for_readers(error))
+        if wanted():
+            yield FAILED, error_banner(for_readers(error))
 
 
-def picked(shelf: PaperShelf, figure_id: str, read: ReadText) -> Iterator[Arrival]:
-    """A figure of a paper on the shelf: at once, and again when the text in its pictures is read. Blocks."""
+def picked(shelf: PaperShelf, figure_id: str, read: ReadText) -> Arrival:
+    """A figure of a paper on the shelf, with what reads the text in its pictures. Blocks."""
     figure, paper = shelf.figure(figure_id), shelf.paper(figure_id.rpartition("#")[0])
     if figure is None or paper is None:
-        yield Arrival(Reading(Session(), banner=error_banner(NOT_KEPT)), "")
-        return
+        return Arrival(Reading(Session(), banner=error_banner(NOT_KEPT)))
     unread = paper.unread.get(figure.id, ())
     reading = reading_of(figure, waiting=bool(unread))
-    waiting = bool(unread) and reading.session.figure is not None
-    yield Arrival(reading, figure.caption, waiting)
-    if waiting:
+
+    def rest() -> Reading:
         whole = read_rest(reading, unread, read)
         if whole.session.figure and not whole.banner:
-            shelf.keep_text(figure.id, whole.session.figure.ocr)
-        yield Arrival(whole)
+            shelf.keep_text(figure_id, whole.session.figure.ocr)
+        return whole
+
+    return Arrival(reading, figure.caption, rest if unread else None)

@@ -1,6 +1,7 @@
 // The paper bar. In: props.value = {doing: {step, share}} while a paper is opened, {failed: true} when it could not be,
-// {paper, title, source, figures: [{id, label, page, box, caption, text, thumb}], pages: [[width, height]], lost, pick} when it is there, null for none.
-// Out: "ask_paper" {source} or {example: true}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure}.
+// {paper, title, source, figures: [{id, label, page, box, caption, text, thumb}], pages: [[width, height]], lost, pick} when it is there,
+// {chosen} when the figure that was wanted last cannot be shown, null for none.
+// Out: "ask_paper" {source} or {example: true}, "follow_link" {paper, figure, question}, "leave_paper", "pick_figure" {figure, choice}.
 // Text of a paper only ever becomes textContent.
 
 const find = (name) => element.querySelector("." + name);
@@ -8,12 +9,16 @@ const [form, source, doing, step, bar, opened, strip] =
   [find("ask-paper"), find("source"), find("doing"), find("step"), element.querySelector("progress"), find("opened"), find("strip")];
 const [search, nothing, lost] = [find("search"), find("nothing"), find("lost")];
 let paper = null, chosen = "", busy = false, told = "", failed = false;
+document.choices ??= 0;
+let picked = 0; // the choice that was made here last
+let asked = 0, left = false; // the choice with which a paper was asked for; whether a model was asked since
 source.maxLength = props.max_chars;
 
 /* What the server sends */
 
 function show() {
   const value = props.value;
+  if (value && "chosen" in value) return mark(value.chosen); // what was wanted cannot be shown
   busy = Boolean(value?.doing);
   if (busy) {
     step.textContent = value.doing.step;
@@ -26,7 +31,8 @@ function show() {
     if (!value.paper.startsWith("arxiv:")) source.value = ""; // what stands there is another paper's
     drawPaper();
   }
-  if (value?.paper && value.pick) pick(value.pick);
+  // The last choice counts: a paper that comes late leaves what was chosen, or asked about, meanwhile.
+  if (value?.paper && value.pick && asked === document.choices && !left) pick(value.pick);
   refresh();
 }
 
@@ -49,6 +55,30 @@ document.addEventListener("file-told", ({ detail }) => {
   if (told && !failed) bar.removeAttribute("value");
   refresh();
 });
+
+function ask(event, detail, choice = ++document.choices) {
+  [asked, left] = [choice, false];
+  clear();
+  if (event) trigger(event, detail);
+}
+
+function clear() {
+  if (!failed) return;
+  [told, failed] = ["", false];
+  refresh();
+}
+
+document.addEventListener("paper-asked", ({ detail }) => ask("", null, detail.choice));
+document.addEventListener("paper-linked", ({ detail }) => {
+  source.value = detail.source;
+  ask("ask_paper", detail);
+});
+document.addEventListener("click", ({ target }) => {
+  if (!target.closest?.("#explain, #ask, #examples, #chat button, #clear")) return;
+  left = true;
+  if (target.closest("#examples")) document.choices++;
+  clear();
+}, true);
 
 /* The figures of a paper */
 
@@ -80,7 +110,7 @@ function thumbnail(figure) {
   const name = make("span", "name");
   name.append(make("strong", "", figure.label));
   if (figure.page) name.append(make("span", "page", `p. ${figure.page}`));
-  button.setAttribute("aria-label", `${figure.label}${figure.page ? `, page ${figure.page}` : ""}: ${figure.caption}`);
+  button.setAttribute("aria-label", `${figure.label}${figure.page ? `, page ${figure.page}` : ""}${figure.caption ? `: ${figure.caption}` : ""}`);
   button.append(image, name);
   button.addEventListener("click", () => pick(figure.id));
   return button;
@@ -89,8 +119,10 @@ function thumbnail(figure) {
 const thumbs = (all = false) => [...strip.children].filter((one) => all || !one.hidden);
 
 function pick(id) {
+  picked = ++document.choices;
   mark(id);
-  trigger("pick_figure", { figure: id });
+  clear();
+  trigger("pick_figure", { figure: id, choice: picked });
 }
 
 function mark(id) {
@@ -105,7 +137,9 @@ function mark(id) {
 }
 
 /* Another figure is shown, whoever has chosen it */
-document.addEventListener("figure-shown", ({ detail }) => mark(detail.figure));
+document.addEventListener("figure-shown", ({ detail }) => {
+  if (!(detail.choice < picked)) mark(detail.figure); // else what was picked after it comes yet
+});
 
 function go(by) {
   const all = thumbs(), at = all.findIndex((one) => one.dataset.figure === chosen);
@@ -188,14 +222,14 @@ whole.addEventListener("click", (event) => {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (!busy) trigger("ask_paper", { source: source.value });
+  if (!busy) ask("ask_paper", { source: source.value });
 });
 find("example").addEventListener("click", () => {
-  if (!busy) trigger("ask_paper", { example: true });
+  if (!busy) ask("ask_paper", { example: true });
 });
 find("file").addEventListener("click", () => document.querySelector("#figure input[type=file]")?.click());
 find("leave").addEventListener("click", () => {
-  told = "";
+  [told, failed] = ["", false];
   if (busy) trigger("leave_paper");
   refresh();
 });
@@ -208,5 +242,5 @@ search.addEventListener("input", filter);
 
 watch("value", show);
 show();
-const query = new URLSearchParams(location.search), asked = Object.fromEntries(query);
-if (asked.paper || asked.figure) trigger("follow_link", asked);
+const link = Object.fromEntries(new URLSearchParams(location.search));
+if (link.paper || link.figure) ask("follow_link", link);

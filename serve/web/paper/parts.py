@@ -6,15 +6,18 @@ from pathlib import Path
 import gradio as gr
 
 from serve.papers.obtaining import MAX_ASKED_CHARS
+from serve.web.paper.opening import Turn
 
 
 @dataclass(frozen=True)
 class PaperParts:
-    """One component, drawn by paper.js."""
+    """Drawn by paper.js."""
 
     bar: gr.HTML
     """Shows `serve.web.paper.view`. Events: `ask_paper` {source}, `follow_link` {paper, figure, question}, `leave_paper`,
-    `pick_figure` {figure}."""
+    `pick_figure` {figure, choice}."""
+    turn: gr.State
+    """Which paper was asked for last: `serve.web.paper.opening.Turn`."""
 
 
 def build_paper() -> PaperParts:
@@ -29,4 +32,4 @@ def build_paper() -> PaperParts:
         elem_id="paper",
         max_chars=MAX_ASKED_CHARS,
     )
-    return PaperParts(bar)
+    return PaperParts(bar, gr.State(Turn()))

@@ -11,12 +11,14 @@ from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
 from serve.web.figure.wiring import text_of
-from serve.web.paper.opening import opened
+from serve.web.paper.opening import Turn, opened
 from serve.web.paper.view import FAILED
 from serve.web.parts import AT_ONCE, PageParts
 from serve.web.sharing.links import wanted_by
 
 OPENING: dict[str, Any] = {
+    # The next paper ends the opening of the last one, see Turn.
+    "trigger_mode": "multiple",
     # Visitors who wait for a paper at once; the next ones wait in gradio's queue.
     "concurrency_limit": 16,
     "concurrency_id": "papers",
@@ -30,29 +32,29 @@ def wire_paper(parts: PageParts, shelf: PaperShelf) -> None:
     """From an id, a file or a link to the figures in the bar."""
     bar = parts.paper.bar
 
-    async def ask(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
+    async def ask(turn: Turn, event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         example = isinstance(event._data, dict) and event._data.get("example") is True
-        async for step in opened(shelf, example_paper() if example else text_of(event, "source")):
+        async for step in opened(shelf, example_paper() if example else text_of(event, "source"), wanted=turn.next()):
             yield step
 
-    async def take(event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
+    async def take(turn: Turn, event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         # A path under gradio's folder of uploads: see serve.web.uploads.
-        async for step in opened(shelf, Path(text_of(event, "path")), name=text_of(event, "name")):
+        async for step in opened(shelf, Path(text_of(event, "path")), name=text_of(event, "name"), wanted=turn.next()):
             yield step
 
-    async def follow(event: gr.EventData) -> AsyncGenerator[tuple[Any, str, Any]]:
+    async def follow(turn: Turn, event: gr.EventData) -> AsyncGenerator[tuple[Any, str, Any]]:
         wanted = wanted_by({name: text_of(event, name) for name in ("figure", "question")})
         source = wanted.figure.rpartition("#")[0] or text_of(event, "paper")
         if not source:
             yield FAILED, error_banner(NO_FIGURE), gr.skip()
             return
-        async for view, banner in opened(shelf, source, wanted.figure):
+        async for view, banner in opened(shelf, source, wanted.figure, wanted=turn.next()):
             yield view, banner, wanted.question or gr.skip()
 
-    told = [bar, parts.banner]
+    turn, told = parts.paper.turn, [bar, parts.banner]
     papers = [
-        bar.ask_paper(ask, None, told, **OPENING),
-        bar.follow_link(follow, None, [*told, parts.conversation.question], **OPENING),
-        parts.figure.upload.paper(take, None, told, **OPENING),
+        bar.ask_paper(ask, turn, told, **OPENING),
+        bar.follow_link(follow, turn, [*told, parts.conversation.question], **OPENING),
+        parts.figure.upload.paper(take, turn, told, **OPENING),
     ]
     bar.leave_paper(lambda: None, cancels=papers, **AT_ONCE).then(lambda: FAILED, None, bar, **AT_ONCE)
