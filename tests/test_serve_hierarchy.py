@@ -25,15 +25,21 @@ def register(below, above):
 
 
 def test_a_controller_is_no_worker_of_its_own_under_any_name():
-    with running_controller(probe_every=0.2) as controller, running_worker(ScriptedEngine(), controller.url):
-        eventually(lambda: models(controller))
+
+    def refuses(controller):
         port = controller.url.rpartition(":")[2]
         for address in (controller.url, f"http://localhost:{port}"):
             body = {"worker_name": address, "check_heart_beat": False, "worker_status": None, "multimodal": True}
             refused = HTTP.post(controller.url + "/register_worker", json=body)
             assert (refused.status_code, refused.json()["error_code"]) == (401, 40103)
             assert "no worker of its own" in refused.json()["text"]
-        assert HTTP.get(controller.url + "/health").json()["workers"] == 1
+
+    with running_controller(probe_every=0.2) as controller:
+        refuses(controller)
+        with running_worker(ScriptedEngine(), controller.url):
+            eventually(lambda: models(controller))
+            refuses(controller)
+            assert HTTP.get(controller.url + "/health").json()["workers"] == 1
 
 
 def test_a_worker_whose_address_has_become_this_controllers_is_forgotten():

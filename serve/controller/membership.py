@@ -5,6 +5,7 @@ import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -97,7 +98,7 @@ class Membership:
         try:
             async with asyncio.timeout(timeout):
                 said = await self._post(address + "/worker_get_status")
-            return self._from_here(address, WorkerStatus.from_json(json.loads(said)))
+            return self._from_here(address, json.loads(said))
         except Itself:
             raise
         except (httpx.ConnectError, httpx.HTTPStatusError) as error:
@@ -105,10 +106,11 @@ class Membership:
         except (TimeoutError, httpx.HTTPError, ValueError, RecursionError, ServeError) as error:
             raise Unanswered(address, str(error) or type(error).__name__) from error
 
-    def _from_here(self, address: str, status: WorkerStatus) -> WorkerStatus:
-        if status.controller and status.controller == self.registry.id:
+    def _from_here(self, address: str, said: Any) -> WorkerStatus:
+        # First of all: a controller that serves nothing yet has no status that counts.
+        if isinstance(said, dict) and said.get("controller") == self.registry.id:
             raise Itself(address)
-        return status.without(self.registry.id)
+        return WorkerStatus.from_json(said).without(self.registry.id)
 
     async def _post(self, url: str) -> bytes:
         """A 200's body, which is small, or an error."""
