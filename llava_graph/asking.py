@@ -203,6 +203,10 @@ def _settled(answer: str) -> int:
 
 MAX_SUGGESTIONS = 5
 _SHORT = re.compile(r"(?=.*[^\W\d_]).{1,40}$")
+MAX_NAMES = 4
+"""Names of series in one question."""
+_READABLE = re.compile(r"(?!\([^)]*\)$)(?!(?:[\d\W_]*\d){3})[^,;“”]+$")
+"""A name that can stand in a question: no list, more than a remark in brackets, and no row of numbers."""
 _ACRONYM = re.compile(r"\b(?=[A-Z0-9]*[A-Z]{2})[A-Z][A-Z0-9]{1,5}s?\b")
 WELL_KNOWN = frozenset(
     {"DNA", "RNA", "USA", "UK", "EU", "US", "PDF", "CT", "MRI", "OCR", "GPU", "CPU", "AI", "ID", "OK", "UV", "FIG"}
@@ -227,12 +231,15 @@ def _named(figure: Figure, role: str) -> list[str]:
 
 def _of_series(figure: Figure) -> list[str]:
     series = _named(figure, "legend")
-    if not 2 <= len(series) <= 6 or sum(map(len, series)) > 120:
+    readable = [f"“{name}”" for name in series if _READABLE.match(name)]
+    if len(series) < 2:
         return []
-    named = f"{', '.join(series[:-1])} and {series[-1]}"
+    # Some of the names would read as if the others were not there.
+    all_of_them = len(readable) == len(series) <= MAX_NAMES
+    named = f"{', '.join(readable[:-1])} and {readable[-1]}" if all_of_them else "the series"
     ordered = sum(line.role == "x-tick" and line.value is not None for line in figure.ocr) >= 2
     ends = f"Which of {named} is highest at the end?" if ordered else f"Which of {named} is highest?"
-    return [ends, f"How do {series[0]} and {series[1]} differ?"]
+    return [ends, *([f"How do {readable[0]} and {readable[1]} differ?"] if len(readable) > 1 else [])]
 
 
 def _of_panels(figure: Figure) -> list[str]:

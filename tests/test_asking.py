@@ -160,12 +160,33 @@ def test_questions_name_what_stands_in_the_figure():
         mentions=("The iterated image prior search (IIPS) falls.",),
     )
     asked = suggested_questions(figure)
-    assert "Which of ours and baseline is highest at the end?" in asked
+    assert "Which of “ours” and “baseline” is highest at the end?" in asked
     assert "What is the difference between panels (a) and (b)?" in asked
     assert "What does “Loss” on the y-axis mean?" in asked
     assert len(asked) == MAX_SUGGESTIONS
     assert suggested_questions(figure) == asked
     assert asked[0] not in suggested_questions(figure, [f"  {asked[0].upper()} "])
+
+
+@pytest.mark.parametrize(
+    "bad", ["alpha = 1, beta = 2", "(mean)", "10 20 30 a", "0.5 / 1.5 / 2.5 s", "ours, then theirs"]
+)
+def test_a_name_that_cannot_be_read_in_a_question_is_left_out(bad):
+    asked = suggested_questions(
+        Figure(id="a", kind="chart", ocr=tuple(line(text, "legend") for text in ("ours", bad, "base")))
+    )
+    assert not [question for question in asked if bad in question]
+    assert "Which of the series is highest?" in asked
+    assert "How do “ours” and “base” differ?" in asked
+
+
+def test_at_most_four_names_stand_in_a_question():
+    def first(count: int) -> str:
+        ocr = tuple(line(f"Model-{number}", "legend") for number in range(count))
+        return suggested_questions(Figure(id="a", kind="chart", ocr=ocr))[0]
+
+    assert first(4) == "Which of “Model-0”, “Model-1”, “Model-2” and “Model-3” is highest?"
+    assert first(5) == "Which of the series is highest?"
 
 
 def test_an_abbreviation_is_asked_for_unless_the_caption_explains_it():

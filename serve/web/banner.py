@@ -1,8 +1,13 @@
 """The box at the top of the page that says what went wrong and what to do. Text in, HTML out."""
 
 import html
+import logging
 
-from llava_graph.errors import LlavaGraphError
+from llava_graph.errors import LlavaGraphError, ServeError
+
+log = logging.getLogger(__name__)
+OPERATORS = "llava-graph-serve"
+"""In every next step that only the one who runs the servers can take."""
 
 
 def banner(what: str = "", next_step: str = "") -> str:
@@ -14,5 +19,21 @@ def banner(what: str = "", next_step: str = "") -> str:
 
 
 def error_banner(error: LlavaGraphError) -> str:
-    """The banner of an error of ours."""
+    """The banner of an error of ours, in words for a visitor."""
+    error = for_visitors(error)
     return banner(error.what, error.next_step)
+
+
+def sentences(error: LlavaGraphError) -> str:
+    """The same in a place without a box: plain text."""
+    error = for_visitors(error)
+    return f"{error.what[:1].upper()}{error.what[1:].rstrip('.')}. {error.next_step}".strip()
+
+
+def for_visitors(error: LlavaGraphError) -> LlavaGraphError:
+    """Without commands and addresses that are the operator's: those go to the log."""
+    if not isinstance(error, ServeError) or OPERATORS not in error.next_step:
+        return error
+    log.warning("%s; %s", error.what, error.next_step)
+    what = "the models cannot be reached at the moment" if "controller" in error.next_step else error.what
+    return ServeError(what, code=error.code, next_step="Try again later.")

@@ -10,6 +10,7 @@ from llava_graph.errors import LlavaGraphError
 from serve.client import ModelClient, Sampling
 from serve.web.arena.battle import Battle, Draw, Side, draw_pair
 from serve.web.at_once import at_once
+from serve.web.banner import sentences
 from serve.web.conversation.answering import Wish, limited
 from serve.web.given import given_for
 from serve.web.session import AnswerFacts, Session
@@ -65,4 +66,4 @@ async def _written(
                 yield (side := Side(model, asked))
         yield Side(model, asked.answered(side.text, replace(facts, seconds=time.monotonic() - begun)))
     except LlavaGraphError as error:
-        yield replace(side, error=str(error))
+        yield replace(side, error=sentences(error))

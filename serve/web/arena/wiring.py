@@ -21,7 +21,7 @@ from serve.web.sharing.recording import Consent, Recorder
 from serve.web.sharing.wiring import address_of
 from serve.web.writing import REFUSED
 
-ALONE = "This needs two models, and {} served now. Start another one: llava-graph-serve worker --model-path …"
+ALONE = "This needs two models, and {} served now."
 KEPT = "Your vote is kept. Thank you."
 NOT_KEPT = "Your vote could not be kept: the server's log cannot be written now."
 NOT_AGREED = "Your vote is not kept: you have not agreed to the log."

@@ -12,6 +12,7 @@ from llava_graph.record import Figure, Turn
 from llava_graph.several_images import COMPARE_REQUEST, build_comparison
 from serve.client import ModelClient, ModelDetails, Sampling
 from serve.web.at_once import at_once
+from serve.web.banner import sentences
 from serve.web.compare.differences import Marked, marked, told
 from serve.web.conversation.answering import Wish, limited
 from serve.web.given import Given, given_for, pixels_of
@@ -201,5 +202,5 @@ async def _written(client: ModelClient, column: Column, model: str, sampling: Sa
                 column = replace(column, text=reply.text, completion_tokens=reply.completion_tokens)
                 yield column
     except LlavaGraphError as error:
-        column = replace(column, error=f"{error.what}. {error.next_step}".strip())
+        column = replace(column, error=sentences(error))
     yield replace(column, seconds=time.monotonic() - begun)

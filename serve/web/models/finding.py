@@ -8,7 +8,9 @@ from llava_graph.errors import ServeError
 from serve.client import ModelClient, ModelDetails
 from serve.web.banner import error_banner
 
-NO_MODEL = ServeError("no model is running", next_step="Start one: llava-graph-serve worker (or: make demo)")
+NO_MODEL = ServeError(
+    "no model is running at the moment", next_step="Start one: llava-graph-serve worker (or: make demo)"
+)
 
 
 MOST_ASKED = 24

@@ -30,15 +30,18 @@ def build_model_line() -> ModelHeader:
     """Stands in the header."""
     with gr.Column(elem_id="model-choice", min_width=200, scale=0):
         line = gr.HTML("", elem_id="model-line", padding=False)
-        model = gr.Dropdown([], label="Model", show_label=False, container=False, elem_id="model", visible=False)
-        _take_any(model)
+        # Without `allow_custom_value` gradio ends every step, without words for a visitor, whose model is no choice any more:
+        # after a restart, or when its worker has gone. Ours says which model is not served.
+        model = gr.Dropdown(
+            [],
+            label="Model",
+            show_label=False,
+            container=False,
+            elem_id="model",
+            visible=False,
+            allow_custom_value=True,
+        )
     return ModelHeader(line, model)
-
-
-def _take_any(model: gr.Dropdown) -> None:
-    """gradio refuses, as an error without words, what is no choice of its process: after a restart that is every model. Ours is
-    asked for by its name, and one that is not served is told in words."""
-    setattr(model, "preprocess", lambda name: name if isinstance(name, str) else None)  # noqa: B010
 
 
 def build_models(header: ModelHeader) -> ModelParts:
