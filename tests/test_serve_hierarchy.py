@@ -119,3 +119,21 @@ def test_what_a_controller_has_from_the_one_that_asks_is_left_out():
     assert plain.to_json() == {"model_names": ["m"], "speed": 1, "queue_length": 0}, (
         "a worker says what FastChat's says"
     )
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"controller": 7},
+        {"routes": 7},
+        {"routes": {"path": []}},
+        {"routes": [7]},
+        {"routes": [{}] * 300},
+        {"routes": [{"path": [], "model_names": ["m"], "speed": 0}]},
+        {"routes": [{"path": [[]], "model_names": ["m"]}]},
+        {"routes": [{"path": [], "model_names": "m"}]},
+    ],
+)
+def test_a_controllers_word_is_read_strictly(odd):
+    with pytest.raises(ServeError):
+        WorkerStatus.from_json({"model_names": ["m"], "controller": "c", "routes": []} | odd)

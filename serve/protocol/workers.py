@@ -101,9 +101,11 @@ class WorkerStatus:
         if speed <= 0:
             raise invalid(f"worker_status.speed must be above 0, got {speed:g}")
         speed = int(speed) if speed == int(speed) else speed
-        controller = text(data, "controller")
-        routes = tuple(map(_route, data.get("routes") or ())) if controller else ()
-        return cls(tuple(names), speed, whole(data, "queue_length", 0), controller, routes)
+        controller = text(data, "controller")[:MAX_NAME_CHARS]
+        routes = data.get("routes", []) if controller else []
+        if not isinstance(routes, list) or len(routes) > MAX_ROUTES:
+            raise invalid(f"worker_status.routes must be a list of at most {MAX_ROUTES}")
+        return cls(tuple(names), speed, whole(data, "queue_length", 0), controller, tuple(map(_route, routes)))
 
 
 def _route(data: Any) -> Route:
@@ -112,7 +114,9 @@ def _route(data: Any) -> Route:
     for listed in (path, names):
         if not isinstance(listed, list) or not all(map(_is_name, listed)) or len(listed) > MAX_NAMES:
             raise invalid("worker_status.routes hold lists of names")
-    return Route(tuple(path), tuple(names), number(data, "speed", 1.0), whole(data, "queue_length", 0))
+    if (speed := number(data, "speed", 1.0)) <= 0:
+        raise invalid(f"worker_status.routes: speed must be above 0, got {speed:g}")
+    return Route(tuple(path), tuple(names), speed, whole(data, "queue_length", 0))
 
 
 @dataclass(frozen=True)
