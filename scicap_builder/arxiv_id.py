@@ -62,7 +62,17 @@ def parse_arxiv_id(text: str) -> ArxivId:
         return _new_style(match, text)
     if match := _OLD.fullmatch(bare):
         return _old_style(match, text)
+    if match := re.fullmatch(r"(\d{4})(\d*)\.(\d+)(?:v[1-9]\d*)?", bare):
+        raise _refused(text, f"no such id can exist: {_impossible(match)}")
     raise _refused(text, "it has neither the form 1706.03762 nor hep-th/9901001")
+
+
+def _impossible(match: re.Match[str]) -> str:
+    """What is wrong with (year and month)(more digits).(number)."""
+    month, more, number = match.groups()
+    if not 1 <= int(month[2:]) <= 12:
+        return f"{month[2:]!r} is no month"
+    return "year and month have four digits" if more else f"a number has four or five digits, not {len(number)}"
 
 
 def _new_style(match: re.Match[str], text: str) -> ArxivId:

@@ -45,6 +45,9 @@ def test_ids_in_every_form_people_have(text, canonical):
     ("text", "why"),
     [
         ("1713.00001", "no month"),
+        ("99999.99999", "no such id can exist: '99' is no month"),
+        ("1706.037621", "no such id can exist: a number has four or five digits, not 6"),
+        ("17061.03762", "no such id can exist: year and month have four digits"),
         ("1706.3762", "5 digits"),
         ("1401.00001", "4 digits"),
         ("0703.0001", "April 2007"),

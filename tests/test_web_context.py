@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from llava_graph.errors import AccessDenied, FetchError, InputError, PaperError
 from llava_graph.prompt import PromptOptions
@@ -10,6 +11,7 @@ from llava_graph.record import Dropped, Figure, Paper
 from scicap_builder.one_paper import PaperRecords
 from serve.client import ModelDetails, flat_text
 from serve.web.context.shown import cites, surroundings
+from serve.web.figure.opening import view_of
 from serve.web.given import given_for
 from serve.web.paper.view import check_figures, for_readers, paper_view
 from serve.web.session import OnPage, Session
@@ -110,6 +112,12 @@ def test_what_was_left_out_of_a_paper_is_told_and_a_link_chooses_its_figure():
 
 def test_errors_tell_a_reader_what_to_do_and_not_a_command_line():
     away = for_readers(FetchError("no connection", reason="unreachable", next_step="Run the same command again later"))
-    assert (away.what, "command" in away.next_step) == ("no answer from arXiv: no connection", False)
+    assert (away.what, "command" in away.next_step) == ("arXiv cannot be reached from here", False)
     assert "PDF" in for_readers(AccessDenied("403")).next_step
     assert "1706.03762" in for_readers(InputError("'x' is no arXiv id")).next_step
+
+
+def test_a_figure_without_caption_is_named_without_a_colon():
+    pixels = Image.new("RGB", (40, 30))
+    assert view_of(FIGURE, pixels)["alt"] == "Figure 1: A curve."
+    assert view_of(replace(FIGURE, caption=""), pixels)["alt"] == "Figure 1"

@@ -128,6 +128,9 @@ def test_the_example_paper_is_one_press_away(page):
     page.wait_for_selector("#explain:not([disabled])")
     eventually(lambda: page.locator("#around .paragraph").count() == 2)
     assert page.locator("#viewer .box").count() > 10
+    assert page.locator(".paper-bar .of").inner_text() == "comes with LLaVA-Graph"
+    assert chosen(page) == "example#fig1", "no upload: a link to it leads there again"
+    assert page.locator("#viewer .pixels").get_attribute("alt").startswith("Figure 1: ")
 
 
 def test_paragraphs_are_switched_edited_and_given_word_for_word(page, engine):
@@ -201,6 +204,7 @@ def test_text_in_pixels_is_read_when_the_figure_is_chosen_and_once_for_all(page,
 
 
 NO_PAPERS = {
+    "99999.99999": "no such id can exist: '99' is no month",
     "2101.00009": "There is no paper 2101.00009 on arXiv",
     "nonsense": "'nonsense' is no arXiv id",
     "": "No paper is named",
@@ -288,6 +292,9 @@ def test_a_link_opens_the_paper_and_chooses_the_figure(chromium, site):
         page.goto(f"{site.url}/?paper=2101.00001v1")
         page.wait_for_selector("#explain:not([disabled])")
         assert chosen(page) == "arxiv:2101.00001v1#fig1"
+        page.goto(f"{site.url}/?figure={quote('example#fig2')}")
+        page.wait_for_selector("#explain:not([disabled])")
+        assert chosen(page) == "example#fig2"
         page.goto(f"{site.url}/?figure=nonsense")
         page.wait_for_selector("#banner .banner")
         assert "names no figure" in told(page)

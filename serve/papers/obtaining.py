@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_graph.errors import FetchError, InputError, PaperError
+from llava_graph.examples import example_paper
 from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
 from scicap_builder.fetch import ArxivClient
@@ -18,6 +19,8 @@ from scicap_builder.progress import tell
 HASH_LETTERS = 32
 """Of an uploaded file's SHA-256, 128 bits: whoever does not have the file cannot guess under which name it is kept."""
 _UPLOAD = re.compile(rf"upload:[0-9a-f]{{{HASH_LETTERS}}}")
+EXAMPLE = "example"
+"""Id of the paper that comes with the package."""
 MAX_ASKED_CHARS = 300
 TAKEN = (".pdf", *ARCHIVE_ENDINGS, ".tex", ".html", ".htm")
 """Endings of files that are papers."""
@@ -30,12 +33,14 @@ class Asked:
     arxiv: ArxivId | None = None
     file: Path | None = None
     digest: str = ""
-    """Of the file."""
+    """Of the file; empty for the paper that comes with the package."""
 
     @property
     def key(self) -> str:
         """The paper's id as far as it is known: without a version, an arXiv paper means the newest one."""
-        return f"arxiv:{self.arxiv}" if self.arxiv else f"upload:{self.digest}"
+        if self.arxiv:
+            return f"arxiv:{self.arxiv}"
+        return f"upload:{self.digest}" if self.digest else EXAMPLE
 
 
 def asked(source: str | Path) -> Asked:
@@ -46,10 +51,10 @@ def asked(source: str | Path) -> Asked:
                 "this file is neither a paper nor a picture",
                 next_step=f"Papers: {' '.join(TAKEN)}. Pictures: PNG, JPEG, WebP, GIF, BMP, TIFF.",
             )
-        with source.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()[:HASH_LETTERS]
-        return Asked(file=source, digest=digest)
+        return Asked(file=source, digest=_digest(source))
     text = source.strip()
+    if text == EXAMPLE:
+        return Asked(file=example_paper())
     if not text:
         raise InputError("no paper is named", next_step="Write an arXiv id such as 1706.03762, or its address.")
     if _UPLOAD.fullmatch(text):
@@ -63,6 +68,9 @@ def folder_name(paper_id: str) -> str:
     """ "arxiv:1706.03762v7" -> "arxiv-1706.03762v7". Empty for what is no id with an exact version: no path is made of it."""
     if _UPLOAD.fullmatch(paper_id):
         return paper_id.replace(":", "-")
+    if paper_id == EXAMPLE:
+        # Another release may come with another paper.
+        return f"{EXAMPLE}-{_digest(example_paper())[:12]}"
     if not paper_id.startswith("arxiv:"):
         return ""
     try:
@@ -70,6 +78,11 @@ def folder_name(paper_id: str) -> str:
     except InputError:
         return ""
     return f"arxiv-{arxiv.file_key}" if arxiv.version else ""
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:HASH_LETTERS]
 
 
 def newest_version(arxiv: ArxivId, client: ArxivClient) -> ArxivId:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from llava_graph.errors import InputError, LlavaGraphError
-from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
 from serve.web.banner import error_banner
 from serve.web.figure.opening import Arrival, Reading, ReadText, read_rest, reading_of
@@ -56,10 +55,9 @@ async def opened(
                 return
         paper = opening.result()
         check_figures(paper)
-        example = source == example_paper()
         thumbnails, pages = await asyncio.to_thread(lambda: (shelf.thumbnails(paper), shelf.pages(paper.id)))
         if wanted():
-            yield paper_view(paper, thumbnails, pick, pages=pages, example=example, name=name), ""
+            yield paper_view(paper, thumbnails, pick, pages=pages, name=name), ""
     except LlavaGraphError as error:
         if wanted():
             yield FAILED, error_banner(for_readers(error))

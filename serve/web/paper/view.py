@@ -8,6 +8,7 @@ from llava_graph.errors import AccessDenied, FetchError, InputError, LlavaGraphE
 from llava_graph.record import Dropped, Figure
 from scicap_builder.one_paper import PaperRecords
 from scicap_builder.progress import Step
+from serve.papers.obtaining import EXAMPLE
 
 DROP_IT = "Or get the paper's PDF yourself and drop it here."
 MAX_LOST = 40
@@ -44,17 +45,15 @@ def paper_view(
     pick: str = "",
     *,
     pages: Sequence[tuple[int, int]] = (),
-    example: bool = False,
     name: str = "",
 ) -> dict[str, Any]:
-    """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these. `example`: it is
-    the one that comes with the package. `pages`: (width, height) in px of the pictures of its pages.
-    `name` stands where no title was found."""
+    """An opened paper. `pick`: the figure that is to be chosen at once; the first one if it is none of these. `pages`:
+    (width, height) in px of the pictures of its pages. `name` stands where no title was found."""
     known = [figure.id for figure in paper.figures]
     return {
         "paper": paper.id,
         "title": paper.title or name,
-        "source": "comes with LLaVA-Graph" if example else source_of(paper),
+        "source": source_of(paper),
         "figures": [_row(figure, small) for figure, small in zip(paper.figures, thumbnails, strict=True)],
         "lost": [_told(lost) for lost in paper.dropped[:MAX_LOST]],
         "pages": [list(size) for size in pages],
@@ -64,6 +63,8 @@ def paper_view(
 
 def source_of(paper: PaperRecords) -> str:
     """Where it comes from, for people: "arXiv:1706.03762v7", or "uploaded"."""
+    if paper.id == EXAMPLE:
+        return "comes with LLaVA-Graph"
     return f"arXiv:{paper.id.removeprefix('arxiv:')}" if paper.id.startswith("arxiv:") else "uploaded"
 
 
@@ -86,6 +87,8 @@ def for_readers(error: LlavaGraphError) -> LlavaGraphError:
     """An error of opening a paper, with a next step for somebody in front of the page and not at a command line."""
     if isinstance(error, AccessDenied):
         return FetchError(f"this server is refused by arXiv: {error.what}", next_step=DROP_IT)
+    if isinstance(error, FetchError) and error.reason == "unreachable":
+        return FetchError("arXiv cannot be reached from here", next_step=f"Try again later. {DROP_IT}")
     if isinstance(error, FetchError):
         return FetchError(f"no answer from arXiv: {error.what}", next_step=f"Try again later. {DROP_IT}")
     if isinstance(error, PaperError) or error.next_step:

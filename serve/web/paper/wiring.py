@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from llava_graph.errors import InputError
-from llava_graph.examples import example_paper
 from serve.papers import PaperShelf
+from serve.papers.obtaining import EXAMPLE
 from serve.web.banner import error_banner
 from serve.web.figure.wiring import text_of
 from serve.web.paper.opening import Turn, opened
@@ -34,7 +34,7 @@ def wire_paper(parts: PageParts, shelf: PaperShelf) -> None:
 
     async def ask(turn: Turn, event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
         example = isinstance(event._data, dict) and event._data.get("example") is True
-        async for step in opened(shelf, example_paper() if example else text_of(event, "source"), wanted=turn.next()):
+        async for step in opened(shelf, EXAMPLE if example else text_of(event, "source"), wanted=turn.next()):
             yield step
 
     async def take(turn: Turn, event: gr.EventData) -> AsyncGenerator[tuple[Any, str]]:
