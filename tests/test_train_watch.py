@@ -15,10 +15,10 @@ from tiny_model import build_tiny_model
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError
 from llava_graph.explain import Explainer
-from llava_graph.sampling import GenerationOptions
 from llava_graph.images import encode_png
 from llava_graph.model import load
 from llava_graph.record import Figure, OcrLine
+from llava_graph.sampling import GenerationOptions
 from train.running.watch import Question, answer, choose, evaluating, score, summarize
 from train.train_mem import train
 
