@@ -5,8 +5,8 @@ import pytest
 from llava_graph.record import OcrLine
 from serve.http.servers import Server, bind
 from serve.web import create_web
-from tests.browsing import answer, answers, choose_and_wait, models, running_chromium, visiting
-from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+from tests.browsing import answer, answers, choose, choose_and_wait, models, running_chromium, upload, visiting
+from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
 
 pytestmark = pytest.mark.browser
 
@@ -198,10 +198,10 @@ def test_a_stopped_retry_leaves_both(page, engine):
 def test_a_suggested_question_is_asked_and_the_field_is_left_alone(page, engine):
     page.fill("#question textarea", "half a thought")
     asked = page.locator("#chat .suggestion").all_inner_texts()
-    assert "Which of ours and <b>base</b> is highest at the end?" in asked, "a tag in a figure is text"
+    assert "Which of “ours” and “<b>base</b>” is highest at the end?" in asked, "a tag in a figure is text"
     page.locator("#chat .suggestion", has_text="Which of").click()
     finished(page)
-    assert text_of(engine.requests[-1]).endswith("Which of ours and <b>base</b> is highest at the end?")
+    assert text_of(engine.requests[-1]).endswith("Which of “ours” and “<b>base</b>” is highest at the end?")
     assert page.locator("#question textarea").input_value() == "half a thought"
     assert "Which of" not in " ".join(page.locator("#chat .suggestion").all_inner_texts())
     page.fill("#question textarea", "")
@@ -274,3 +274,39 @@ def test_after_a_stop_one_may_ask_at_once(page, engine):
     page.click("#explain")
     finished(page)
     assert answer(page) == "word word word"
+
+
+def test_level_and_length_are_named_groups_with_one_tab_stop_each(page):
+    for name, chosen, next_one in (("Explain for", "Student", "Expert"), ("Length", "Medium", "Long")):
+        group = page.get_by_role("radiogroup", name=name)
+        group.get_by_role("radio", name=chosen).focus()
+        page.keyboard.press("ArrowRight")
+        eventually(lambda group=group, label=next_one: group.get_by_role("radio", name=label).is_checked())
+        page.keyboard.press("ArrowLeft")
+        eventually(lambda group=group, label=chosen: group.get_by_role("radio", name=label).is_checked())
+        eventually(lambda group=group: group.locator("input[tabindex='0']").count() == 1)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('[role=radiogroup]')?.ariaLabel") != name
+
+
+def test_a_question_typed_for_one_figure_is_not_asked_about_the_next(page):
+    page.fill("#question textarea", "What is at the left?")
+    choose(page, upload(png(300, 200)))
+    eventually(lambda: page.locator("#question textarea").input_value() == "")
+
+
+def test_on_a_phone_a_tapped_source_leads_back_to_its_sentence(chromium, site, engine):
+    engine.words, engine.pause = EXPLANATION.split(" "), 0.0
+    with visiting(chromium, site, 390, 844) as page:
+        choose_and_wait(page)
+        page.fill("#caption textarea", CAPTION)
+        page.click("#explain")
+        finished(page)
+        chip = page.locator("#chat .answer button.source", has_text="caption").first
+        assert chip.bounding_box()["height"] >= 24
+        chip.click()
+        eventually(lambda: page.evaluate("document.querySelector('#caption').getBoundingClientRect().bottom > 0"))
+        page.click("#chat .back")
+        eventually(lambda: 0 <= chip.bounding_box()["y"] <= 844)
+        assert page.locator("#chat .back").is_hidden()
+        assert chip.evaluate("chip => chip === document.activeElement")

@@ -49,6 +49,19 @@ turnsAt.addEventListener("click", (event) => {
   document.dispatchEvent(new CustomEvent("llava:light", { detail: { ...lightOf([chip]), show: true } }));
   const place = chip.caption ? "#caption" : chip.lines ? "#viewer" : "";
   if (place) document.querySelector(place)?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  // In one column the source is far from its sentence.
+  if (innerWidth > 800) return;
+  cameFrom = event.target;
+  find("back").hidden = false;
+});
+
+let cameFrom = null;
+
+find("back").addEventListener("click", () => {
+  find("back").hidden = true;
+  if (!cameFrom?.isConnected) return log.scrollIntoView({ block: "nearest" });
+  cameFrom.scrollIntoView({ block: "center" });
+  cameFrom.focus({ preventScroll: true });
 });
 
 /* One tab stop an answer; the arrow keys go from source to source. */

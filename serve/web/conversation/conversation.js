@@ -21,7 +21,10 @@ function show() {
   // The session went with its process: what that says now is of an empty page. What stands here can be read and copied on.
   if (next.process && next.process !== props.process) find("restarted").hidden = false;
   if (!find("restarted").hidden || (next.refresh && !isOf(next, view))) return;
+  // A question was typed for the figure that stood here then.
+  if (view.figure && next.figure && view.figure !== next.figure) emptyField();
   view = next;
+  nameGroups();
   const stick = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
   const turns = view.turns || [];
   const before = drawn.length;
@@ -41,6 +44,39 @@ function show() {
   if (turns.length && (stick || turns.length > before)) log.scrollTop = log.scrollHeight;
   announce(turns);
   document.dispatchEvent(new CustomEvent("answers-shown", { detail: { ids: turns.map((turn) => turn.id) } }));
+}
+
+function emptyField() {
+  const field = document.querySelector("#question textarea");
+  if (!field?.value) return;
+  field.value = "";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+/* Level and length are groups with a name, and one tab stop each. */
+function nameGroups() {
+  for (const [id, label] of [["level", "Explain for"], ["answer-length", "Length"]]) {
+    const group = document.querySelector(`#${id} input`)?.closest(".wrap");
+    if (!group) continue;
+    group.setAttribute("role", "radiogroup");
+    group.setAttribute("aria-label", label);
+    const stop = () => group.querySelectorAll("input").forEach((input) => { input.tabIndex = input.checked ? 0 : -1; });
+    stop();
+    // The one that was chosen before is unchecked after the event.
+    Object.assign(group, { onkeydown: walk, onchange: () => setTimeout(stop) });
+  }
+}
+setTimeout(nameGroups);
+
+/* The arrows choose, as in any group of this kind; gradio's own inputs are no group to a browser. */
+function walk(event) {
+  const way = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  const all = [...event.currentTarget.querySelectorAll("input:not(:disabled)")], at = all.indexOf(event.target);
+  if (!way || at < 0) return;
+  event.preventDefault();
+  const next = all[(at + way + all.length) % all.length];
+  next.focus();
+  next.click();
 }
 
 /* Evidence that was looked for anew is of the answers that stand here; it may come late, when others do. */
@@ -83,8 +119,8 @@ function update(place, turn, isLast) {
   const key = JSON.stringify([turn.writing, isLast, view.busy, turn.version, turn.versions, Boolean(turn.text)]);
   if (place.toolsKey !== key) drawTools(place, at, isLast);
   place.toolsKey = key;
-  const first = place.answer.querySelector(".source");
-  if (first && !place.answer.querySelector(".source[tabindex='0']")) first.tabIndex = 0;
+  const first = place.answer.querySelector("button.source");
+  if (first && !place.answer.querySelector("button.source[tabindex='0']")) first.tabIndex = 0;
 }
 
 function drawTools(place, at, isLast) {

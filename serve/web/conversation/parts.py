@@ -42,7 +42,7 @@ def build_conversation() -> ConversationParts:
     """From top to bottom: Explain and for whom, the conversation, its status line, the question."""
     with gr.Row(elem_id="actions"):
         explain = gr.Button("Explain", variant="primary", interactive=False, elem_id="explain", scale=3, min_width=140)
-        clear = gr.Button("Clear", elem_id="clear", scale=1, min_width=88)
+        clear = gr.Button("Clear all", elem_id="clear", scale=1, min_width=88)
     level, length, asking_note = _for_whom()
     chat = gr.HTML(
         None,
