@@ -135,7 +135,7 @@ def test_a_picture_does_not_inherit_the_caption_of_the_one_before(page, engine):
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (upload(b"PK\3\4" + b"%PDF-1.4", "paper.zip", "application/zip"), "Paper.zip is a ZIP archive"),
+        (upload(b"PK\3\4" + b"%PDF-1.4", "paper.zip", "application/zip"), "The file paper.zip is a ZIP archive"),
         (upload(png(4, 4), "dot.png"), "4 x 4 px"),
     ],
     ids=["zip", "small"],

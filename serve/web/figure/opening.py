@@ -67,7 +67,8 @@ def open_figure(path: str | None, name: str = "") -> Reading:
         return Reading(Session(), banner=banner("the upload did not arrive whole", "Choose the figure again"))
     except ImageError as error:
         if kind := format_of(data, name):
-            return Reading(Session(), banner=banner(f"{name or 'this file'} is {kind}, no image that is taken", TAKEN))
+            called = f"the file {name}" if name else "this file"
+            return Reading(Session(), banner=banner(f"{called} is {kind}, no image that is taken", TAKEN))
         return Reading(Session(), banner=banner(error.what, error.next_step or TAKEN))
 
 
