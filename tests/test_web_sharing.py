@@ -154,13 +154,15 @@ def test_a_link_leads_back_to_its_figure_and_question(name, question):
     if figure.isprintable():
         assert wanted == Wanted(figure, question.strip())
     else:
-        assert wanted == Wanted()
+        assert wanted == Wanted("", question.strip())
 
 
 def test_no_link_leads_to_an_upload():
     assert link_of("upload:ab12") == link_of("") == link_of("x" * (MAX_ID_CHARS + 1)) == ""
-    for wrong in ({"figure": "upload:ab12"}, {"figure": "x" * 999}, {"figure": "a\nb"}, {"question": "?"}, {}):
+    for wrong in ({"figure": "upload:ab12"}, {"figure": "x" * 999}, {"figure": "a\nb"}, {}):
         assert wanted_by(wrong) == Wanted()
+        # The question of a link that fails is not lost.
+        assert wanted_by({**wrong, "question": "Why?"}) == Wanted("", "Why?")
 
 
 json_values = st.recursive(

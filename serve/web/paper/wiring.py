@@ -46,7 +46,7 @@ def wire_paper(parts: PageParts, shelf: PaperShelf) -> None:
         wanted = wanted_by({name: text_of(event, name) for name in ("figure", "question")})
         source = wanted.figure.rpartition("#")[0] or text_of(event, "paper")
         if not source:
-            yield FAILED, error_banner(NO_FIGURE), gr.skip()
+            yield FAILED, error_banner(NO_FIGURE), wanted.question or gr.skip()
             return
         async for view, banner in opened(shelf, source, wanted.figure, wanted=turn.next()):
             yield view, banner, wanted.question or gr.skip()

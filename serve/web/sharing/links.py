@@ -28,8 +28,9 @@ def link_of(figure_id: str, question: str = "") -> str:
 
 
 def wanted_by(query: Mapping[str, str]) -> Wanted:
-    """What a query asks for; nothing for values that no link of ours has. A question is put into its field, never sent."""
+    """What a query asks for; no figure for values that no link of ours has. A question is put into its field, never sent, and
+    stays when the figure cannot be had."""
     figure, question = query.get("figure", ""), query.get("question", "")
     if not 0 < len(figure) <= MAX_ID_CHARS or not figure.isprintable() or figure.startswith(UPLOADS):
-        return Wanted()
+        figure = ""
     return Wanted(figure, question[:MAX_QUESTION_CHARS])
