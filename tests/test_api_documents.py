@@ -203,6 +203,7 @@ def test_a_client_that_goes_away_ends_the_report(api, engine):
     engine.pause = 0.1
     with HTTP.stream("POST", api.url + "/v1/figures/report", json={"model": "scripted", "paper": PAPER}) as answer:
         next(answer.iter_lines())
+        eventually(lambda: engine.running)  # the first lines tell of the paper that is being opened
     eventually(lambda: engine.cancelled and not engine.running)
 
 

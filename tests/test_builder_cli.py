@@ -177,7 +177,11 @@ def test_export(built, tmp_path, command, form, file):
             pdf_page((72, 700, "Only words here.")).replace(b" re S", b" re n").replace(b" l S", b" l n"),
             "no-figures",
         ),
-        ("bomb.tar.gz", gzip.compress(b"\\documentclass{article}" + b"\0" * 300_000_000, 9, mtime=0), "archive-too-large"),
+        (
+            "bomb.tar.gz",
+            gzip.compress(b"\\documentclass{article}" + b"\0" * 300_000_000, 9, mtime=0),
+            "archive-too-large",
+        ),
         ("climb.tar.gz", tar_gz({"../../climb.tex": TEX.encode()}), "unsafe-archive"),
     ],
 )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,10 +60,13 @@ class Terminal:
         os.close(slave)
         self.shown = ""
 
-    def wait_for(self, text: str, after: int = 0) -> int:
-        """Until `text` is shown behind `after`; gives where it ends."""
-        deadline = time.monotonic() + DEADLINE
+    def wait_for(self, text: str, after: int = 0, press: Callable[[], None] = lambda: None) -> int:
+        """Until `text` is shown behind `after`, pressing a key each second; gives where it ends."""
+        deadline, pressed = time.monotonic() + DEADLINE, 0.0
         while text not in self.shown[after:]:
+            if time.monotonic() - pressed > 1:
+                pressed = time.monotonic()
+                press()
             assert time.monotonic() < deadline, self.shown
             ready, _, _ = select.select([self.master], [], [], 0.2)
             if ready:
@@ -108,8 +112,8 @@ def test_on_a_terminal_answers_stream_and_ctrl_c_stops_them_alone(server, place)
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
     assert turns[1]["content"].startswith("first word")
     at = terminal.wait_for("> ", at)
-    os.killpg(terminal.process.pid, signal.SIGINT)
-    at = terminal.wait_for("Ctrl-D ends", at)
+    # The prompt is shown a moment before the terminal is listened to: a person would press again, too.
+    at = terminal.wait_for("Ctrl-D ends", at, lambda: os.killpg(terminal.process.pid, signal.SIGINT))
     terminal.type("")
     assert terminal.close() == 0
     assert server.left == 1

@@ -203,7 +203,7 @@ def test_both_answers_are_written_at_once_and_compared_when_both_are_there(figur
 def test_an_error_ends_its_own_answer_alone(figure):
     contrast = with_and_without(Session(figure), Wish(question="What is it?"), ModelDetails("m"))
     view = last_of(contrast, [ServeError("the worker has gone", next_step="Ask again"), WITHOUT]).view()
-    assert view["columns"][0]["error"] == "the worker has gone. Ask again"
+    assert view["columns"][0]["error"] == "The worker has gone. Ask again"
     assert view["columns"][1]["text"] == WITHOUT
     assert view["verdict"] == "", "there is nothing to compare it with"
 

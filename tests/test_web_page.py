@@ -208,7 +208,10 @@ def test_a_question_that_is_too_long_is_refused_with_its_length(page, worker, en
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (upload(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg", "image/svg+xml"), "The file x.svg is an SVG drawing"),
+        (
+            upload(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "x.svg", "image/svg+xml"),
+            "The file x.svg is an SVG drawing",
+        ),
         (upload(b"<script>alert(1)</script>", "x.png"), "Not an image we read"),
         (upload(png(1, 1)), "1 x 1 px"),
         (upload(png()[:60]), "broken or cut off"),
