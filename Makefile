@@ -26,7 +26,7 @@ demo: $(VENV)/.ready-all ## explain one figure in the terminal, then open the we
 
 test: setup ## run the tests (WORKERS=4 on more cores)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser"
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m browser
+	@$(BIN)/pytest -m browser # one after the other: a page waits for seconds, not for busy cores
 
 check: setup ## style and types
 	@$(BIN)/ruff check .

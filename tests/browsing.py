@@ -40,7 +40,7 @@ def running_chromium() -> Iterator[Any]:
 def visiting(chromium, site, width=1280, height=800):
     """A visitor of their own, when the page knows which model there is."""
     context = chromium.new_context(viewport={"width": width, "height": height})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     page.requested = []
     page.on("request", lambda request: page.requested.append(request.url))

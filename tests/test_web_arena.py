@@ -202,7 +202,7 @@ def test_a_visitor_compares_votes_and_sees_the_names(chromium, controller, two, 
     for engine in two:
         engine.pause = 0.1
     with web(controller, log_dir=tmp_path) as site, visiting(chromium, site) as page:
-        assert page.locator("#model").is_visible()
+        page.wait_for_selector("#model")
         for name in NAMES:
             page.goto(f"{site.url}/?model={name}")
             eventually(lambda name=name: page.locator("#model-line .model").inner_text() == name)

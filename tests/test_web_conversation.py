@@ -286,7 +286,9 @@ def test_level_and_length_are_named_groups_with_one_tab_stop_each(page):
         eventually(lambda group=group, label=chosen: group.get_by_role("radio", name=label).is_checked())
         eventually(lambda group=group: group.locator("input[tabindex='0']").count() == 1)
         page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.closest('[role=radiogroup]')?.ariaLabel") != name
+        eventually(
+            lambda name=name: page.evaluate("document.activeElement.closest('[role=radiogroup]')?.ariaLabel") != name
+        )
 
 
 def test_a_question_typed_for_one_figure_is_not_asked_about_the_next(page):

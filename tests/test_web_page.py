@@ -368,7 +368,7 @@ def test_clear_in_the_middle_of_an_answer_leaves_nothing_behind(page, worker, en
         page.wait_for_timeout(300)
         assert not answers(page), "a late piece of the answer came after Clear"
         assert page.locator("#explain").is_disabled()
-    eventually(lambda: not engine.running)
+    eventually(lambda: not engine.running, 30)
 
 
 def test_after_a_restart_the_page_says_so_and_keeps_what_stands_on_it(chromium, site, controller, worker, monkeypatch):
