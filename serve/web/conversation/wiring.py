@@ -69,22 +69,19 @@ class _Steps:
         async def wish(page: OnPage) -> Wish:
             return Wish(ask=page.ask)
 
-        async with aclosing(self._answered(values, wish)) as steps:
-            async for step in steps:
-                yield step
+        async for step in self._answered(values, wish):
+            yield step
 
     async def ask(self, values: Values) -> Drawn:
         """The question in the field."""
-        async with aclosing(self._answered(values, self._question(values[self._parts.conversation.question]))) as steps:
-            async for step in steps:
-                yield step
+        async for step in self._answered(values, self._question(values[self._parts.conversation.question])):
+            yield step
 
     async def ask_suggested(self, values: Values, event: gr.EventData) -> Drawn:
         """A suggested question; what stands in the field stays there."""
         data = event._data if isinstance(event._data, dict) else {}
-        async with aclosing(self._answered(values, self._question(data.get("ask")))) as steps:
-            async for step in steps:
-                yield (*step[:FIELD], gr.skip(), *step[FIELD + 1 :])
+        async for step in self._answered(values, self._question(data.get("ask"))):
+            yield (*step[:FIELD], gr.skip(), *step[FIELD + 1 :])
 
     async def check(self, values: Values) -> Drawn:
         """What the paper claims of the figure, against the figure."""
@@ -93,9 +90,8 @@ class _Steps:
             figure = page.now().figure
             return Wish(check=claims_of(figure) if figure else ())
 
-        async with aclosing(self._answered(values, wish)) as steps:
-            async for step in steps:
-                yield step
+        async for step in self._answered(values, wish):
+            yield step
 
     async def retry(self, values: Values) -> Drawn:
         """The last question once more, with the regions that are chosen now."""
@@ -104,9 +100,8 @@ class _Steps:
             last = again(page.session)
             return replace(last, regions=() if last.question is None else await self._reader.parts(page))
 
-        async with aclosing(self._answered(values, wish)) as steps:
-            async for step in steps:
-                yield step
+        async for step in self._answered(values, wish):
+            yield step
 
     def _question(self, text: Any) -> Callable[[OnPage], Awaitable[Wish]]:
         async def wish(page: OnPage) -> Wish:
