@@ -10,7 +10,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from llava_graph.images import encode_png
-from tests.serving import HTTP
+from serve.http.servers import Server, bind
+from serve.web import create_web
+from tests.serving import HTTP, eventually, running_controller, running_worker
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 LAUNCH = (
@@ -37,6 +39,15 @@ def running_chromium() -> Iterator[Any]:
 
 
 @contextmanager
+def running_site(engine, **parts):
+    """A page before a controller and a worker that answers with `engine`; `parts` are those of `create_web`."""
+    with running_controller() as controller, running_worker(engine, controller.url):
+        eventually(lambda: models(controller))
+        with Server(create_web(controller.url, **parts), bind("127.0.0.1", 0), "web page") as site:
+            yield site
+
+
+@contextmanager
 def visiting(chromium, site, width=1280, height=800):
     """A visitor of their own, when the page knows which model there is."""
     context = chromium.new_context(viewport={"width": width, "height": height})
@@ -44,6 +55,8 @@ def visiting(chromium, site, width=1280, height=800):
     page = context.new_page()
     page.requested = []
     page.on("request", lambda request: page.requested.append(request.url))
+    page.browser_errors = []
+    page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
     page.goto(site.url)
     page.wait_for_selector("#model-line .model")
     yield page
@@ -89,3 +102,14 @@ def answer(page) -> str:
 
 def told(page) -> str:
     return page.locator("#banner .banner").inner_text()
+
+
+def begin_anew(page, engine) -> None:
+    """The one visitor of several tests has no paper, no figure and no caption before them, and nothing was asked."""
+    if page.locator(".paper-bar .shut").is_visible():
+        page.click(".paper-bar .shut")
+    page.fill("#caption textarea", "to be cleared")
+    page.click("#clear")
+    eventually(lambda: not page.locator("#caption textarea").input_value())
+    eventually(lambda: page.locator("#explain").is_disabled())
+    engine.requests.clear()

@@ -6,14 +6,12 @@ import pytest
 
 from llava_graph.record import OcrLine
 from scicap_builder.fetch import FetchOptions
-from serve.http.servers import Server, bind
 from serve.papers import PaperShelf, ShelfOptions
-from serve.web import create_web
 from tests.arxiv_server import serving
-from tests.browsing import answer, choose, models, running_chromium, told, upload, visiting
+from tests.browsing import answer, begin_anew, choose, running_chromium, running_site, told, upload, visiting
 from tests.papers_to_open import CAPTIONS, on_arxiv
 from tests.pdf_pages import PdfPage, pdf_bytes
-from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
+from tests.serving import ScriptedEngine, eventually, png
 
 pytestmark = pytest.mark.browser
 MANY = 7
@@ -59,30 +57,19 @@ def chromium():
 def site(engine, arxiv, reader, tmp_path_factory):
     fetch = FetchOptions(base_url=arxiv.url, delay_s=0.0, tries=2)
     shelf = PaperShelf(ShelfOptions(folder=tmp_path_factory.mktemp("shelf"), fetch=fetch))
-    with running_controller() as controller, running_worker(engine, controller.url):
-        eventually(lambda: models(controller))
-        page = create_web(controller.url, read=reader, papers=shelf)
-        with Server(page, bind("127.0.0.1", 0), "web page") as server:
-            yield server
+    with running_site(engine, read=reader, papers=shelf) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def visitor(chromium, site):
     with visiting(chromium, site) as page:
-        page.browser_errors = []
-        page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
         yield page
 
 
 @pytest.fixture
 def page(visitor, engine):
-    if visitor.locator(".paper-bar .shut").is_visible():
-        visitor.click(".paper-bar .shut")
-    visitor.fill("#caption textarea", "to be cleared")
-    visitor.click("#clear")
-    eventually(lambda: not caption(visitor))
-    eventually(lambda: visitor.locator("#explain").is_disabled())
-    engine.requests.clear()
+    begin_anew(visitor, engine)
     yield visitor
     assert visitor.browser_errors == []
 

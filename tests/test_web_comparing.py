@@ -8,11 +8,9 @@ import pytest
 from llava_graph.images import open_image
 from llava_graph.record import OcrLine
 from serve.engines.engine import Step
-from serve.http.servers import Server, bind
 from serve.protocol.messages import Usage, image_bytes
-from serve.web import create_web
-from tests.browsing import choose, models, running_chromium, upload, visiting
-from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
+from tests.browsing import choose, running_chromium, running_site, upload, visiting
+from tests.serving import ScriptedEngine, eventually, png
 
 pytestmark = pytest.mark.browser
 
@@ -59,17 +57,14 @@ def lines():
 
 @pytest.fixture(scope="module")
 def visitor(engine, lines):
-    with running_chromium() as browser, running_controller() as controller, running_worker(engine, controller.url):
-        eventually(lambda: models(controller))
-        with (
-            Server(create_web(controller.url, read=lambda data: tuple(lines)), bind("127.0.0.1", 0), "page") as site,
-            visiting(browser, site) as page,
-        ):
-            page.browser_errors = []
-            page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
-            for name in ("without-text", "two-figures"):
-                page.locator(f"#{name} button").first.click()
-            yield page
+    with (
+        running_chromium() as browser,
+        running_site(engine, read=lambda data: tuple(lines)) as site,
+        visiting(browser, site) as page,
+    ):
+        for name in ("without-text", "two-figures"):
+            page.locator(f"#{name} button").first.click()
+        yield page
 
 
 @pytest.fixture

@@ -50,8 +50,6 @@ def chromium():
 @pytest.fixture(scope="module")
 def visitor(chromium, site):
     with visiting(chromium, site) as page:
-        page.browser_errors = []
-        page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
         page.evaluate("document.addEventListener('llava:light', (event) => { window.light = event.detail; })")
         yield page
 

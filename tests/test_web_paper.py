@@ -7,14 +7,12 @@ import pytest
 
 from llava_graph.record import OcrLine
 from scicap_builder.fetch import FetchOptions
-from serve.http.servers import Server, bind
 from serve.papers import PaperShelf, ShelfOptions
-from serve.web import create_web
 from tests.arxiv_server import serving
-from tests.browsing import choose, choose_and_wait, models, running_chromium, told, upload, visiting
+from tests.browsing import begin_anew, choose, choose_and_wait, running_chromium, running_site, told, upload, visiting
 from tests.papers_to_open import CAPTIONS, FIRST, SECOND, TITLE, on_arxiv, two_figures
 from tests.pdf_pages import PdfPage, pdf_bytes
-from tests.serving import HTTP, ScriptedEngine, eventually, running_controller, running_worker
+from tests.serving import HTTP, ScriptedEngine, eventually
 
 pytestmark = pytest.mark.browser
 PAPER = "arxiv:2101.00001v2"
@@ -48,31 +46,20 @@ def site(engine, shelf):
     def read(_: bytes) -> tuple[OcrLine, ...]:
         return (OcrLine(text="an engine read this", box=(0, 0, 0.5, 0.1), source="engine"),)
 
-    with running_controller() as controller, running_worker(engine, controller.url):
-        eventually(lambda: models(controller))
-        page = create_web(controller.url, read=read, papers=shelf)
-        with Server(page, bind("127.0.0.1", 0), "web page") as server:
-            yield server
+    with running_site(engine, read=read, papers=shelf) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def visitor(chromium, site):
     with visiting(chromium, site) as page:
-        page.browser_errors = []
-        page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
         yield page
 
 
 @pytest.fixture
 def page(visitor, engine):
     """One visitor for all tests, who begins each with no paper and no figure."""
-    if visitor.locator(".paper-bar .shut").is_visible():
-        visitor.click(".paper-bar .shut")
-    visitor.fill("#caption textarea", "to be cleared")
-    visitor.click("#clear")
-    eventually(lambda: not visitor.locator("#caption textarea").input_value())
-    eventually(lambda: visitor.locator("#explain").is_disabled())
-    engine.requests.clear()
+    begin_anew(visitor, engine)
     yield visitor
     assert visitor.browser_errors == []
 

@@ -6,11 +6,9 @@ from PIL import Image
 
 from llava_graph.images import encode_png, open_image
 from llava_graph.record import OcrLine
-from serve.http.servers import Server, bind
 from serve.protocol.messages import image_bytes
-from serve.web import create_web
-from tests.browsing import choose, models, running_chromium, upload, visiting
-from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+from tests.browsing import choose, running_chromium, running_site, upload, visiting
+from tests.serving import ScriptedEngine, eventually
 
 pytestmark = pytest.mark.browser
 
@@ -35,15 +33,8 @@ def visitor(engine, seen):
         seen.append(open_image(data).size)
         return (EPOCH, LOSS)
 
-    with running_chromium() as browser, running_controller() as controller, running_worker(engine, controller.url):
-        eventually(lambda: models(controller))
-        with (
-            Server(create_web(controller.url, read=read), bind("127.0.0.1", 0), "web page") as site,
-            visiting(browser, site) as page,
-        ):
-            page.browser_errors = []
-            page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
-            yield page
+    with running_chromium() as browser, running_site(engine, read=read) as site, visiting(browser, site) as page:
+        yield page
 
 
 @pytest.fixture

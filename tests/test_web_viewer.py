@@ -4,11 +4,9 @@ import pytest
 
 from llava_graph.record import OcrLine
 from ocr.draw import COLOURS
-from serve.http.servers import Server, bind
 from serve.protocol.messages import data_uri
-from serve.web import create_web
-from tests.browsing import choose, models, running_chromium, told, upload, visiting
-from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
+from tests.browsing import choose, running_chromium, running_site, told, upload, visiting
+from tests.serving import ScriptedEngine, eventually, png
 
 pytestmark = pytest.mark.browser
 
@@ -43,15 +41,8 @@ def reader():
 
 @pytest.fixture(scope="module")
 def visitor(engine, reader):
-    with running_chromium() as browser, running_controller() as controller, running_worker(engine, controller.url):
-        eventually(lambda: models(controller))
-        with (
-            Server(create_web(controller.url, read=reader), bind("127.0.0.1", 0), "web page") as site,
-            visiting(browser, site) as page,
-        ):
-            page.browser_errors = []
-            page.on("pageerror", lambda error: page.browser_errors.append(str(error)))
-            yield page
+    with running_chromium() as browser, running_site(engine, read=reader) as site, visiting(browser, site) as page:
+        yield page
 
 
 @pytest.fixture
