@@ -241,10 +241,18 @@ ASK_AT_ONCE = """() => {
 
 
 def test_a_second_answer_is_refused_while_one_is_written_and_nothing_is_lost(page, engine):
-    engine.words, engine.pause = ["word"] * 20, 0.1
+    engine.words, engine.pause = ["word"] * 30, 0.1
     page.fill("#question textarea", "And why?")
-    # Both within one moment: no button is off yet, so the server has to refuse.
+    # Both within one moment: no button is off yet, so the server has to refuse. Which of two requests comes first is chance: the
+    # question is held back until the explanation has begun.
+    held = []
+    page.route("**/queue/join*", lambda route: held.append(route), times=2)
     page.evaluate(ASK_AT_ONCE)
+    eventually(lambda: page.evaluate("true") and len(held) == 2)
+    held[0].continue_()
+    eventually(lambda: page.evaluate("true") and engine.requests)
+    held[1].continue_()
+    page.unroute("**/queue/join*")
     eventually(lambda: "stop it first" in page.locator("#status").inner_text())
     assert page.locator("#question textarea").input_value() == "And why?"
     eventually(lambda: answers(page))
