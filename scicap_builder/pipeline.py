@@ -1,68 +1,21 @@
 """The build: a list of papers in, a data set of figure records out. Killed, it goes on where it was."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from llava_graph.dataset import BuildSummary, DatasetWriter
-from llava_graph.errors import LlavaGraphError, PaperError
-from llava_graph.record import Dropped, Figure
-from scicap_builder.ahead import Ahead
+from llava_graph.dataset import DatasetWriter
 from scicap_builder.fetch import DEFAULTS, SYSTEM_CLOCK, ArxivClient, Clock, FetchOptions
 from scicap_builder.metadata import MetadataFile
-from scicap_builder.obtain import Catalogue, Obtained, obtain
+from scicap_builder.obtain import Catalogue, obtain
 from scicap_builder.one_paper import PaperRecords, Readers, default_readers, read_paper
 from scicap_builder.paper_ref import PaperFiles, PaperList, PaperRef
 from scicap_builder.papers import list_papers
 from scicap_builder.parts import read_laid_out
 from scicap_builder.resume import papers_left, place_of
+from scicap_builder.run import BuildResult, Progress, Run, start_engine
 from scicap_builder.settings import DEFAULT_BUILD, BuildOptions, check_ocr
-from scicap_builder.workers import Engine, Failure, Workers
-
-PATIENCE_S = 0.1
-"""s that the loop waits for a worker or a paper before it looks at the other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a build stands."""
-
-    papers: int
-    """All papers asked for."""
-    papers_done: int
-    figures: int
-    dropped: int
-    now: str = ""
-    """The paper that was finished last."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildResult:
-    """What a build came to."""
-
-    out: Path
-    summary: BuildSummary
-    """Of the whole data set, earlier runs included."""
-    papers: int
-    papers_done: int
-    """Papers in the data set, read or dropped."""
-    bad_lines: tuple[Dropped, ...] = ()
-    later: tuple[Dropped, ...] = ()
-    """Papers that could not be fetched now and may be in another run; they are not part of the data set yet."""
-    interrupted: bool = False
-    """Ctrl-C was pressed; the same command goes on."""
-    error: LlavaGraphError | None = None
-    """What stopped the run before its end: arXiv's 403, a missing OCR package."""
-
-    @property
-    def papers_left(self) -> int:
-        """Papers that another run has to do."""
-        return self.papers - self.papers_done
+from scicap_builder.workers import Engine
 
 
 def build(
@@ -90,173 +43,24 @@ def build(
     work = partial(read_laid_out, read=read)
     start = engine or partial(start_engine, options)
     with DatasetWriter(Path(out), options=options.recorded, overwrite=options.overwrite) as writer:
-        run = _Run(listed=listed, writer=writer, options=options, on_progress=on_progress)
-        run.write_dropped(listed.dropped)
-        catalogue = _catalogue(metadata, run.waiting)
-        source = obtain(run.waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock), catalogue)
-        with _ctrl_c() as interrupted, start(work) as workers:
-            error = run.work_off(Ahead(source), workers, interrupted)
-            run.flush()
-        complete = not interrupted.is_set() and error is None
-        summary = writer.finish() if complete else writer.summary()
-    return run.result(summary, interrupted=interrupted.is_set(), error=error)
+        waiting = papers_left(listed.papers, writer.done, writer.places, writer.out)
+        run = Run(
+            papers=len(listed.papers),
+            waiting=waiting,
+            writer=writer,
+            options=options,
+            on_progress=on_progress,
+            places={paper.key: place_of(paper, writer.out) for paper in waiting if not paper.arxiv},
+            bad_lines=listed.dropped,
+        )
+        run.write_dropped()
+        catalogue = catalogue_of(metadata, waiting)
+        source = obtain(waiting, options.read.route, lambda: ArxivClient(fetch, clock=clock), catalogue)
+        return run.to_its_end(source, start(work))
 
 
-def _catalogue(metadata: Path | None, papers: Sequence[PaperRef]) -> Catalogue:
+def catalogue_of(metadata: Path | None, papers: Sequence[PaperRef]) -> Catalogue:
+    """What a metadata file says of these papers; nothing without one."""
     if metadata is None:
         return lambda _: None
     return MetadataFile(metadata, {paper.arxiv.base for paper in papers if paper.arxiv}).get
-
-
-def start_engine(options: BuildOptions, work: Callable[[PaperFiles], PaperRecords]) -> Engine[PaperFiles]:
-    """What works the papers off: processes of this machine, or a Ray cluster. Raises MissingExtra, InputError."""
-    if options.engine == "ray":
-        from scicap_builder.ray_engine import RayWorkers
-
-        return RayWorkers(work, options.workers, limits=options.limits, address=options.address)
-    return Workers(work, options.workers, limits=options.limits)
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that it never falls into the writing of a shard; pressed again it ends everything."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def pressed(*_: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = signal.signal(signal.SIGINT, pressed)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@dataclass(kw_only=True)
-class _Run:
-    """One run: what is collected for the next shard, and what is left for another run."""
-
-    listed: PaperList
-    writer: DatasetWriter
-    options: BuildOptions
-    on_progress: Callable[[Progress], None]
-    keys: list[str] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
-    dropped: list[Dropped] = field(default_factory=list)
-    later: list[Dropped] = field(default_factory=list)
-    papers_done: int = 0
-    figures_done: int = 0
-    dropped_done: int = 0
-    waiting: list[PaperRef] = field(init=False)
-    places: dict[str, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.waiting = papers_left(self.listed.papers, self.writer.done, self.writer.places, self.writer.out)
-        self.places = {paper.key: place_of(paper, self.writer.out) for paper in self.waiting if not paper.arxiv}
-        before = self.writer.summary()
-        self.figures_done, self.dropped_done = before.figures, sum(before.dropped.values())
-        self.papers_done = len(self.listed.papers) - len(self.waiting)
-
-    def work_off(
-        self, ahead: Ahead, workers: Engine[PaperFiles], interrupted: threading.Event
-    ) -> LlavaGraphError | None:
-        """Give papers to workers as they are fetched and collect what they read. Returns what stopped the run early.
-
-        After an error that concerns every paper, what is under way is still finished; after Ctrl-C it is left.
-        """
-        self.report("")
-        stopped: LlavaGraphError | None = None
-        while (not ahead.exhausted or workers.busy) and not interrupted.is_set():
-            while stopped is None and workers.free and (obtained := ahead.take(0 if workers.busy else PATIENCE_S)):
-                self.accept(obtained, workers)
-            stopped = stopped or ahead.error
-            for files, outcome in self.results(workers):
-                stopped = self.collect(files, outcome) or stopped
-            if stopped:
-                ahead.stop()
-        ahead.stop()
-        return stopped
-
-    def results(self, workers: Engine[PaperFiles]) -> list[tuple[PaperFiles, Any]]:
-        """What workers have finished; if no more of them start, what is read is kept before that is raised."""
-        try:
-            return workers.results(PATIENCE_S)
-        except LlavaGraphError:
-            self.flush()
-            raise
-
-    def accept(self, obtained: Obtained, workers: Engine[PaperFiles]) -> None:
-        paper, found = obtained
-        if isinstance(found, PaperFiles):
-            workers.give(found)
-        elif isinstance(found, Dropped):
-            self.done(paper.key, dropped=[found])
-        else:
-            self.later.append(Dropped(item=paper.key, reason=found.reason, detail=str(found)))
-
-    def collect(self, files: PaperFiles, outcome: PaperRecords | Failure) -> LlavaGraphError | None:
-        """Keep what a worker made of a paper. Returns the error if it concerns every paper."""
-        if isinstance(outcome, PaperRecords):
-            self.done(files.key, outcome.figures, outcome.dropped)
-            return None
-        if outcome.stops_run and isinstance(outcome.error, LlavaGraphError):
-            return outcome.error
-        reason = outcome.error.reason if isinstance(outcome.error, PaperError) else outcome.reason
-        detail = str(outcome.error) if outcome.error else outcome.detail
-        self.done(files.key, dropped=[Dropped(item=files.id, reason=reason, detail=detail)])
-        return None
-
-    def done(
-        self, key: str, figures: tuple[Figure, ...] = (), dropped: tuple[Dropped, ...] | list[Dropped] = ()
-    ) -> None:
-        self.keys.append(key)
-        self.figures += figures
-        self.dropped += dropped
-        self.papers_done += 1
-        self.figures_done += len(figures)
-        self.dropped_done += len(dropped)
-        size = sum(len(figure.image) for figure in self.figures if isinstance(figure.image, bytes))
-        if len(self.keys) >= self.options.papers_per_shard or size >= self.options.max_shard_bytes:
-            self.flush()
-        self.report(key)
-
-    def write_dropped(self, lines: tuple[Dropped, ...]) -> None:
-        """Bad lines are counted once, however often the build is taken up again."""
-        new = [line for line in lines if line.item not in self.writer.done]
-        if new:
-            self.writer.write_shard([line.item for line in new], [], new)
-            self.dropped_done += len(new)
-
-    def flush(self) -> None:
-        if self.keys:
-            places = {key: self.places[key] for key in self.keys if key in self.places}
-            self.writer.write_shard(self.keys, self.figures, self.dropped, places=places)
-            self.keys, self.figures, self.dropped = [], [], []
-
-    def report(self, now: str) -> None:
-        self.on_progress(
-            Progress(
-                papers=len(self.listed.papers),
-                papers_done=self.papers_done,
-                figures=self.figures_done,
-                dropped=self.dropped_done,
-                now=now,
-            )
-        )
-
-    def result(self, summary: BuildSummary, *, interrupted: bool, error: LlavaGraphError | None) -> BuildResult:
-        return BuildResult(
-            out=self.writer.out,
-            summary=summary,
-            papers=len(self.listed.papers),
-            papers_done=self.papers_done,
-            bad_lines=self.listed.dropped,
-            later=tuple(self.later),
-            interrupted=interrupted,
-            error=error,
-        )

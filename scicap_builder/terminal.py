@@ -19,8 +19,8 @@ from llava_graph.errors import InputError, did_you_mean
 from llava_graph.licences import is_redistributable
 from llava_graph.record import Dropped, Figure
 from scicap_builder.exports import Exported
-from scicap_builder.pipeline import BuildResult, Progress
 from scicap_builder.report import Report
+from scicap_builder.run import BuildResult, Progress
 
 MENTION_CHARS = 600
 """How much of a paragraph or turn a panel shows."""
