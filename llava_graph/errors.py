@@ -8,11 +8,13 @@ LlavaGraphError
       ArchiveError      an e-print archive that is unsafe or not an archive
     DatasetError        a folder that is not a data set of ours, or a file in it that is broken
     SampleRefused       a training sample that would teach nothing or be cut
+    TableRefused        a model's answer that holds no table
   FetchError            the network said no, or nothing
     AccessDenied        arXiv's 403: the whole run stops, nothing is retried
   CheckpointError       a model folder that is incomplete or does not fit
   MissingExtra          an optional package that is not installed
   ServeError            a controller, worker or page that cannot answer; carries FastChat's error code
+    KeyRefused          a server that refuses our API key: the whole run stops, nothing is retried
 """
 
 import difflib
@@ -83,6 +85,14 @@ class SampleRefused(InputError):
         super().__init__(what, where=where, next_step=next_step)
 
 
+class TableRefused(InputError):
+    """A model's answer holds no table of a chart. `reason` is the short name under which it is counted."""
+
+    def __init__(self, what: str, *, reason: str, where: str = "", next_step: str = "") -> None:
+        self.reason = reason
+        super().__init__(what, where=where, next_step=next_step)
+
+
 class ContextOverflow(InputError):
     """The prompt with its images does not fit the model's context. Nothing is cut off on its own."""
 
@@ -135,6 +145,10 @@ class ServeError(LlavaGraphError):
     def __init__(self, what: str, *, code: int = 50001, where: str = "", next_step: str = "") -> None:
         self.code = code
         super().__init__(what, where=where, next_step=next_step)
+
+
+class KeyRefused(ServeError):
+    """A server refuses the API key (401, 403). Every further request would be refused too: the run stops."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

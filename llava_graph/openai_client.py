@@ -3,10 +3,12 @@
 import json
 import logging
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +25,7 @@ from llava_graph.openai_wire import (
     Delta,
     Events,
     adapted,
+    asked_pause,
     chat_body,
     endpoint,
     read_answer,
@@ -42,7 +45,7 @@ CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 300.0
 """A large model on a CPU reads a prompt for minutes before its first word."""
 BUSY_WAITS_S = (1.0, 4.0, 16.0)
-"""Between tries when a server says that it is busy."""
+"""Between tries when a server says that it is busy and not for how long."""
 SAMPLING = {"temperature", "top_p", "seed", "repetition_penalty"}
 """What somebody may have asked for; that it is left out is told."""
 MAX_BODY_BYTES = 16 * 2**20
@@ -62,16 +65,18 @@ class ApiModel(Answerer):
         model: str = "",
         *,
         key: str | None = None,
+        silence_s: float = SILENCE_TIMEOUT_S,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Ask the server for its models; without `model` it must have one only. `key` None: from OPENAI_API_KEY.
+        A server that says nothing for `silence_s` is given up.
 
         Raises InputError (address, model unknown or not chosen) and ServeError (no answer, key refused).
         """
         self.base = base
         self._key = os.environ.get(KEY_VARIABLE, "") if key is None else key
-        self._transport, self._sleep = transport, sleep
+        self._transport, self._sleep, self._silence_s = transport, sleep, silence_s
         told = self._model(model)
         self.name = str(told["id"])
         if told.get("owned_by") == OURS:
@@ -129,7 +134,7 @@ class ApiModel(Answerer):
                 if response.status_code == httpx.codes.OK:
                     yield response
                     return
-                told = _whole(response)
+                told, wished = _whole(response), asked_pause(response.headers, time.time())
             error = refusal(response.status_code, told, self.base)
             other = adapted(body, reason_in(told)[0]) if 400 <= response.status_code < 500 else None
             if other is not None:
@@ -140,7 +145,7 @@ class ApiModel(Answerer):
             pause = next(waits, None) if error.code == OVERLOADED else None
             if pause is None:
                 raise error
-            self._sleep(pause)
+            self._sleep(pause if wished is None else wished)
 
     def _model(self, wanted: str) -> Mapping[str, Any]:
         """What the server tells of the model. One that lists no models is taken at its word."""
@@ -173,7 +178,8 @@ class ApiModel(Answerer):
         local = urlsplit(self.base).hostname in LOOPBACK
         return httpx.Client(
             transport=self._transport,
-            timeout=httpx.Timeout(SILENCE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+            timeout=httpx.Timeout(self._silence_s, connect=CONNECT_TIMEOUT_S),
+            verify=_trust(),
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             trust_env=not local,  # a proxy of the environment cannot reach this machine
         )
@@ -219,6 +225,12 @@ class Written:
             completion_tokens=self._completion_tokens,
             finish_reason=finish_reason,
         )
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that are trusted, read once: reading them takes 20 ms."""
+    return httpx.create_ssl_context()
 
 
 def _whole(response: httpx.Response) -> bytes:

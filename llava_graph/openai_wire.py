@@ -6,19 +6,23 @@ Written after the API reference (platform.openai.com/docs/api-reference/chat) an
 
 import base64
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from llava_graph.errors import InputError, ServeError
+from llava_graph.errors import InputError, KeyRefused, ServeError
 from llava_graph.generate import GenerationOptions
 from llava_graph.prompt import Message
 
 DONE = "[DONE]"
 MAX_EVENT_BYTES = 8 * 2**20
 """An event holds a few letters; a line without an end would fill the memory."""
+MAX_PAUSE_S = 120.0
+"""Longer than that nobody waits on a word of the server; the next try comes then."""
 MAX_TOLD_CHARS = 400
 """Of an error's own words that are passed on."""
 INVALID_MODEL, OUT_OF_RANGE, CONTEXT_OVERFLOW, OVERLOADED, INTERNAL = 40301, 40302, 40303, 42903, 50001
@@ -204,7 +208,7 @@ def refusal(status: int, body: bytes, where: str) -> ServeError:
     told = reason_in(body)[0]
     told = f"{status}: {told}" if told else f"{status}"
     if status in (401, 403):
-        return ServeError(f"the server refuses the API key ({told})", code=INTERNAL, where=where)
+        return KeyRefused(f"the server refuses the API key ({told})", code=INTERNAL, where=where)
     if status == 404:
         return ServeError(
             f"the server does not know the model or the address ({told})", code=INVALID_MODEL, where=where
@@ -215,6 +219,24 @@ def refusal(status: int, body: bytes, where: str) -> ServeError:
         return ServeError(f"the prompt does not fit the model's context ({told})", code=CONTEXT_OVERFLOW, where=where)
     code = OUT_OF_RANGE if 400 <= status < 500 else INTERNAL
     return ServeError(f"the server refuses the request ({told})", code=code, where=where)
+
+
+def asked_pause(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a busy server asks us to wait, MAX_PAUSE_S at most; None where it does not say.
+
+    `retry-after-ms` is OpenAI's and Azure's; Retry-After holds seconds or a date (RFC 9110, section 10.2.3). `now` is Unix time.
+    """
+    milliseconds, told = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            seconds = float(milliseconds) / 1000
+        elif told is not None:
+            seconds = float(told) if re.fullmatch(r"[\d.]+", told) else parsedate_to_datetime(told).timestamp() - now
+        else:
+            return None
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), MAX_PAUSE_S) if math.isfinite(seconds) else None
 
 
 def reason_in(body: bytes) -> tuple[str, str]:

@@ -12,9 +12,11 @@ from llava_graph.errors import InputError, ServeError
 from llava_graph.generate import GenerationOptions
 from llava_graph.openai_wire import (
     MAX_EVENT_BYTES,
+    MAX_PAUSE_S,
     Delta,
     Events,
     adapted,
+    asked_pause,
     chat_body,
     endpoint,
     read_answer,
@@ -216,3 +218,16 @@ def test_a_refusal_says_why(status, body, code, words):
     assert len(str(error)) < 700
     with pytest.raises(ServeError, match=words):
         raise error
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"retry-after": "7"}, 7), ({"retry-after": "0.5"}, 0.5), ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:05 GMT"}, 5), ({"retry-after": "Thu, 01 Jan 1970 00:00:05 GMT"}, 0),
+        ({"retry-after": "86400"}, MAX_PAUSE_S), ({"retry-after": "soon"}, None), ({"retry-after": "1.2.3"}, None),
+        ({"retry-after-ms": "nan"}, None), ({}, None),
+    ],
+)  # fmt: skip
+def test_a_busy_server_says_when_to_come_again(headers, pause):
+    assert asked_pause(headers, 60.0) == pause
