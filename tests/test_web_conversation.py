@@ -246,12 +246,13 @@ def test_a_second_answer_is_refused_while_one_is_written_and_nothing_is_lost(pag
     # Both within one moment: no button is off yet, so the server has to refuse. Which of two requests comes first is chance: the
     # question is held back until the explanation has begun.
     held = []
-    page.route("**/queue/join*", lambda route: held.append(route), times=2)
+    page.route("**/queue/join*", lambda route: held.append(route))  # noqa: PLW0108  (playwright keeps its own mark on the function)
     page.evaluate(ASK_AT_ONCE)
     eventually(lambda: page.evaluate("true") and len(held) == 2)
-    held[0].continue_()
+    explanation, question = sorted(held, key=lambda route: "And why?" in route.request.post_data)
+    explanation.continue_()
     eventually(lambda: page.evaluate("true") and engine.requests)
-    held[1].continue_()
+    question.continue_()
     page.unroute("**/queue/join*")
     eventually(lambda: "stop it first" in page.locator("#status").inner_text())
     assert page.locator("#question textarea").input_value() == "And why?"
