@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -143,8 +143,9 @@ class DatasetWriter:
         dropped: Sequence[Dropped] = (),
         *,
         places: Mapping[str, Any] | None = None,
+        beside: Callable[[Path], None] = lambda _: None,
     ) -> None:
-        """Write one shard for the units of work `keys`, at once or not at all."""
+        """Write one shard for the units of work `keys`, at once or not at all. `beside` puts more files into its folder."""
         number = max((shard["number"] for shard in self._shards), default=-1) + 1
         folder = self.out / "data" / f".tmp-{number:05d}"
         with self._writing():
@@ -155,6 +156,7 @@ class DatasetWriter:
                 folder.mkdir()
                 shard: dict[str, Any] = {"number": number, "keys": list(keys), "places": dict(places or {})}
                 shard |= write_rows(folder, figures, dropped)
+                beside(folder)
                 write_json(folder / "shard.json", shard)
                 put_in_place(folder, self.out / "data" / f"shard-{number:05d}")
             except BaseException:

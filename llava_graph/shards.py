@@ -71,8 +71,8 @@ def write_rows(folder: Path, figures: Sequence[Figure], dropped: Sequence[Droppe
         by_split[settled.split].append(settled)
     for name, rows in by_split.items():
         if rows:
-            _write_parquet(folder / f"{name}.parquet", [figure.to_row() for figure in rows], with_features(FIGURES))
-    _write_parquet(folder / "dropped.parquet", [asdict(item) for item in dropped], DROPPED)
+            write_parquet(folder / f"{name}.parquet", [figure.to_row() for figure in rows], with_features(FIGURES))
+    write_parquet(folder / "dropped.parquet", [asdict(item) for item in dropped], DROPPED)
     return {
         "splits": {name: len(rows) for name, rows in by_split.items() if rows},
         "dropped": dict(Counter(item.reason for item in dropped)),
@@ -84,9 +84,10 @@ def write_rows(folder: Path, figures: Sequence[Figure], dropped: Sequence[Droppe
 def write_dropped(out: Path) -> None:
     """dropped.parquet of the whole data set, from its shards."""
     part = out / "dropped.parquet.part"
-    _write_parquet(part, [asdict(item) for item in iterate_dropped(out)], DROPPED)
+    write_parquet(part, [asdict(item) for item in iterate_dropped(out)], DROPPED)
     put_in_place(part, out / "dropped.parquet")
 
 
-def _write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+def write_parquet(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """One table, in small row groups."""
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, row_group_size=ROWS_PER_GROUP)

@@ -31,7 +31,7 @@ class PaperRef:
     @property
     def remote(self) -> bool:
         """Whether it has to be fetched from arXiv."""
-        return self.arxiv is not None and not self.parts
+        return self.arxiv is not None and not (self.parts or self.pdf or self.source or self.html)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

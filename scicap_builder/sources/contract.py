@@ -41,6 +41,8 @@ class Entry:
     """Where its image may lie below the root, the likeliest first; empty: the record has none."""
     pixels: bytes | None = None
     """The image itself, where the table holds it."""
+    sentences: tuple[str, ...] = ()
+    """Citing sentences that are published beside the paragraphs, which are the figure's mentions."""
     repairs: tuple[str, ...] = ()
     """What was mended to read it, by kind."""
     max_pixels: int = 0
@@ -95,6 +97,8 @@ class Source:
     """(root, subset) -> the tables, opened. Raises DatasetError for what makes the whole unreadable."""
     subsets: tuple[str, ...] = ()
     """Names for --subset, the default first."""
+    of_arxiv: bool = False
+    """Its records are figures of arXiv's papers, in which `--pair` finds what they lack."""
 
     def __post_init__(self) -> None:
         if self.access not in ACCESS:

@@ -72,7 +72,7 @@ def import_source(source: Source, root: Path, out: Path, options: ImportOptions 
             run.all(parts)
             return run.outcome(parts)
         with DatasetWriter(
-            out, options=_recorded(source, subset, parts, options), overwrite=options.overwrite
+            out, options=recorded(source, subset, parts, options), overwrite=options.overwrite
         ) as writer:
             run = _Run(source=source, root=place, options=options, writer=writer)
             run.take_up()
@@ -85,7 +85,7 @@ def import_source(source: Source, root: Path, out: Path, options: ImportOptions 
     return done
 
 
-def _recorded(source: Source, subset: str, parts: list[Part], options: ImportOptions) -> dict[str, Any]:
+def recorded(source: Source, subset: str, parts: list[Part], options: ImportOptions) -> dict[str, Any]:
     """What build.json and the data card keep, and what must be the same when an import goes on."""
     return {
         "builder": "import",
@@ -130,8 +130,8 @@ class _Run:
         """What earlier runs read: duplicates are known over a stop, and counts are of the whole."""
         for notes in self.writer.places.values() if self.writer else ():
             self.total.update(notes["counts"])
-            for name, digest in notes["seen"]:
-                self.seen.setdefault(name, set()).add(digest)
+            for name, same in notes["seen"]:
+                self.seen.setdefault(name, set()).add(same)
 
     def all(self, parts: list[Part]) -> None:
         """Work the tables off in their order."""
@@ -142,7 +142,7 @@ class _Run:
                 for start in range(begin, len(part.rows), WINDOW):
                     tell(f"{self.source.name} {part.name}", start, len(part.rows))
                     numbers = range(start, min(start + WINDOW, len(part.rows)))
-                    rows = [_row(part, index) for index in numbers]  # tables are read in one thread
+                    rows = [row_at(part, index) for index in numbers]  # tables are read in one thread
                     for settled in pool.map(partial(self._settle, part), numbers, rows):
                         self._keep(settled)
                     if self._is_full():
@@ -161,19 +161,9 @@ class _Run:
         """One row as a record with its image. Touches nothing that others touch: it runs beside its neighbours."""
         item = part.item(index)
         try:
-            if isinstance(row, SampleRefused):
-                raise row
-            entry = read_row(part, row, index + 1)
-            figure = entry.figure
-            named = replace(
-                figure, source=figure.source or self.source.name, licence=figure.licence or self.source.record_licence
-            )
-            return self._with_pixels(replace(entry, figure=named))
+            return self._with_pixels(entry_at(self.source, part, index, row))
         except (SampleRefused, RecordError) as error:
-            reason = error.reason if isinstance(error, SampleRefused) else "bad-record"
-            # An error may quote what the row has: half a character fits in no file.
-            detail = str(error).encode("utf-8", "backslashreplace").decode()
-            return Settled(result=Dropped(item=item, reason=reason, detail=detail))
+            return Settled(result=left_out(item, error))
 
     def _with_pixels(self, entry: Entry) -> Settled:
         """Raises SampleRefused where the record is dropped for its image, DatasetError under the policy "fail"."""
@@ -183,35 +173,26 @@ class _Run:
         try:
             picture = self._pixels.of(entry)
         except NoImage as error:
-            return self._without_pixels(entry, error, where)
+            check_missing(error, entry, self.root, self.options.missing_images)
+            return Settled(result=entry.figure, counts=(*entry.repairs, error.reason), place=where)
         if entry.max_pixels and picture.width * picture.height > entry.max_pixels:
             raise SampleRefused(f"{picture.width} x {picture.height} px", reason="image-too-large", where=where)
         figure = replace(entry.figure, image=picture.image, width=picture.width, height=picture.height)
         return Settled(result=figure, counts=entry.repairs, place=where)
 
-    def _without_pixels(self, entry: Entry, error: NoImage, where: str) -> Settled:
-        if self.options.missing_images == "fail":
-            hint = (
-                "; ".join(self.root.half_downloaded) or "--missing-images drop leaves such records out and counts them"
-            )
-            raise DatasetError(error.what, where=entry.figure.id, next_step=hint)
-        if self.options.missing_images == "keep":
-            return Settled(result=entry.figure, counts=(*entry.repairs, error.reason), place=where)
-        raise SampleRefused(error.what, reason=error.reason, where=entry.figure.id)
-
     def _keep(self, settled: Settled) -> None:
         self.counts.update(settled.counts)
         result = settled.result
         if isinstance(result, Figure):
-            digest = _digest(result, settled.place)
+            same = digest(result, settled.place)
             before = self.seen.setdefault(result.id, set())
-            if digest in before:
+            if same in before:
                 result = Dropped(
                     item=result.id, reason=DUPLICATE, detail="a row with the same id, image and words came before"
                 )
             else:
-                before.add(digest)
-                self.fresh.append([result.id, digest])
+                before.add(same)
+                self.fresh.append([result.id, same])
                 # Data sets repeat ids; a number keeps ours unique.
                 named = result if len(before) == 1 else replace(result, id=f"{result.id}~{len(before)}")
                 self.figures.append(named)
@@ -261,6 +242,14 @@ class _Run:
         )
 
 
+def row_at(part: Part, index: int) -> Any:
+    """The row of this place, or why there is none: `entry_at` raises it."""
+    try:
+        return part.rows[index]
+    except SampleRefused as error:
+        return error
+
+
 def read_row(part: Part, row: Any, number: int) -> Entry:
     """The record of a row of this number. Raises SampleRefused, also for half a character anywhere: no shard could hold it."""
     entry = part.read(row, number)
@@ -271,14 +260,36 @@ def read_row(part: Part, row: Any, number: int) -> Entry:
     return entry
 
 
-def _row(part: Part, index: int) -> Any:
-    try:
-        return part.rows[index]
-    except SampleRefused as error:
-        return error
+def entry_at(source: Source, part: Part, index: int, row: Any) -> Entry:
+    """The record of the row of this place, with its source and licence. Raises SampleRefused and RecordError."""
+    if isinstance(row, SampleRefused):
+        raise row
+    entry = read_row(part, row, index + 1)
+    figure = entry.figure
+    named = replace(figure, source=figure.source or source.name, licence=figure.licence or source.record_licence)
+    return replace(entry, figure=named)
 
 
-def _digest(figure: Figure, place: str) -> str:
+def left_out(item: str, error: SampleRefused | RecordError) -> Dropped:
+    """A row that is no record."""
+    reason = error.reason if isinstance(error, SampleRefused) else "bad-record"
+    # An error may quote what the row has: half a character fits in no file.
+    return Dropped(item=item, reason=reason, detail=str(error).encode("utf-8", "backslashreplace").decode())
+
+
+def check_missing(error: NoImage, entry: Entry, root: Root, policy: str) -> None:
+    """What becomes of a record without its image: nothing is raised where it is kept.
+
+    Raises SampleRefused under the policy "drop" and DatasetError under "fail".
+    """
+    if policy == "fail":
+        hint = "; ".join(root.half_downloaded) or "--missing-images drop leaves such records out and counts them"
+        raise DatasetError(error.what, where=entry.figure.id, next_step=hint)
+    if policy == "drop":
+        raise SampleRefused(error.what, reason=error.reason, where=entry.figure.id)
+
+
+def digest(figure: Figure, place: str) -> str:
     """What makes two rows with one id the same: words and image, not the split."""
     words = [place, figure.label, figure.caption, *figure.mentions, *(turn.text for turn in figure.turns)]
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -53,14 +53,19 @@ class Pixels:
         return self._load(found)
 
     def _load_now(self, found: Path | Zipped) -> Picture:
-        try:
-            data = self._root.read(found)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: an encrypted member
-            raise NoImage(BROKEN, f"{found}: {error}") from error
+        data = read_bytes(self._root, found)
         picture = opened(data, str(found))
         if self._link and isinstance(found, Path) and picture.image is data:
             return Picture(found.resolve(), picture.width, picture.height)
         return picture
+
+
+def read_bytes(root: Root, found: Path | Zipped) -> bytes:
+    """An image's bytes, not decoded. Raises NoImage."""
+    try:
+        return root.read(found)
+    except (OSError, zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: an encrypted member
+        raise NoImage(BROKEN, f"{found}: {error}") from error
 
 
 def opened(data: bytes, where: str) -> Picture:

@@ -155,4 +155,5 @@ SOURCE = Source(
     ),
     parts=_parts,
     subsets=("all", *PUBLISHED_COUNTS),
+    of_arxiv=True,
 )

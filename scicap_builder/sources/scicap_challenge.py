@@ -79,7 +79,8 @@ def entry(row: Any, number: int, *, split: str, images: Images, papers: Mapping[
         source=f"scicap-challenge/{split}",
         split=SPLITS[split],
     )
-    return Entry(figure=figure, pictures=tuple(f"{folder}/{name}" if folder else name for folder in FOLDERS))
+    pictures = tuple(f"{folder}/{name}" if folder else name for folder in FOLDERS)
+    return Entry(figure=figure, pictures=pictures, sentences=_said(row.get("mention")))
 
 
 def _said(mentions: Any) -> tuple[str, ...]:
@@ -131,4 +132,5 @@ SOURCE = Source(
         PublishedFile(name="hide_test-metadata.json", holds="paper and categories of each figure"),
     ),
     parts=_parts,
+    of_arxiv=True,
 )

@@ -22,6 +22,8 @@ SPLITS = {"train": "train", "val": "validation", "test": "test"}
 MENTIONS = ("mentions_paragraph", "mentions")
 KEYS = ("paragraph", "paragraphs", "mention_paragraph", "mention-paragraph", "mentions", "mention")
 """Where a file of mentions has its paragraphs; a bare list is taken as it is."""
+SENTENCES = KEYS[-2:]
+"""Beside paragraphs these are the citing sentences."""
 CAPTION = ("0-originally-extracted", "caption")
 
 
@@ -30,7 +32,7 @@ def entry(row: Any, _: int, *, name: str, split: str, mentions: Path | None, loo
     row = record(row)
     named = scicap_figure(text(row, "figure-ID") or name)
     label, caption = parted(need_text(row, *CAPTION), named.label)
-    found, repairs = _mentions(mentions, name)
+    found, sentences, repairs = _mentions(mentions, name)
     figure = Figure(
         id=f"scicap-plus:{named.figure}",
         kind=kind_of(text(row, "figure-type")),
@@ -41,23 +43,25 @@ def entry(row: Any, _: int, *, name: str, split: str, mentions: Path | None, loo
         paper=with_metadata(Paper(id=named.paper), look),
         split=SPLITS[split],
     )
-    return Entry(figure=figure, pictures=(f"imgs/{split}/{name}.png", f"img/{split}/{name}.png"), repairs=repairs)
+    pictures = (f"imgs/{split}/{name}.png", f"img/{split}/{name}.png")
+    return Entry(figure=figure, pictures=pictures, sentences=sentences, repairs=repairs)
 
 
-def _mentions(folder: Path | None, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(paragraphs, repairs); a figure without a readable file of mentions is kept without them, and counted."""
+def _mentions(folder: Path | None, name: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """(paragraphs, sentences beside them, repairs); without a readable file of mentions all but the last are empty."""
     if folder is None:
-        return (), ()
+        return (), (), ()
     try:
         found = json.loads((folder / f"{name}.json").read_bytes())
     except FileNotFoundError:
-        return (), ("no file of mentions",)
+        return (), (), ("no file of mentions",)
     except (OSError, ValueError, RecursionError):
-        return (), ("file of mentions is no JSON",)
-    if isinstance(found, dict):
-        found = next((found[key] for key in KEYS if found.get(key)), [])
-    paragraphs = texts(found)
-    return paragraphs, () if paragraphs else ("file of mentions is empty",)
+        return (), (), ("file of mentions is no JSON",)
+    key = next((key for key in KEYS if found.get(key)), "") if isinstance(found, dict) else ""
+    paragraphs = texts(found.get(key, []) if isinstance(found, dict) else found)
+    wanted = SENTENCES if key and key not in SENTENCES else ()
+    beside = next((said for name in wanted if (said := texts(found.get(name)))), ())
+    return paragraphs, beside, () if paragraphs else ("file of mentions is empty",)
 
 
 class _Named:
@@ -110,4 +114,5 @@ SOURCE = Source(
         PublishedFile(name=PAPERS, holds="arXiv's catalogue, if you put it there"),
     ),
     parts=_parts,
+    of_arxiv=True,
 )
