@@ -52,7 +52,7 @@ FIGURES = pa.schema(
                 ]
             ),
         ),
-        ("table", pa.struct([("header", _TEXTS), ("rows", pa.list_(_TEXTS))])),
+        ("table", pa.struct([("header", _TEXTS), ("rows", pa.list_(_TEXTS)), ("title", _TEXT)])),
         ("turns", pa.list_(pa.struct([("role", _TEXT), ("text", _TEXT)]))),
         ("source", _TEXT),
         ("licence", _TEXT),

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from llava_graph.errors import InputError, SampleRefused, did_you_mean
 from llava_graph.figure_text import OCR_STYLES, distinct, rank, write
 from llava_graph.record import Figure, OcrLine, Turn
+from llava_graph.tables.linearised import write_table
 
 Message = dict[str, Any]
 """{"role": "user" | "assistant" | "system", "content": [{"type": "image"} | {"type": "text", "text": str}, …]}"""
@@ -19,7 +20,7 @@ Message = dict[str, Any]
 MAX_QUESTION_CHARS = 8000
 """A longer question is refused, not cut: at ~4 characters a token it would fill a 2048-token context by itself."""
 
-STYLES = ("figure", "llava_graph")
+STYLES = ("figure", "llava_graph", "scigraphqa")
 
 EXPLAIN_REQUESTS = (
     "Explain this figure.",
@@ -58,7 +59,8 @@ class PromptOptions:
     """Which slots of the record the prompt shows."""
 
     style: str = "figure"
-    """ "figure": ours. "llava_graph": byte for byte as the published LLaVA-Graph checkpoints were trained."""
+    """ "figure": ours. "llava_graph": byte for byte as the published LLaVA-Graph checkpoints were trained. "scigraphqa": as its
+    evaluation with DePlot asked, table and question without anything between them."""
     caption: bool = True
     ocr: bool = True
     ocr_style: str = "boxes"
@@ -174,10 +176,32 @@ def opening_message(figure: Figure, request: str, options: PromptOptions, count_
     """The first user turn: the image (if the figure has one), the context and the request."""
     if options.style == "llava_graph":
         return _historic_message(figure, request, options)
+    if options.style == "scigraphqa":
+        return _message(figure, historic_table(figure, options, count_tokens) + request)
     context = render_context(figure, options, count_tokens)
-    text = f"{context}\n{request}" if context else request
+    return _message(figure, f"{context}\n{request}" if context else request)
+
+
+def _message(figure: Figure, text: str) -> Message:
     image = [{"type": "image"}] if figure.image is not None else []
     return {"role": "user", "content": [*image, {"type": "text", "text": text}]}
+
+
+HISTORIC_TABLE = "The underlying data table of the figure below is:"
+
+
+def historic_table(figure: Figure, options: PromptOptions, count_tokens: CountTokens = about_tokens) -> str:
+    """SciGraphQA 2023: the sentence and DePlot's line (`write_table`), which its prompts put right before the question.
+
+    Empty where there is no table. Its last rows go where they do not fit `options.max_context_tokens`.
+    """
+    table = figure.table if options.table else None
+    while table is not None:
+        text = HISTORIC_TABLE + write_table(table)
+        if count_tokens(text) <= options.max_context_tokens:
+            return text
+        table = replace(table, rows=table.rows[: _fewer(len(table.rows))]) if table.rows else None
+    return ""
 
 
 def render_context(figure: Figure, options: PromptOptions, count_tokens: CountTokens = about_tokens) -> str:
@@ -259,6 +283,8 @@ def _slots(figure: Figure, options: PromptOptions) -> dict[str, _Slot]:
         else figure.caption.strip()
     )
     rows = tuple(" | ".join(row) for row in (table.header, *table.rows)) if table else ()
+    if table and table.title:
+        rows = (f"title: {table.title}", *rows)
     lines = tuple(distinct(figure.ocr)) if options.ocr else ()
     found: dict[str, _Slot] = {
         "Paper": _texts((paper.title,) if options.title else ()),

@@ -103,6 +103,8 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...] = ()
+    title: str = ""
+    """What it says of itself; empty where it has none."""
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows, 1):

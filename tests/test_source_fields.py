@@ -108,7 +108,7 @@ def test_scigraphqa(imported):
         "We fall.",
     )
     assert (train.split, test.split) == ("train", "test")
-    assert test.table == Table(header=("epoch", "loss"), rows=(("0", "1.5"), ("1", "0.5")))
+    assert test.table == Table(header=("epoch", "loss"), rows=(("0", "1.5"), ("1", "0.5")), title="Loss")
     assert set(integrity.repairs) == {"repeated rows of a table left out", "ragged rows of a table left out"}
     assert reasons == ["no-target"]
 

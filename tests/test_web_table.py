@@ -1,68 +1,21 @@
-"""The chart's data: a model's text becomes a table or a reason, and no spreadsheet runs anything in it; on the page, in Chromium."""
+"""The chart's data on the page: what a table model says in Chromium, and CSV that no spreadsheet runs. Parsing: test_tables_read.py."""
 
 import csv
 import io
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from llava_graph.errors import InputError
 from llava_graph.record import Table
+from llava_graph.tables.requests import DEPLOT as DEPLOT_REQUEST
 from serve.engines.engine import Step
 from serve.http.servers import Server, bind
 from serve.protocol.messages import Usage
 from serve.web import WebOptions, create_web
-from serve.web.table.linearised import MAX_ROWS, REQUEST, read_linearised
 from serve.web.table.spreadsheet import csv_of, table_view
 from tests.browsing import choose_and_wait, models, running_chromium, told, visiting
 from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
 
 DEPLOT = "TITLE | Loss over epochs <0x0A> Epoch | Baseline | Ours <0x0A> 10 | 0.9 | 0.8 <0x0A> 9 | 0.5 | -0.3"
-
-
-def test_what_deplot_writes_is_a_table():
-    read = read_linearised(DEPLOT)
-    assert read.title == "Loss over epochs"
-    assert read.table == Table(header=("Epoch", "Baseline", "Ours"), rows=(("10", "0.9", "0.8"), ("9", "0.5", "-0.3")))
-    assert read.problems == ()
-    assert read_linearised(DEPLOT.replace(" <0x0A> ", "\n")) == read, "line breaks end rows too"
-
-
-def test_a_markdown_table_is_a_table_too():
-    read = read_linearised("| Year | Sales |\n|---|:--:|\n| 2020 | 5 |\n| 2021 | -7 |\n")
-    assert read.table == Table(header=("Year", "Sales"), rows=(("2020", "5"), ("2021", "-7")))
-
-
-def test_rows_that_do_not_fit_are_filled_up_and_named():
-    read = read_linearised("A | B | C\n1 | 2\n1 | 2 | 3\n1 | 2 | 3 | 4")
-    assert read.table.header == ("A", "B", "C", "")
-    assert read.table.rows == (("1", "2", "", ""), ("1", "2", "3", ""), ("1", "2", "3", "4"))
-    assert read.problems == ("Not as many cells as the header has (3): row 1, 3. Empty cells fill them up.",)
-    assert "cut at its length limit" in read_linearised("A | B\n1 | 2", cut=True).problems[0]
-
-
-def test_a_table_without_end_is_bounded():
-    read = read_linearised("A | B\n" + "1 | 2\n" * 10_000)
-    assert len(read.table.rows) == MAX_ROWS
-    assert f"first {MAX_ROWS}" in read.problems[0]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "The curve rises.", "A | B", "TITLE | x\nA | B", "one\ntwo\nthree", "<0x0A>", "|\n|"]
-)
-def test_an_answer_that_is_no_table_says_so(text):
-    with pytest.raises(InputError, match="no table"):
-        read_linearised(text)
-
-
-@given(st.text(alphabet="ab1 |-<0x0A>\n\r,\"'=TITLE", max_size=80))
-def test_any_text_is_a_table_or_a_reason(text):
-    try:
-        read = read_linearised(text)
-    except InputError:
-        return
-    assert len(list(csv.reader(io.StringIO(csv_of(read.table), newline="")))) == len(read.table.rows) + 1
 
 
 def test_csv_keeps_every_cell_and_runs_none():
@@ -120,7 +73,7 @@ def test_a_table_model_reads_the_chart_and_its_columns_sort(page, reader):
     page.wait_for_selector("#data-read:not([disabled])")
     page.click("#data-read")
     eventually(lambda: column(page, 1) == ["10", "9"])
-    assert reader.requests[-1].messages[0]["content"][1]["text"] == REQUEST
+    assert reader.requests[-1].messages[0]["content"][1]["text"] == DEPLOT_REQUEST
     assert "Read from the chart by deplot: it may be wrong" in page.locator("#data-table .source").inner_text()
     first = page.locator("#data-table th").first
     first.locator("button").click()

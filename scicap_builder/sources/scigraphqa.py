@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from llava_graph.errors import SampleRefused
+from llava_graph.errors import SampleRefused, TableRefused
 from llava_graph.record import Figure, Paper, Table, Turn
+from llava_graph.tables.linearised import LOOPED, NO_TABLE, RAGGED, read_table
 from scicap_builder.sources.contract import PUBLISHED, Entry, Part, PublishedFile, Rows, Source
 from scicap_builder.sources.llava_json import conversation_entry
 from scicap_builder.sources.names import parted, scicap_figure
@@ -24,8 +25,17 @@ FILES = {
 }
 PUBLISHED_ROWS = {"train": 295602, "test": 3002}
 COLUMNS = ("image_file", "q_a_pairs")
-BREAK = "<0x0A>"
-"""A line break as DePlot's tokenizer writes it; the published tables have it as six letters."""
+REFUSED_TABLES = {
+    NO_TABLE: "table without rows",
+    LOOPED: "table that is a loop",
+    RAGGED: "table without a row that fits",
+}
+REPAIRED = {
+    "repeated-rows": "repeated rows",
+    "ragged-rows": "ragged rows",
+    "endless-rows": "endless rows",
+    "rows-over-limit": "rows over the limit",
+}
 FOLDERS = (
     "{name}",
     "images/{name}",
@@ -85,22 +95,15 @@ def dialogue(row: Mapping[str, Any], number: int) -> tuple[Turn, ...]:
 def deplot_table(linear: str) -> tuple[Table | None, tuple[str, ...]]:
     """DePlot's linear text -> (table, repairs): "TITLE | … <0x0A> head | head <0x0A> 1 | 2 …".
 
-    Generation often loops, the same row to the token limit: rows that have been are left out, and so are rows of another length
-    than the head.
+    Loops, rows that have been and rows of another length than the head are left out, as from a table that a model of ours reads.
     """
-    lines = [line.strip() for line in linear.replace(BREAK, "\n").split("\n") if line.strip()]
-    if lines and lines[0].upper().startswith("TITLE"):
-        lines = lines[1:]
-    rows = [tuple(cell.strip() for cell in line.split("|")) for line in lines]
-    if len(rows) < 2:
-        return None, ("table without rows",) if linear else ()
-    head, *body = rows
-    distinct = list(dict.fromkeys(body))
-    fitting = tuple(row for row in distinct if len(row) == len(head))
-    repairs = (["repeated rows of a table left out"] if len(distinct) < len(body) else []) + (
-        ["ragged rows of a table left out"] if len(fitting) < len(distinct) else []
-    )
-    return (Table(header=head, rows=fitting) if fitting else None), tuple(repairs)
+    if not linear:
+        return None, ()
+    try:
+        found = read_table(linear, keep_ragged=False)
+    except TableRefused as error:
+        return None, (REFUSED_TABLES[error.reason],)
+    return found.table, tuple(f"{REPAIRED[repair.reason]} of a table left out" for repair in found.repairs)
 
 
 def _parts(root: Root, _: str) -> list[Part]:

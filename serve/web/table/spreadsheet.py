@@ -25,10 +25,10 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(FORMULA) and parse_number(cell) is None else cell
 
 
-def table_view(table: Table, *, source: str = "", title: str = "", problems: tuple[str, ...] = ()) -> dict[str, Any]:
+def table_view(table: Table, *, source: str = "", problems: tuple[str, ...] = ()) -> dict[str, Any]:
     """The table for table.js: cells as text, with the number that a cell is (to sort by), and the CSV."""
     return {
-        "title": title,
+        "title": table.title,
         "source": source,
         "problems": list(problems),
         "header": list(table.header),

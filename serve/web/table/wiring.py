@@ -10,19 +10,18 @@ import gradio as gr
 from llava_graph.errors import LlavaGraphError
 from llava_graph.prompt import Message
 from llava_graph.record import Figure
+from llava_graph.tables.linearised import ReadTable, read_table
+from llava_graph.tables.requests import DEPLOT, TABLE_TOKENS
 from serve.client import ModelClient, Sampling
 from serve.web.banner import error_banner
 from serve.web.given import pixels_of
 from serve.web.options import WebOptions
 from serve.web.parts import WITH_EVERY_CHANGE, PageParts
 from serve.web.session import Session
-from serve.web.table.linearised import REQUEST, ReadTable, read_linearised
 from serve.web.table.spreadsheet import table_view
 
 OF_THE_PAPER = "This table came with the figure."
 READ_BY = "Read from the chart by {}: it may be wrong, check it against the figure."
-MAX_TOKENS = 1024
-"""Of a table; DePlot's own examples take 512."""
 
 
 def wire_table(parts: PageParts, client: ModelClient, options: WebOptions) -> None:
@@ -42,12 +41,12 @@ def wire_table(parts: PageParts, client: ModelClient, options: WebOptions) -> No
             return
         yield gr.skip(), "<p>Reading the chart …</p>", gr.update(interactive=False), gr.skip()
         try:
-            found = await read_table(client, model, figure)
+            found = await ask_for_table(client, model, figure)
         except LlavaGraphError as error:
             yield None, f"<p>{html.escape(error.what)}.</p>", gr.update(interactive=True), error_banner(error)
             return
         source = READ_BY.format(model)
-        view = table_view(found.table, source=source, title=found.title, problems=found.problems)
+        view = table_view(found.table, source=source, problems=found.problems)
         yield view, "", gr.update(interactive=True), ""
 
     reading = table.read.click(
@@ -63,12 +62,12 @@ def wire_table(parts: PageParts, client: ModelClient, options: WebOptions) -> No
     parts.figure.viewer.change(ready, parts.session, shown, cancels=reading, **WITH_EVERY_CHANGE)
 
 
-async def read_table(client: ModelClient, model: str, figure: Figure) -> ReadTable:
-    """The data of a chart as `model` reads it. Raises ServeError, ImageError, and InputError for an answer that is no table."""
-    messages: list[Message] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": REQUEST}]}]
-    sampling = Sampling(temperature=0.0, max_new_tokens=MAX_TOKENS)
+async def ask_for_table(client: ModelClient, model: str, figure: Figure) -> ReadTable:
+    """The data of a chart as `model` reads it. Raises ServeError, ImageError, and TableRefused."""
+    messages: list[Message] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": DEPLOT}]}]
+    sampling = Sampling(temperature=0.0, max_new_tokens=TABLE_TOKENS)
     text, reason = "", None
     async with aclosing(client.answer(model, messages, pixels_of([figure]), sampling)) as replies:
         async for reply in replies:
             text, reason = reply.text, reply.finish_reason
-    return read_linearised(text, cut=reason == "length")
+    return read_table(text, cut=reason == "length")

@@ -1,0 +1,1 @@
+"""Data tables of charts: the models that read them, their words as tables, and tables as text."""
