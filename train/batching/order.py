@@ -47,6 +47,8 @@ class Order:
     """Tokens of a packed row; None: samples are padded."""
     max_images: int | None = None
     """Images of a packed row at most."""
+    whole: bool = False
+    """Leave out what at the end of an epoch fills no batch of every process (contrastive learning: all compare with as many)."""
     shown: Callable[[int], np.ndarray] | None = None
     """epoch -> the rows that it shows, as many in every epoch (`Checked.shown`); None: each row once."""
 
@@ -97,6 +99,8 @@ def _batches(order: Order, epoch: int) -> Batches:
     rng = np.random.default_rng([order.seed, epoch])
     rows = rng.permutation(order.rows(epoch))
     together = order.batch * order.processes
+    if order.whole:
+        rows = rows[: len(rows) // together * together]
     if order.grouped:
         rows = group_by_length(rows, order.lengths, order.images > 0, together, rng)
     found: Batches = []

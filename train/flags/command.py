@@ -35,6 +35,8 @@ from train.flags.ranges import check_ranges
 from train.flags.translate import Flags, merge, translate
 
 RECIPES = Path(__file__).parent.parent / "recipes"
+CONTRASTIVE_RECIPES = ("pa_llava/plip",)
+"""Those of train_contrastive.py."""
 ARGUMENTS = (ModelArguments, DataArguments, TrainArguments)
 CONNECTORS = re.compile(r"linear|mlp[1-9]\d?x_gelu|scale_invariant")
 UNSET = ("", "none", "null")
@@ -49,33 +51,47 @@ CHANGED_NAMES = (
 
 def parse_command(argv: Sequence[str]) -> Command:
     """Parse `argv` (without the program's name). Raises InputError that names the flag and the nearest known one."""
+    merged, start = read_flags(argv)
+    check_ranges(_without_unset(merged, ARGUMENTS))
+    flags, notes = translate(merged)
+    (model, data, training), settled = fill(flags, ARGUMENTS)
+    _check(model, data, training)
+    check_packages(training)
+    return Command(model, data, training, (*start, *notes, *settled))
+
+
+def read_flags(argv: Sequence[str], recipes: Sequence[str] | None = None) -> tuple[Flags, list[str]]:
+    """The flags of a command line over those of its --config, and a note on that. Raises InputError.
+
+    `recipes`: names of the shipped ones that the command takes; None: train_mem.py's.
+    """
     given = split_flags(argv)
     recipe: Flags = {}
     start = []
     if "config" in given:
-        path = find_recipe(_single("config", given.pop("config")))
+        path = find_recipe(_single("config", given.pop("config")), recipes)
         recipe, start = read_recipe(path), [f"recipe {recipe_name(path)}"]
     merged = merge(recipe, given)
     if merged.get("output_dir") in ([], [""]):  # else transformers' default, a folder that nobody asked for
         raise InputError("--output_dir is empty", next_step="Name a folder for the result")
-    check_ranges(_without_unset(merged))
-    flags, notes = translate(merged)
-    flags = _without_unset(flags)
-    check_ranges(flags)  # under other trainers' names too
-    notes = start + notes + _settle_batch(flags) + _settle_device(flags)
+    return merged, start
+
+
+def fill(flags: Flags, kinds: Sequence[Any]) -> tuple[tuple[Any, ...], list[str]]:
+    """The dataclasses `kinds` with these values, and notes on what the machine settles. Raises InputError."""
+    flags = _without_unset(flags, kinds)
+    check_ranges(flags)
+    notes = _settle_batch(flags) + _settle_device(flags)
     _set_environment(flags)
-    parser = _Parser(ARGUMENTS, prog="train_mem.py", allow_abbrev=False)
+    parser = _Parser(kinds, prog="train_mem.py", allow_abbrev=False)
     known = {option.removeprefix("--") for action in parser._actions for option in action.option_strings}
     flags = _as_spelt_now(flags, known)
     _check_names(flags, known)
     words = [word for name, values in flags.items() for word in (f"--{name}", *values)]
     try:
-        model, data, training = parser.parse_args_into_dataclasses(words, look_for_args_file=False)
+        return parser.parse_args_into_dataclasses(words, look_for_args_file=False), notes
     except (ValueError, ImportError, OSError) as error:  # TrainingArguments checks its values itself
         raise InputError(f"the arguments do not fit ({' '.join(str(error).split())})") from error
-    _check(model, data, training)
-    check_packages(training)
-    return Command(model, data, training, tuple(notes))
 
 
 def split_flags(argv: Sequence[str]) -> Flags:
@@ -96,7 +112,7 @@ def split_flags(argv: Sequence[str]) -> Flags:
 
 def recipe_names() -> list[str]:
     """The recipes shipped, as --config takes them: `packaged`, `quilt_llava/finetune` …"""
-    return sorted(recipe_name(path) for path in RECIPES.rglob("*.yaml"))
+    return sorted({recipe_name(path) for path in RECIPES.rglob("*.yaml")} - {*CONTRASTIVE_RECIPES})
 
 
 def recipe_name(path: Path) -> str:
@@ -104,15 +120,21 @@ def recipe_name(path: Path) -> str:
     return path.relative_to(RECIPES).with_suffix("").as_posix() if path.is_relative_to(RECIPES) else str(path)
 
 
-def find_recipe(asked: str) -> Path:
-    """A path to a YAML file, or the name of a shipped recipe. Raises InputError that lists the names."""
+def find_recipe(asked: str, recipes: Sequence[str] | None = None) -> Path:
+    """A path to a YAML file, or the name of a shipped recipe. Raises InputError that lists the names.
+
+    `recipes`: as for `read_flags`.
+    """
     path = Path(asked)
     if path.is_file():
         return path
     name = asked.removesuffix(".yaml")
-    if name in recipe_names():
+    known = recipe_names() if recipes is None else recipes
+    if name in known:
         return RECIPES / f"{name}.yaml"
-    raise InputError(f"--config: no such file or recipe: {asked}", next_step=did_you_mean(name, recipe_names()))
+    if name in CONTRASTIVE_RECIPES:
+        raise InputError(f"--config {name} is a recipe of train_contrastive.py", next_step="Start that one with it")
+    raise InputError(f"--config: no such file or recipe: {asked}", next_step=did_you_mean(name, known))
 
 
 def read_recipe(path: Path) -> Flags:
@@ -139,10 +161,8 @@ def _words(name: str, value: Any) -> list[str]:
     return ["none" if value is None else str(value)]
 
 
-def _without_unset(flags: Flags) -> Flags:
-    nullable = {
-        field.name for arguments in ARGUMENTS for field in dataclasses.fields(arguments) if field.default is None
-    }
+def _without_unset(flags: Flags, kinds: Sequence[Any]) -> Flags:
+    nullable = {field.name for arguments in kinds for field in dataclasses.fields(arguments) if field.default is None}
     return {
         name: values
         for name, values in flags.items()

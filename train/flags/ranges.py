@@ -71,15 +71,15 @@ RANGES: dict[str, Range] = {
 """Flag -> the numbers that it takes."""
 
 
-def check_ranges(flags: Mapping[str, Sequence[str]]) -> None:
+def check_ranges(flags: Mapping[str, Sequence[str]], ranges: Mapping[str, Range] = RANGES) -> None:
     """Raises InputError for a number that its flag does not take. What is no number is left to the parser."""
     for name, values in flags.items():
-        if name not in RANGES:
+        if name not in ranges:
             continue
         for value in values:
             try:
                 number = float(value)
             except ValueError:
                 continue
-            if not RANGES[name].holds(number):
-                raise InputError(f"--{name} must be {RANGES[name].words}, got {value}")
+            if not ranges[name].holds(number):
+                raise InputError(f"--{name} must be {ranges[name].words}, got {value}")

@@ -60,7 +60,7 @@ def resolve_plan(
         "device_memory": device_memory(command.training),
         "notes": [*command.notes, *loading_notes(command), *stage_notes(loaded.model, command)],
         "settings": settings(command),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": versions(),
     }
     return {**plan, "warnings": doubts(command, plan)}
 
@@ -164,6 +164,11 @@ def save_plan(plan: Mapping[str, Any], checked: Checked, out: Path) -> None:
     write_json(out / "plan.json", dict(plan))
     listed = [asdict(item) for item in checked.dropped[:SHOWN_DROPS]]
     write_json(out / "dropped.json", {"counts": checked.reasons, "samples": listed})
+
+
+def versions() -> dict[str, str]:
+    """Package -> version, of those installed that matter."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def _version(package: str) -> str | None:

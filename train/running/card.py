@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import TrainerState
 
     from llava_graph.model import LoadedModel
-    from train.flags.arguments import Command
+    from train.flags.arguments import Command, DataArguments
 
 NOT_STATED = "not stated"
 TOLD_RECORDS = 100
@@ -90,14 +90,14 @@ def model_card(command: Command, loaded: LoadedModel, plan: Mapping[str, Any], s
         "## What learnt\n",
         *_learnt(plan),
         "\n## Data\n",
-        *_facts(plan["data"]),
+        *fact_lines(plan["data"]),
         "",
-        *_licences(command),
+        *licence_lines(command.data),
         "\n## Run\n",
-        *_facts(plan["run"]),
+        *fact_lines(plan["run"]),
         *_settings(command, lora=asked.lora_enable or bool(asked.lora_weight_path)),
         "\n## Losses\n",
-        *_losses(state),
+        *loss_lines(state),
         "\n## Versions\n",
         *[f"- {package} {found}" for package, found in plan["versions"].items()],
     ]
@@ -149,36 +149,38 @@ def _learnt(plan: Mapping[str, Any]) -> list[str]:
     return ["| part | parameters that learnt | all |", "|---|---|---|", *rows]
 
 
-def _facts(section: Mapping[str, Any]) -> list[str]:
+def fact_lines(section: Mapping[str, Any]) -> list[str]:
     """Every fact of a part of the plan on a line of its own; folders by their name alone."""
-    return [f"- {name.replace('_', ' ')}: {_told(value)}" for name, value in section.items() if value is not None]
+    return [f"- {name.replace('_', ' ')}: {told(value)}" for name, value in section.items() if value is not None]
 
 
-def _told(value: Any) -> str:
+def told(value: Any) -> str:
+    """A value of the plan in words."""
     if isinstance(value, str):
         return Path(value).name if "/" in value and not _on_hub(value) else value
     if isinstance(value, Mapping):
-        return ", ".join(f"{_told(item)} {name}" for name, item in value.items()) or "none"
+        return ", ".join(f"{told(item)} {name}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(_told(item) for item in value) or "none"
+        return ", ".join(told(item) for item in value) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _licences(command: Command) -> list[str]:
+def licence_lines(data: DataArguments) -> list[str]:
+    """A table of the sources' licences."""
     rows = [
         f"| {name} | {licence} | {count} |"
-        for name, counts in data_licences(command).items()
+        for name, counts in data_licences(data).items()
         for licence, count in counts.items()
     ]
     return ["| data | licence | records |", "|---|---|---|", *rows, "", "Each record keeps its own licence."]
 
 
-def data_licences(command: Command) -> dict[str, dict[str, int | str]]:
+def data_licences(data: DataArguments) -> dict[str, dict[str, int | str]]:
     """Name of a source -> licence -> records; conversation files state none, and are not counted."""
     from train.sources import sources_of
 
     found: dict[str, dict[str, int | str]] = {}
-    for source in sources_of(command.data, PromptOptions()):
+    for source in sources_of(data, PromptOptions()):
         if is_dataset(source.path):
             found[source.path.name] = dict(_count_licences(source.path, source.split).most_common())
         else:
@@ -226,13 +228,12 @@ def _settings(command: Command, *, lora: bool) -> list[str]:
         (command.data, DATA_SETTINGS),
     )
     values = [(name, getattr(group, name)) for group, names in groups for name in names]
-    rows = [
-        f"| {name} | {_told(getattr(value, 'value', value))} |" for name, value in values if value not in (None, [])
-    ]
+    rows = [f"| {name} | {told(getattr(value, 'value', value))} |" for name, value in values if value not in (None, [])]
     return ["", "| setting | value |", "|---|---|", *rows]
 
 
-def _losses(state: TrainerState) -> list[str]:
+def loss_lines(state: TrainerState) -> list[str]:
+    """The first and the last loss, and the last evaluations."""
     logged = [(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry]
     evaluated = [entry for entry in state.log_history if any(name.startswith("eval_") for name in entry)]
     if not logged and not evaluated:
@@ -242,6 +243,6 @@ def _losses(state: TrainerState) -> list[str]:
         scores = {name.removeprefix("eval_"): value for name, value in entry.items() if name.startswith("eval_")}
         lines.append(
             f"- evaluation at step {entry['step']}: "
-            + ", ".join(f"{name} {_told(value)}" for name, value in scores.items() if isinstance(value, int | float))
+            + ", ".join(f"{name} {told(value)}" for name, value in scores.items() if isinstance(value, int | float))
         )
     return lines

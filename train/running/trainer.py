@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
 from transformers.training_args import ParallelMode
 
-from train.batching.order import EpochBatches, Order
+from train.batching.order import Order
 from train.learning.attention import prove_packing
 from train.learning.loss import install_answer_loss
 from train.learning.stages import parameter_groups
@@ -18,11 +17,11 @@ from train.running.flops import COUNTABLE
 from train.running.guard import GuardedTrainer
 from train.running.in_step import image_inputs, install_blank_image
 from train.running.measured import MeasuredTrainer
+from train.running.ordered import OrderedTrainer
 from train.running.watch import WatchedTrainer
 
 if TYPE_CHECKING:
     import torch
-    from torch.utils.data import DataLoader
 
     from train.batching.batches import TrainingSet
     from train.running.finish import Keeper
@@ -84,59 +83,14 @@ class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
         return self.optimizer
 
 
-class FigureTrainer(PartsTrainer):
+class FigureTrainer(OrderedTrainer, PartsTrainer):
     """A Trainer over a `TrainingSet` in the batches of an `Order`."""
 
-    def __init__(
-        self, *, order: Order, train_collator: Callable[..., Any], train_dataset: TrainingSet, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, order: Order, train_dataset: TrainingSet, **kwargs: Any) -> None:
         super().__init__(
+            order=order,
             packed=order.packing_length is not None,
             an_image=partial(image_inputs, train_dataset),
             train_dataset=train_dataset,
             **kwargs,
         )
-        self._train_collator = train_collator
-        self._batches = EpochBatches(order, self.args.process_index)
-        self.add_callback(_SetEpoch(self._batches))
-
-    def get_train_dataloader(self) -> DataLoader:
-        """Batches of this process alone: the order is ours, so nothing is left to share out."""
-        from accelerate.data_loader import prepare_data_loader
-        from torch.utils.data import DataLoader
-
-        args = self.args
-        loader = DataLoader(
-            self.train_dataset,
-            batch_sampler=self._batches,
-            collate_fn=self._train_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory,
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-        )
-        return prepare_data_loader(
-            loader,
-            device=self.accelerator.device,
-            num_processes=1,
-            process_index=0,
-            put_on_device=True,
-            non_blocking=args.dataloader_pin_memory,  # else each batch would wait until the device has done the last one
-        )
-
-    def samples_of(self, step: int) -> list[list[str]]:
-        """Names of the samples of each batch of this process in step `step` (from 1)."""
-        order, together = self._batches.order, self.args.gradient_accumulation_steps
-        epoch, place = divmod(step - 1, -(-len(order) // together))
-        batches = order.mine(epoch, self.args.process_index)[place * together : (place + 1) * together]
-        return [[self.train_dataset.name(row) for row in rows] for rows in batches]
-
-
-class _SetEpoch(TrainerCallback):
-    """Tells the batches their epoch before its iteration starts, also when a run goes on in the middle of one."""
-
-    def __init__(self, batches: EpochBatches) -> None:
-        self._batches = batches
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self._batches.set_epoch(int(state.epoch or 0))
