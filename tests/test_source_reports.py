@@ -12,7 +12,7 @@ from llava_graph.errors import DatasetError, InputError, ServeError
 from llava_graph.openai_client import ApiModel
 from llava_graph.record import Figure, Turn
 from scicap_builder.cli import app
-from scicap_builder.sources import source_of
+from scicap_builder.sources import pa_llava, source_of
 from scicap_builder.sources.cleaning import CleanOptions, clean, yes_or_no
 from scicap_builder.sources.contract import ImportOptions
 from scicap_builder.sources.importing import import_source
@@ -109,6 +109,14 @@ def test_pa_llavas_pairs(tmp_path):
     assert reasons == ["short-caption"]
 
 
+def test_pa_llavas_pairs_draw_from_all_published_requests():
+    pairs = [{"image": f"{number}.png", "caption": LONG} for number in range(400)]
+    asked = [pa_llava.entry(pair, 0).figure.turns[0].text for pair in pairs]
+    assert set(asked) == set(pa_llava.REQUESTS)
+    assert len(pa_llava.REQUESTS) == 21
+    assert asked == [pa_llava.entry(pair, 7).figure.turns[0].text for pair in pairs], "by the image's name alone"
+
+
 def test_pa_llava_leaves_out_very_large_images(tmp_path, monkeypatch):
     monkeypatch.setattr("scicap_builder.sources.pa_llava.MAX_PIXELS", 24 * 16 - 1)
     write_pa_llava(tmp_path / "root")
@@ -186,6 +194,13 @@ def test_cleaning_keeps_what_passes_and_names_what_does_not(pairs, judge, tmp_pa
     assert done.figures + sum(done.dropped.values()) == 6
     options = json.loads((tmp_path / "out" / "build.json").read_text())["options"]
     assert (options["model"], options["licence"], options["split"]) == ("judge", "CC BY 4.0", "as published")
+
+
+def test_an_animal_is_found_in_a_question_too(judge, tmp_path):
+    asked = Turn(role="user", text="What does this section of a mouse show?"), Turn(role="assistant", text="B: a gland")
+    write_dataset([Figure(id="q", image=picture(1), turns=asked)], tmp_path / "questions")
+    clean(tmp_path / "questions", tmp_path / "out", judge.model(), CleanOptions(steps=("pathology", "human")))
+    assert [item.reason for item in read_dropped(tmp_path / "out")] == ["not-human"]
 
 
 def test_a_cleaning_that_broke_off_asks_nothing_twice(pairs, judge, tmp_path):

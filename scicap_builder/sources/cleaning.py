@@ -124,7 +124,7 @@ def verdict(figure: Figure, *, model: Answerer | None, options: CleanOptions) ->
             return Dropped(item=figure.id, reason="no-image", detail="nothing to look at")
         else:
             try:
-                said = _answer(model, figure, step, text)
+                said = _answer(model, figure, step)
             except ImageError as error:
                 return Dropped(item=figure.id, reason="image-broken", detail=str(error))
             passed = yes_or_no(said)
@@ -139,16 +139,21 @@ def described(figure: Figure) -> str:
     return figure.caption or " ".join(turn.text for turn in figure.turns if turn.role == "assistant")
 
 
+def spoken(figure: Figure) -> str:
+    """The same with the questions: they name the animal too, and PMC-VQA's answer is but a letter and a choice."""
+    return figure.caption or "\n".join(turn.text for turn in figure.turns)
+
+
 def yes_or_no(answer: str) -> bool | None:
     """The last yes or no of an answer, since models think first; None where it has neither."""
     found = _YES_NO.findall(answer)
     return found[-1].lower() == "yes" if found else None
 
 
-def _answer(model: Answerer | None, figure: Figure, step: str, text: str) -> str:
+def _answer(model: Answerer | None, figure: Figure, step: str) -> str:
     if model is None:
         raise InputError("no model to ask")
-    message, images = text_message("user", QUESTIONS[step].format(text=text[:MAX_TEXT_CHARS])), []
+    message, images = text_message("user", QUESTIONS[step].format(text=spoken(figure)[:MAX_TEXT_CHARS])), []
     if step == "pathology" and figure.image is not None:
         message["content"].insert(0, {"type": "image"})
         images = [open_image(figure.image, where=figure.id)]

@@ -18,11 +18,29 @@ MIN_WORDS = 20
 MAX_PIXELS = 4096**2
 """Larger images are skipped by the published converter."""
 REQUESTS = (
-    "Describe the image.",
+    "Create a narrative representing the image presented.",
+    "Offer an overview of the image.",
+    "Summarize the main elements of the picture.",
+    "Describe the key features of the image.",
+    "Provide a summary of the image's content.",
+    "Share a depiction of the visual elements in the photo.",
+    "Deliver an explanation of what is seen in the image.",
+    "Give a description of the picture's main aspects.",
+    "State the principal components of the image.",
+    "Present a depiction of what the image portrays.",
     "Convey the essential details of the image.",
+    "Describe the image.",
+    "Provide a description of the given image.",
+    "Offer an explanation of the picture presented.",
     "Summarize the visual content of the image.",
+    "Give an explanation of the provided image.",
+    "Share an interpretation of the image provided.",
+    "Present a description of the photo's key features.",
+    "Relay an account of the picture shown.",
+    "Render a summary of the photo.",
+    "Write an informative summary of the picture.",
 )
-"""Of the 21 published lines those that are known to us."""
+"""The published lines (pt_prompt.txt). Theirs puts the image before or after one by chance; xtuner then moves it to the front."""
 
 
 def entry(row: Any, _: int) -> Entry:
