@@ -1,20 +1,15 @@
-"""A checkpoint from a hub: a local server that answers as huggingface.co does for the two calls that a download makes."""
+"""A checkpoint from a hub: a local server stands for huggingface.co."""
 
-import hashlib
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from model_hub import running_hub
 from tiny_model import build_tiny_model
 
 from llava_graph.errors import CheckpointError
 from llava_graph.model.hub import checkpoint_folder, part_folder
 from llava_graph.model.load import check_folder
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(scope="module")
@@ -24,59 +19,9 @@ def hub(tmp_path_factory) -> Iterator[tuple[str, list[str]]]:
     (folder / "modeling_evil.py").write_text("raise SystemExit")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     nano = {file.name: file.read_bytes() for file in folder.iterdir()}
-    models = {"nano": nano, "old": {name: data for name, data in nano.items() if not name.endswith(".safetensors")}}
-    asked: list[str] = []
-
-    class Hub(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self, *, body: bool) -> None:
-            path = self.path.split("?")[0]
-            asked.append(path)
-            model = next((model for model in models if f"/our/{model}" in path), "")
-            files, name = models.get(model, {}), path.removeprefix(f"/our/{model}/resolve/{COMMIT}/")
-            if model and path.startswith(f"/api/models/our/{model}/tree/"):
-                data = json.dumps(
-                    [
-                        {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                        for name, data in files.items()
-                    ]
-                ).encode()
-            elif model and path.startswith(f"/api/models/our/{model}"):
-                siblings = [{"rfilename": name} for name in files]
-                data = json.dumps({"id": f"our/{model}", "sha": COMMIT, "siblings": siblings}).encode()
-            elif name in files:
-                data = files[name]
-            else:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def log_message(self, *_) -> None:
-            """Silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    old = {name: data for name, data in nano.items() if not name.endswith(".safetensors")}
+    with running_hub({"our/nano": nano, "our/old": old}) as served:
+        yield served
 
 
 def test_a_model_on_the_hub_is_fetched_once_without_code_and_pickles(hub, tmp_path):
