@@ -14,6 +14,7 @@ from train.flags.command import RECIPES, accumulation, find_recipe, parse_comman
 
 CLIP, QUILT, SIGLIP = "openai/clip-vit-large-patch14", "wisdomik/QuiltNet-B-32", "bczhou/TinyLLaVA-1.5B-SigLIP"
 PLIP, SIGLIP2 = "openai/clip-vit-base-patch16", "google/siglip2-so400m-patch14-384"
+SO400M, CLIP_336 = "google/siglip-so400m-patch14-384", "openai/clip-vit-large-patch14-336"
 
 # recipe -> batch a step, samples a GPU, GPUs, rate, epochs, template, stage, tower, connector
 PUBLISHED = {
@@ -27,10 +28,19 @@ PUBLISHED = {
     "quilt_llava/finetune": (128, 16, 4, 2e-5, 1, "vicuna_v1", "frozen-tower", QUILT, "mlp2x_gelu"),
     "quilt_llava/finetune_lora": (128, 16, 4, 2e-4, 1, "vicuna_v1", "frozen-tower", QUILT, "mlp2x_gelu"),
     "quilt_llava/finetune_qlora": (128, 16, 4, 2e-5, 1, "vicuna_v1", "frozen-tower", QUILT, "mlp2x_gelu"),
+    "quilt_llava/finetune_task": (128, 16, 4, 2e-5, 1, "vicuna_v1", "frozen-tower", CLIP_336, "mlp2x_gelu"),
+    "quilt_llava/finetune_task_lora": (128, 16, 4, 2e-4, 1, "vicuna_v1", "frozen-tower", CLIP_336, "mlp2x_gelu"),
+    "tinyllava_med_f/share_base": (256, 32, 4, 1e-3, 1, "plain", "projector", SO400M, "mlp2x_gelu"),
+    "tinyllava_med_f/share_pretrain": (256, 8, 4, 2e-5, 1, "plain", "frozen-tower", None, "mlp2x_gelu"),
+    "tinyllava_med_f/share_finetune": (128, 8, 4, 2e-5, 1, "vicuna_v1", "frozen-tower", None, "mlp2x_gelu"),
     "tinyllava_med_f/alignment": (64, 32, 1, 2e-5, 1, "vicuna_v1", "frozen-tower", SIGLIP, "mlp2x_gelu"),
     "tinyllava_med_f/instruct": (64, 32, 1, 2e-5, 10, "vicuna_v1", "frozen-tower", None, "mlp2x_gelu"),
     "tinyllava_med_f/downstream": (64, 32, 1, 2e-5, 18, "vicuna_v1", "frozen-tower", None, "mlp2x_gelu"),
+    "xray_report/llava_med_alignment": (128, 2, 8, 2e-3, 1, "v0", "projector", None, "mlp2x_gelu"),
+    "xray_report/llava_med_instruct": (128, 1, 8, 2e-5, 3, "v0", "frozen-tower", None, "mlp2x_gelu"),
     "xray_report/sft": (128, 2, 8, 2e-3, 1, "v0", "projector", None, "mlp2x_gelu"),
+    "xray_report/sft_mimic": (128, 2, 8, 2e-5, 3, "v0", "projector", None, "mlp2x_gelu"),
+    "xray_report/sft_baseline": (2, 1, 2, 2e-5, 1, "v0", "projector", None, "mlp2x_gelu"),
     "pa_llava/alignment": (576, 6, 16, 1e-4, 9, "llama_3", "frozen-tower", PLIP, "scale_invariant"),
     "pa_llava/instruct": (384, 6, 16, 2e-4, 12, "llama_3", "frozen-tower", PLIP, "scale_invariant"),
     "modern/pretrain": (32, 1, 8, 1e-3, 1, "plain", "projector", SIGLIP2, "mlp2x_gelu"),
@@ -73,7 +83,8 @@ def test_recipe_says_what_was_published(name):
     assert (training.warmup_steps, training.weight_decay, training.bf16) == (0.03, 0, True)
     assert training.lr_scheduler_type in ("cosine", "cosine_with_min_lr")
     assert model.mm_vision_select_layer == -2
-    assert command.data.model_max_length == (4096 if name == "modern/finetune" else 2048)
+    longer = {"modern/finetune": 4096, **{name: 3072 for name in PUBLISHED if "/share_" in name}}
+    assert command.data.model_max_length == longer.get(name, 2048)
 
 
 def test_lora_of_the_recipes():
@@ -85,6 +96,7 @@ def test_lora_of_the_recipes():
     assert lora == {
         "quilt_llava/finetune_lora": (128, 256, 0.05, 16),
         "quilt_llava/finetune_qlora": (64, 16, 0.05, 4),
+        "quilt_llava/finetune_task_lora": (128, 256, 0.05, 16),
         "pa_llava/alignment": (128, 256, 0.05, 16),
         "pa_llava/instruct": (128, 256, 0.05, 16),
     }
@@ -94,6 +106,7 @@ def test_rates_of_parts():
     rates = {name: parse(name).training for name in PUBLISHED}
     assert {name: one.mm_projector_lr for name, one in rates.items() if one.mm_projector_lr} == {
         "quilt_llava/finetune_lora": 2e-5,
+        "quilt_llava/finetune_task_lora": 2e-5,
         "pa_llava/instruct": 1e-4,
     }
     assert {name: one.mm_vision_tower_lr for name, one in rates.items() if one.mm_vision_tower_lr} == {
@@ -104,12 +117,14 @@ def test_rates_of_parts():
 
 def test_images_and_marks():
     marks = {name for name in PUBLISHED if parse(name).model.mm_use_im_start_end}
-    assert marks == {name for name in PUBLISHED if name.startswith("llava_graph/")} | {"xray_report/sft"}
+    assert marks == {name for name in PUBLISHED if name.startswith(("llava_graph/", "xray_report/"))}
     aspects = {name: parse(name).model.image_aspect_ratio for name in PUBLISHED}
     assert {name for name, aspect in aspects.items() if aspect == "pad"} == {
         "quilt_llava/finetune",
         "quilt_llava/finetune_lora",
         "quilt_llava/finetune_qlora",
+        "quilt_llava/finetune_task",
+        "quilt_llava/finetune_task_lora",
         "tinyllava_med_f/alignment",
         "tinyllava_med_f/instruct",
         "tinyllava_med_f/downstream",
@@ -127,6 +142,12 @@ def test_sharding_of_the_recipes_and_a_way_without():
         "quilt_llava/finetune": "zero3",
         "quilt_llava/finetune_lora": "zero3",
         "quilt_llava/finetune_qlora": "zero2",
+        "quilt_llava/finetune_task": "zero3",
+        "quilt_llava/finetune_task_lora": "zero3",
+        "tinyllava_med_f/share_base": "zero3",
+        "tinyllava_med_f/share_pretrain": "zero3",
+        "tinyllava_med_f/share_finetune": "zero3",
+        "xray_report/llava_med_instruct": "fsdp2",
         "tinyllava_med_f/alignment": "zero3",
         "tinyllava_med_f/instruct": "zero3",
         "tinyllava_med_f/downstream": "zero3",
