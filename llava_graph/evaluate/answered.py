@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from llava_graph.record import Figure, Turn
 
-EXPLAIN, CAPTION, OPEN, CLOSED, CHOICE, LABEL, REPORT, CHAT, FREE = (
-    "explain", "caption", "open", "closed", "choice", "label", "report", "chat", "free",
+EXPLAIN, CAPTION, OPEN, CLOSED, CHOICE, LABEL, REPORT, CHAT, FREE, TABLE = (
+    "explain", "caption", "open", "closed", "choice", "label", "report", "chat", "free", "table",
 )  # fmt: skip
 """Kinds of questions; each has scores of its own."""
 
@@ -57,3 +57,5 @@ class Pair:
 
     item: Item
     text: str
+    finish_reason: str = ""
+    """ "length": the answer was cut; empty where nobody told."""

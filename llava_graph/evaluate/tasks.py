@@ -11,10 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 from llava_graph.errors import InputError, did_you_mean
-from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, Item
+from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, TABLE, Item
 from llava_graph.evaluate.vqa import is_yes_no
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Dropped, Figure
+from llava_graph.tables.linearised import write_table
+from llava_graph.tables.requests import DEPLOT, TABLE_TOKENS
 
 CLOSED_HINT = "Please choose from the following two options: [yes, no]."
 """Behind closed questions in LLaVA-Med's test files."""
@@ -124,6 +126,11 @@ def _report(figure: Figure) -> Iterator[Item]:
         yield replace(item, question=item.question or REPORT_REQUEST, history=())
 
 
+def _table(figure: Figure) -> Iterator[Item]:
+    if figure.table is not None:
+        yield Item(id=figure.id, figure=figure, question=DEPLOT, reference=write_table(figure.table), kind=TABLE)
+
+
 def _free(figure: Figure) -> Iterator[Item]:
     yield from _dialogue(figure, FREE)
 
@@ -198,6 +205,14 @@ TASKS = {
             read=_free,
             shown={"mentions": False, "caption": False, "ocr": False},
             needs=DIALOGUE,
+        ),
+        Task(
+            name="tables",
+            about="Read a chart's data (docs/tables.md); right is the record's table.",
+            read=_table,
+            shown=dict.fromkeys(("mentions", "caption", "ocr", "table", "title", "abstract"), False),
+            max_new_tokens=TABLE_TOKENS,
+            needs="a table",
         ),
     )
 }
