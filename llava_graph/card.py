@@ -1,12 +1,15 @@
 """The data card of a built data set: counts and options in, the README.md that `datasets` and a hub read out."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from llava_graph.licences import is_redistributable
 
 
-def data_card(name: str, options: Mapping[str, Any], counts: Mapping[str, Any]) -> str:
+def data_card(
+    name: str, options: Mapping[str, Any], counts: Mapping[str, Any], notes: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Markdown with the YAML head that names the split files (https://huggingface.co/docs/hub/datasets-manual-configuration)."""
     splits: Mapping[str, int] = counts["splits"]
     files = "\n".join(f"  - split: {split}\n    path: data/*/{split}.parquet" for split in splits)
@@ -39,6 +42,7 @@ Every figure keeps its paper's licence. {free} figures may be passed on with the
 the authors; {counts["figures"] - free} may not, or nobody knows: publish those without their image. (`llava_graph.licences` says
 which; most arXiv papers are of the second kind.)
 
+{_table("The work", "", notes)}
 ## Options
 
 {chr(10).join(f"- `{key}`: {value!r}" for key, value in options.items()) or "- none"}
@@ -47,6 +51,13 @@ which; most arXiv papers are of the second kind.)
 
 def _origin(options: Mapping[str, Any]) -> str:
     """What the data set is: built from papers, or a published one as records."""
+    if options.get("builder") == "dialogues":
+        source = options.get("title") or options.get("source") or "a data set of LLaVA-Graph"
+        return (
+            f"Dialogues of the kind {options['kind']} about figures, written by the model {options['teacher']} from what is "
+            f"known of each figure, with LLaVA-Graph. Figures from: {source}. No person has checked them. The terms of "
+            "whoever runs that model hold for them, beside the figures' licences."
+        )
     if options.get("builder") != "import":
         return (
             "Figures with caption, the text inside the figure (with boxes) and the paragraphs that cite it; "
@@ -58,6 +69,6 @@ def _origin(options: Mapping[str, Any]) -> str:
     )
 
 
-def _table(left: str, right: str, counts: Mapping[str, int]) -> str:
+def _table(left: str, right: str, counts: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {key} | {count} |" for key, count in counts.items())
     return f"| {left} | {right} |\n|---|---|\n{rows}\n" if rows else ""

@@ -182,12 +182,12 @@ class DatasetWriter:
             sources=total("sources"),
         )
 
-    def finish(self) -> BuildSummary:
-        """Write dropped.parquet, build.json and the data card."""
+    def finish(self, *, notes: Mapping[str, str] | None = None) -> BuildSummary:
+        """Write dropped.parquet, build.json and the data card, which tells `notes` about how the work went."""
         summary = self.summary()
         with self._writing():
             write_dropped(self.out)
-            write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary)))
+            write_text(self.out / "README.md", data_card(self.out.name, self.options, asdict(summary), notes or {}))
             self._write_manifest(finished=True, counts=asdict(summary))
             self._finished = True
         return summary

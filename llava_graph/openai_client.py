@@ -67,7 +67,7 @@ class ApiModel(Answerer):
         key: str | None = None,
         silence_s: float = SILENCE_TIMEOUT_S,
         transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Ask the server for its models; without `model` it must have one only. `key` None: from OPENAI_API_KEY.
         A server that says nothing for `silence_s` is given up.

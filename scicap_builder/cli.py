@@ -14,6 +14,7 @@ from llava_graph.command import complain, run, stderr
 from llava_graph.errors import InputError
 from llava_graph.prompt import STYLES, PromptOptions
 from scicap_builder.charts.corpus import charts_command
+from scicap_builder.dialogues.command import dialogues_command
 from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.fetch.harvest import harvest
@@ -249,6 +250,7 @@ app.command("charts")(charts_command)
 app.command("import")(import_command)
 app.command("images")(images_command)
 app.command("clean")(clean_command)
+app.command("dialogues")(dialogues_command)
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
         check=check,
     )
     source = source_of(name)
-    with _bar():
+    with step_bar():
         done = import_source(source, root, out, options)
     Console().print(import_summary(done), soft_wrap=True)
     if not done.integrity.figures:
@@ -95,7 +95,7 @@ def images_command(
 
         scicap_builder images --root llava_med --archives 1000
     """
-    with _bar():
+    with step_bar():
         done = fetch_images(root, pmc_options(base_url, contact), archives=archives, retry=retry)
     counts = ", ".join(f"{what} {count}" for what, count in done.counts.most_common())
     Console().print(Text(
@@ -128,14 +128,14 @@ def clean_command(  # noqa: PLR0917  (typer reads the options from the signature
         scicap_builder clean pairs --out pairs_long --steps words
     """
     options = CleanOptions(steps=tuple(steps.split(",")), workers=workers, overwrite=overwrite)
-    with _bar():
+    with step_bar():
         done = clean(folder, out, ApiModel(api, model) if api else None, options)
     left_out = "".join(f", {reason} {count}" for reason, count in done.dropped.items())
     Console().print(Text(f"{done.figures} of {done.keys} records are kept in {out}{left_out}"), soft_wrap=True)
 
 
 @contextmanager
-def _bar() -> Iterator[None]:
+def step_bar() -> Iterator[None]:
     """Rows done, table by table. Ctrl-C ends the command with one line."""
     columns = (
         SpinnerColumn(),
