@@ -112,7 +112,7 @@ def test_no_task_shows_what_it_asks_for(task):
     everything = PromptOptions(title=True, abstract=True, mentions=True)
     options = TASKS[task].options(everything)
     assert options.mentions is (task == "scicap-caption")
-    assert options.caption is (task not in ("scicap-caption", "llava-med-qa50"))
+    assert options.caption is (task not in ("scicap-caption", "llava-med-qa50", "tables"))
     assert TASKS[task].options(everything, ocr=False).ocr is False
 
 

@@ -9,7 +9,17 @@ from upstream_server import OpenAiServer, chunk, running_openai
 from llava_graph.cli import app
 from llava_graph.dataset import write_dataset
 from llava_graph.evaluate.answered import FREE, Item
-from llava_graph.evaluate.judge import pair_cases, pair_measures, rating_case, rating_measures, read_pair, read_rating
+from llava_graph.evaluate.judge import (
+    pair_cases,
+    pair_measures,
+    rating_case,
+    rating_measures,
+    read_pair,
+    read_rating,
+    read_similarity,
+    similarity_case,
+    similarity_measures,
+)
 from llava_graph.record import Figure, Turn
 
 FIGURE = Figure(id="qa:1", caption="Loss over epochs.", mentions=("The loss falls to 0.1.",), split="test")
@@ -36,6 +46,25 @@ def test_ratings(text, rating):
 )  # fmt: skip
 def test_pairs(text, pair):
     assert read_pair(text) == pair
+
+
+@pytest.mark.parametrize(
+    ("text", "similarity"),
+    [
+        ("{'score': 8}", 8), ('{"score": 7.5}', 7.5), ("Here: {'score': '10'}", 10), ("score: 0", 0), ("{'score': 11}", None),
+        ("{'score': -1}", None), ("8", None), ("{'score': high}", None), ("{'score': 3} or {'score': 4}", None), ("", None),
+    ],
+)  # fmt: skip
+def test_similarities(text, similarity):
+    assert read_similarity(text) == similarity
+
+
+def test_similarity_is_judged_without_the_context_and_the_unread_is_not_averaged():
+    prompt = similarity_case(ITEM, "the candidate").prompt
+    assert "Loss over epochs." not in prompt
+    assert all(words in prompt for words in ("What falls?", "The loss.", "the candidate"))
+    found = values(similarity_measures(["a", "b"], {("a", 0): "{'score': 6}", ("b", 0): "rather alike"}))
+    assert found == {"strict/judge's similarity": 6, "strict/judge not read": 0.5}
 
 
 def test_the_judge_reads_context_question_and_answers_and_each_order_is_a_case_of_its_own():
@@ -97,3 +126,11 @@ def test_a_run_is_judged_over_http_and_asked_once(tmp_path):
     assert (found["judge"], found["complete"]) == ("figures", True)
     assert scores["strict/order decides"] == 1  # this judge likes what stands first
     assert scores["strict/win rate"] == 0.5
+    server = OpenAiServer(
+        kind="openai", script=[chunk({"content": "{'score': 4}"}), chunk({}, "stop"), "data: [DONE]\n\n"]
+    )
+    with running_openai(server) as url:
+        command = ["judge", "--task", "llava-med-qa50", "--data", str(data), "--out", str(out), "--api", url]
+        assert CliRunner().invoke(app, [*command, "--against", "similarity"]).exit_code == 0
+    (alike, unread) = json.loads((out / "judged.json").read_text())["scores"]
+    assert (alike["name"], alike["value"], alike["items"], unread["value"]) == ("judge's similarity", 4, 3, 0)

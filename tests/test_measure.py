@@ -80,8 +80,24 @@ def test_macro_f1_by_hand():
     scores = {one.key: one.value for one in labels(pairs)}
     assert scores["strict/accuracy"] == pytest.approx(2 / 3)
     assert scores["strict/macro F1"] == pytest.approx((2 / 3 + 1) / 2)
+    assert scores["strict/micro F1"] == pytest.approx(2 * 2 / (2 + 3))
+    assert scores["strict/label not read"] == pytest.approx(1 / 3)
+    assert [scores[f"strict/{name}: normal"] for name in ("precision", "recall", "F1")] == pytest.approx(
+        [1, 1 / 2, 2 / 3]
+    )
     assert scores["published/accuracy"] == pytest.approx(1 / 3)
+    assert scores["published/micro F1"] == pytest.approx(2 * 1 / (1 + 3))
+    assert scores["published/macro F1"] == pytest.approx((0 + 1) / 2)
     assert scores["published/answers on which the script stops"] == pytest.approx(2 / 3)
+
+
+def test_a_class_that_no_answer_names_has_no_precision():
+    """It is none, not 0; recall and F1 are 0, and the macro F1 counts them."""
+    pairs = [Pair(item=item("a", "normal", LABEL), text="tumour"), Pair(item=item("b", "tumour", LABEL), text="tumour")]
+    scores = {one.key: one.value for one in labels(pairs)}
+    assert scores["strict/precision: normal"] is None
+    assert (scores["strict/recall: normal"], scores["strict/F1: normal"]) == (0, 0)
+    assert scores["strict/macro F1"] == pytest.approx((0 + 2 / 3) / 2)
 
 
 def test_an_empty_answer_scores_and_counts():

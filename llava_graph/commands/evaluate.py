@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llava_graph.commands import asked
+from llava_graph.commands import asked, instruments
 from llava_graph.commands.evaluating import (
     Order,
     answered_by_baseline,
@@ -83,6 +83,11 @@ def evaluate_command(
         Path | None,
         typer.Option(metavar="OUT", rich_help_panel=SCORES, help="Compare with this other run of the task."),
     ] = None,
+    bertscore_model: instruments.BertscoreModel = None,
+    chexbert_model: instruments.ChexbertModel = None,
+    radgraph_model: instruments.RadgraphModel = None,
+    radgraph_annotations: instruments.RadgraphAnnotations = None,
+    candidates: instruments.CandidatesFrom = None,
     resamples: Annotated[
         int, typer.Option(min=100, rich_help_panel=SCORES, help="Of bootstrap and paired test.")
     ] = 1000,
@@ -104,6 +109,8 @@ def evaluate_command(
         llava-graph evaluate --task scicap --data scicap --baseline caption-echo --out runs/echo --against runs/no_ocr
 
         llava-graph evaluate --task path-vqa --data path_vqa --answers answers.jsonl --out runs/theirs
+
+        llava-graph evaluate --task xray-report --data xray --model MODEL --out runs/xray --chexbert-model chexbert.pth
     """
     if ocr not in run.OCR_CHOICES:
         raise InputError(f"unknown choice --ocr {ocr!r}", next_step=did_you_mean(ocr, run.OCR_CHOICES))
@@ -125,6 +132,13 @@ def evaluate_command(
         resamples=resamples,
         as_json=as_json,
         against=against,
+        instruments=instruments.InstrumentChoice(
+            bertscore=bertscore_model,
+            chexbert=chexbert_model,
+            radgraph=radgraph_model,
+            annotations=radgraph_annotations,
+            candidates=candidates,
+        ),
     )
     if answers:
         joined, context = answered_by_files(order, answers), "not known"

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.progress import track
 
 from llava_graph.command import complain, note, shown, stderr
 from llava_graph.commands import asked
+from llava_graph.commands.instruments import InstrumentChoice, open_instruments
 from llava_graph.commands.scores import printed_comparison, printed_scores
 from llava_graph.dataset import read_dataset
 from llava_graph.durable import write_json
@@ -44,6 +45,7 @@ class Order:
     resamples: int = 1000
     as_json: bool = False
     against: Path | None = None
+    instruments: InstrumentChoice = field(default_factory=InstrumentChoice)
 
     @property
     def file(self) -> Path:
@@ -158,10 +160,17 @@ def conclude(order: Order, joined: Joined, context: str) -> int:
             return ALL_WELL
         complain(str(error))
         return INCOMPLETE
-    found = run.metrics(order.chosen, joined, context, resamples=order.resamples)
+    instruments, failed = open_instruments(order.instruments, order.chosen.task)
+    found = run.metrics(
+        order.chosen, joined, context, resamples=order.resamples, instruments=instruments, not_computed=failed
+    )
+    for name, why in found["not_computed"].items():
+        note(f"not computed: {name} ({why})")
     if order.against:
         other = run.read_run(order.against, order.chosen.items)
-        compared = run.compare_runs(other, joined, order.chosen.groups, resamples=order.resamples)
+        compared = run.compare_runs(
+            other, joined, order.chosen.groups, resamples=order.resamples, instruments=instruments
+        )
         found["against"] = {"run": str(order.against), "scores": compared}
     write_json(order.out / "metrics.json", found)
     if order.as_json:

@@ -20,7 +20,12 @@ from llava_graph.evaluate.judging import Cache, judge_cases
 from llava_graph.evaluate.tasks import TASKS, find_task
 from llava_graph.explain import Answerer
 
-RATING, REFERENCE = "rating", "reference"
+RATING, SIMILARITY, REFERENCE = "rating", "similarity", "reference"
+SINGLE = {
+    RATING: (judge.rating_case, judge.rating_measures),
+    SIMILARITY: (judge.similarity_case, judge.similarity_measures),
+}
+"""What is judged by itself: what is asked, what comes of it."""
 
 
 def judge_command(
@@ -32,8 +37,9 @@ def judge_command(
     against: Annotated[
         str,
         typer.Option(
-            metavar="rating|reference|OUT",
-            help="Rate each answer from 0 to 10; or compare it, in both orders, with the reference or another run's answer.",
+            metavar="rating|similarity|reference|OUT",
+            help="Rate each answer from 0 to 10, or its likeness to the reference (PA-LLaVA); or compare it, in both orders, "
+            "with the reference or another run's answer.",
         ),
     ] = RATING,
     split: Annotated[str, typer.Option(help="As the run was made with.")] = "test",
@@ -53,6 +59,8 @@ def judge_command(
 
         llava-graph judge --task llava-med-qa50 --data qa50 --out runs/a --api URL --model NAME --against reference
 
+        llava-graph judge --task path-vqa --data path_vqa --out runs/p --api URL --model NAME --against similarity
+
         llava-graph judge --task scicap --data scicap --out runs/b --api http://localhost:8000/v1 --against runs/a
     """
     choice = run.DataChoice(folder=data, split=None if split == "all" else split, limit=limit)
@@ -61,7 +69,7 @@ def judge_command(
     answerer = asked.open_answerer(asked.ModelChoice(model=model, api=api))
     verdicts, failed = ask_judge(answerer, cases, out, at_once)
     ids = list(dict.fromkeys(case.item for case in cases))
-    measures = (judge.rating_measures if against == RATING else judge.pair_measures)(ids, verdicts)
+    measures = (SINGLE[against][1] if against in SINGLE else judge.pair_measures)(ids, verdicts)
     found = {
         "task": task,
         "judge": answerer.name,
@@ -85,8 +93,8 @@ def judge_command(
 def make_cases(chosen: run.Chosen, out: Path, against: str) -> list[judge.Case]:
     """What the judge is asked. Raises InputError: a folder without answers, or nothing to judge."""
     pairs = run.read_run(out, chosen.items).pairs
-    if against == RATING:
-        cases = [judge.rating_case(pair.item, pair.text) for pair in pairs]
+    if against in SINGLE:
+        cases = [SINGLE[against][0](pair.item, pair.text) for pair in pairs]
     else:
         other = {item.id: item.reference for item in chosen.items}
         if against != REFERENCE:

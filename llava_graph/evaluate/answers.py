@@ -168,7 +168,7 @@ def join(items: Sequence[Item], replies: Iterable[Reply], problems: Iterable[Dro
     An id may lack our prefix ("synpic42202" for "vqa-rad:synpic42202") where that names one item only. Raises InputError where
     two different answers claim one item: none of them can be preferred.
     """
-    known = _names(items)
+    known = items_by_name(items)
     found: dict[str, Reply] = {}
     troubles = list(problems)
     for reply in replies:
@@ -189,13 +189,17 @@ def join(items: Sequence[Item], replies: Iterable[Reply], problems: Iterable[Dro
             )
     troubles += [Dropped(item=name, reason="empty") for name, reply in found.items() if not reply.text.strip()]
     return Joined(
-        tuple(Pair(item=item, text=found[item.id].text) for item in items if item.id in found),
+        tuple(
+            Pair(item=item, text=found[item.id].text, finish_reason=found[item.id].finish_reason)
+            for item in items
+            if item.id in found
+        ),
         tuple(item.id for item in items if item.id not in found),
         tuple(troubles),
     )
 
 
-def _names(items: Sequence[Item]) -> dict[str, Item]:
+def items_by_name(items: Sequence[Item]) -> dict[str, Item]:
     """By id, and by what stands behind its ":" where that is no other item's."""
     short: dict[str, Item | None] = {}
     for item in items:

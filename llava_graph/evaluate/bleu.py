@@ -11,6 +11,8 @@ from collections.abc import Sequence
 ORDER = 4
 Counts = tuple[float, ...]
 """Matches of 1- to 4-grams, n-grams of the answer, words of the answer, words of the reference."""
+CXR_EPSILON = 0.1
+"""fast-bleu's default smoothing, with which CXR-Report-Metric computes BLEU-2."""
 SMALL, TINY = 1e-9, 1e-15
 """pycocoevalcap adds them to denominators and numerators."""
 
@@ -62,3 +64,8 @@ def nltk_bleu(
         share = hits / total if hits else epsilon / total if epsilon else sys.float_info.min
         logs.append(weight * math.log(share))
     return math.exp(math.fsum(logs)) * math.exp(min(0.0, 1 - len(reference) / len(answer)))
+
+
+def cxr_words(text: str) -> list[str]:
+    """Words of a report as CXR-Report-Metric hands them to BLEU."""
+    return [word for word in text.lower().replace(".", " .").split(" ") if word]

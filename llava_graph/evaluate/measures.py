@@ -6,30 +6,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from llava_graph.evaluate import choices, vqa
-from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, Pair
-from llava_graph.evaluate.bleu import bleu_counts, coco_bleu, corpus_bleu, nltk_bleu
+from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, TABLE, Pair
+from llava_graph.evaluate.bleu import CXR_EPSILON, bleu_counts, coco_bleu, corpus_bleu, cxr_words, nltk_bleu
 from llava_graph.evaluate.challenge import normalized, treebank_length
 from llava_graph.evaluate.cider import cider_d
+from llava_graph.evaluate.instruments import NOTHING, Instruments, measure_with
 from llava_graph.evaluate.measure import PUBLISHED, STRICT, Measure, mean, ratio
 from llava_graph.evaluate.meteor import meteor_exact_stem
 from llava_graph.evaluate.numbers import number_fidelity
 from llava_graph.evaluate.rouge import coco_rouge_l, rouge_l, rouge_n
+from llava_graph.evaluate.tables import tables
 from llava_graph.evaluate.words import caption_words, spaced_words
 
-CXR_EPSILON = 0.1
-"""fast-bleu's default smoothing, with which CXR-Report-Metric computes BLEU-2."""
 METEOR = "METEOR (exact, stem)"
 ORDERS = (1, 2, 3, 4)
 Pairs = Sequence[Pair]
 
 
-def measure_all(pairs: Pairs) -> list[Measure]:
-    """The scores of every kind of question that is there."""
+def measure_all(
+    pairs: Pairs, instruments: Instruments = NOTHING, failed: dict[str, str] | None = None
+) -> list[Measure]:
+    """The scores of every kind of question that is there; in `failed` which instruments did not work, and why."""
     found: list[Measure] = []
     for kind, score in BY_KIND.items():
         if some := [pair for pair in pairs if pair.item.kind == kind]:
             found += score(some)
-    return found
+    return [*found, *measure_with(pairs, instruments, {} if failed is None else failed)]
 
 
 def overlap(pairs: Pairs) -> list[Measure]:
@@ -194,22 +196,39 @@ def choice_questions(pairs: Pairs) -> list[Measure]:
 
 
 def labels(pairs: Pairs) -> list[Measure]:
-    """Of zero-shot classification. Labels are those of the references."""
+    """Of zero-shot classification. Labels are those of the references; an answer that names none of them is wrong, and counted.
+
+    Published: the answer is the label, letter for letter. PA-LLaVA's script stops at the first that is not.
+    """
     names = sorted({pair.item.reference.strip() for pair in pairs})
     place = {name: number for number, name in enumerate(names)}
-    strict, exact = {}, {}
+    rows: dict[str, dict[str, tuple[float, ...]]] = {PUBLISHED: {}, STRICT: {}}
+    unread: dict[str, dict[str, float]] = {PUBLISHED: {}, STRICT: {}}
     for pair in pairs:
         truth = place[pair.item.reference.strip()]
-        said = choices.said_label(pair.text, names)
-        strict[pair.item.id] = _hit_row(truth, place[said] if said else None, len(names))
-        exact[pair.item.id] = float(pair.text.strip() == pair.item.reference.strip())
-    unread = {pair.item.id: float(pair.text.strip() not in place) for pair in pairs}
-    return [
-        mean("accuracy", PUBLISHED, exact, note="the answer is the label, letter for letter"),
-        mean("answers on which the script stops", PUBLISHED, unread, note="PA-LLaVA's raises KeyError"),
-        Measure(name="accuracy", flavour=STRICT, rows=strict, of_sums=accuracy_of_sums),
-        Measure(name="macro F1", flavour=STRICT, rows=strict, of_sums=macro_f1_of_sums),
-    ]
+        readings = {PUBLISHED: pair.text.strip(), STRICT: choices.said_label(pair.text, names)}
+        for flavour, said in readings.items():
+            rows[flavour][pair.item.id] = _hit_row(truth, place.get(said), len(names))
+            unread[flavour][pair.item.id] = float(said not in place)
+    notes = {PUBLISHED: "PA-LLaVA's raises KeyError", STRICT: "names no label, or several"}
+    found = []
+    for flavour, one in rows.items():
+        measure = partial(Measure, flavour=flavour, rows=one)
+        found += [
+            measure(name="accuracy", of_sums=accuracy_of_sums),
+            measure(name="micro F1", of_sums=micro_f1_of_sums, note="= accuracy where every answer names a label"),
+            measure(name="macro F1", of_sums=macro_f1_of_sums),
+            mean("answers on which the script stops" if flavour == PUBLISHED else "label not read", flavour, unread[flavour],
+                 note=notes[flavour]),
+        ]  # fmt: skip
+    for number, name in enumerate(names):
+        for score, of_sums in BY_CLASS.items():
+            found.append(
+                Measure(
+                    name=f"{score}: {name}", flavour=STRICT, rows=rows[STRICT], of_sums=partial(of_sums, number=number)
+                )
+            )
+    return found
 
 
 def _hit_row(truth: int, said: int | None, classes: int) -> tuple[float, ...]:
@@ -228,6 +247,31 @@ def accuracy_of_sums(sums: Sequence[float]) -> float:
     return sum(sums[:classes]) / sum(sums[2 * classes :])
 
 
+def micro_f1_of_sums(sums: Sequence[float]) -> float:
+    """Right answers of labels that were said and labels that are true, all classes together."""
+    classes = len(sums) // 3
+    return 2 * sum(sums[:classes]) / sum(sums[classes:])
+
+
+def class_precision(sums: Sequence[float], number: int) -> float:
+    """Of one class. Raises ZeroDivisionError where nobody says it."""
+    return sums[number] / sums[len(sums) // 3 + number]
+
+
+def class_recall(sums: Sequence[float], number: int) -> float:
+    """Of one class."""
+    return sums[number] / sums[2 * len(sums) // 3 + number]
+
+
+def class_f1(sums: Sequence[float], number: int) -> float:
+    """Of one class."""
+    classes = len(sums) // 3
+    return 2 * sums[number] / (sums[classes + number] + sums[2 * classes + number])
+
+
+BY_CLASS: dict[str, Callable[..., float]] = {"precision": class_precision, "recall": class_recall, "F1": class_f1}
+
+
 def macro_f1_of_sums(sums: Sequence[float]) -> float:
     """Mean of the classes' F1, over the classes that occur."""
     classes = len(sums) // 3
@@ -241,16 +285,12 @@ def reports(pairs: Pairs) -> list[Measure]:
 
     def bleu(order: int) -> Mapping[str, float]:
         weights = (1 / order,) * order
-        return _each(pairs, lambda text, to: nltk_bleu(_cxr_words(text), _cxr_words(to), weights, epsilon=CXR_EPSILON))
+        return _each(pairs, lambda text, to: nltk_bleu(cxr_words(text), cxr_words(to), weights, epsilon=CXR_EPSILON))
 
     return [
         *(mean(f"BLEU-{order}", PUBLISHED, bleu(order), note="mean of reports") for order in ORDERS),
         *overlap(pairs),
     ]
-
-
-def _cxr_words(text: str) -> list[str]:
-    return [word for word in text.lower().replace(".", " .").split(" ") if word]
 
 
 def _each(pairs: Iterable[Pair], score: Callable[[str, str], float]) -> dict[str, float]:
@@ -267,4 +307,5 @@ BY_KIND: dict[str, Callable[[Pairs], list[Measure]]] = {
     CHOICE: choice_questions,
     LABEL: labels,
     REPORT: reports,
+    TABLE: tables,
 }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llava_graph.dataset import read_dataset
@@ -18,6 +19,7 @@ from llava_graph.durable import read_json, write_json
 from llava_graph.errors import InputError
 from llava_graph.evaluate.answered import Item
 from llava_graph.evaluate.answers import Joined, join, read_answers
+from llava_graph.evaluate.instruments import NOTHING, Instruments
 from llava_graph.evaluate.measure import Difference, Measure, compare, interval
 from llava_graph.evaluate.measures import measure_all
 from llava_graph.evaluate.tasks import Task, items_of
@@ -160,9 +162,18 @@ def check_complete(joined: Joined, *, partial: bool) -> None:
         )
 
 
-def metrics(chosen: Chosen, joined: Joined, context: str, *, resamples: int) -> dict[str, Any]:
-    """The contents of metrics.json."""
-    measures = measure_all(joined.pairs)
+def metrics(
+    chosen: Chosen,
+    joined: Joined,
+    context: str,
+    *,
+    resamples: int,
+    instruments: Instruments = NOTHING,
+    not_computed: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The contents of metrics.json; `not_computed`: scores whose instrument could not be opened, and why."""
+    failed = dict(not_computed)
+    measures = measure_all(joined.pairs, instruments, failed)
     return {
         "format": FORMAT,
         "task": chosen.task.name,
@@ -174,6 +185,7 @@ def metrics(chosen: Chosen, joined: Joined, context: str, *, resamples: int) -> 
         "left_out": dict(Counter(drop.reason for drop in chosen.dropped)),
         "data": chosen.fingerprint,
         "words": PINNED,
+        "not_computed": failed,
         "scores": [score_row(measure, chosen.groups, context, resamples) for measure in measures],
     }
 
@@ -194,11 +206,13 @@ def score_row(measure: Measure, groups: Mapping[str, str], context: str, resampl
     }
 
 
-def compare_runs(first: Joined, second: Joined, groups: Mapping[str, str], *, resamples: int) -> list[dict[str, Any]]:
+def compare_runs(
+    first: Joined, second: Joined, groups: Mapping[str, str], *, resamples: int, instruments: Instruments = NOTHING
+) -> list[dict[str, Any]]:
     """Every score that both runs have, over the items that both have answered, as plain values."""
     common = {pair.item.id for pair in first.pairs} & {pair.item.id for pair in second.pairs}
     before, after = (
-        {measure.key: measure for measure in measure_all([pair for pair in run.pairs if pair.item.id in common])}
+        {one.key: one for one in measure_all([pair for pair in run.pairs if pair.item.id in common], instruments)}
         for run in (first, second)
     )
     both = [(before[key], after[key]) for key in before if key in after]

@@ -5,7 +5,8 @@ what their name says.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from llava_graph.evaluate.rouge import split_words
 
@@ -128,6 +129,55 @@ def closed_accuracy(answer: str, reference: str) -> float:
 def is_yes_no(reference: str) -> bool:
     """Whether a reference is yes or no."""
     return split_words(reference) in (["yes"], ["no"])
+
+
+class Candidates:
+    """Answers that may be right, of which the one nearest to a model's counts: LLaVA-Med's "open accuracy".
+
+    Its candidates are the answers to all open questions of the training set (`train_open_answers.json`: {"0": [answer, …]}).
+    """
+
+    def __init__(self, answers: Sequence[str]) -> None:
+        """Raises ValueError for none."""
+        if not answers:
+            raise ValueError("there are no candidates")
+        self._normal = [normalize_answer(answer) for answer in answers]
+        self._words = [frozenset(answer.split()) for answer in self._normal]
+        self._plain = list({tuple(_plain(answer)): None for answer in answers})
+        self._with: dict[str, list[int]] = defaultdict(list)
+        for place, words in enumerate(self._words):
+            for word in words:
+                self._with[word].append(place)
+        self._plain_with: dict[str, list[int]] = defaultdict(list)
+        for place, told in enumerate(self._plain):
+            for word in set(told):
+                self._plain_with[word].append(place)
+
+    def published_hit(self, answer: str, reference: str) -> float:
+        """Whether the candidate with the largest share of its words in the answer is the reference; the first of equals.
+
+        An answer that shares no word with any takes the first candidate, whatever it is; a candidate of one word that the answer
+        says beats every longer one that it says but for a word.
+        """
+        shared = Counter(place for word in _twice(answer) for place in self._with.get(word, ()))
+        best = max(shared, key=lambda place: (shared[place] / len(self._words[place]), -place), default=0)
+        return float(self._normal[best] == normalize_answer(normalize_answer(reference)))
+
+    def hit(self, answer: str, reference: str) -> float:
+        """Whether the reference is the one candidate with the highest F1 of words; without a single best it is a miss."""
+        mine = Counter(_plain(answer))
+        near = {place for word in mine for place in self._plain_with.get(word, ())}
+        scores = {
+            place: 2 * (mine & Counter(self._plain[place])).total() / (mine.total() + len(self._plain[place]))
+            for place in near
+        }
+        best = max(scores.values(), default=0.0)
+        nearest = [self._plain[place] for place, score in scores.items() if score > best - 1e-12]
+        return float(nearest == [tuple(_plain(reference))])
+
+    def has(self, reference: str) -> bool:
+        """Whether a reference can be hit at all."""
+        return tuple(_plain(reference)) in self._plain
 
 
 def _twice(text: str) -> Counter[str]:
