@@ -129,6 +129,7 @@ EXTRA_OF = {
     "paddleocr": "paddle",
     "pytesseract": "tesseract",
     "ray": "ray",
+    **dict.fromkeys(("skimage", "sklearn"), "narratives"),
 }
 """Package -> the extra of ours that installs it."""
 

@@ -292,6 +292,35 @@ def write_quilt(root: Path) -> None:
     put(root, "red_circle/q1.jpg", jpeg(5))
 
 
+def write_quilt_cursor(root: Path) -> None:
+    """Rows as the published code reads them: lists of structs; a trace written as text; one without points; one without image."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def row(name: str, **more: Any) -> dict[str, Any]:
+        left = [{"x": 0.1 + 0.01 * step, "y": 0.2 + 0.02 * (step % 7), "t": 700 + 0.2 * step} for step in range(20)]
+        right = [{"x": 0.6 + 0.01 * step, "y": 0.5 + 0.03 * (step % 9), "t": 704 + 0.2 * step} for step in range(20)]
+        said = [
+            ("these crypts are lined by tall columnar cells", 700.0),
+            ("and here the stroma holds many lymphocytes", 704.0),
+        ]
+        return {
+            "unique_row_id": name, "video_id": "VIDEO1", "image_path": [f"frames/VIDEO1_roi_{UUID}.jpg"],
+            "traces": [*left, *right],
+            "extended_text_sentences_asrcorrected": {"utterance": " ".join(words for words, _ in said)},
+            "extended_text_time_asrcorrected": [
+                {"utterance": words, "start_time": start, "end_time": start + 4.0} for words, start in said
+            ],
+            "clustered_whole_sentences": f"{said[0][0]} [0.1, 0.2, 0.29, 0.32], {said[1][0]} [0.6, 0.5, 0.79, 0.74]",
+            "width": 640, "height": 480, "prompt_type": "reasoning", **more,
+        }  # fmt: skip
+
+    rows = [row("VIDEO1_0"), row("VIDEO1_1"), row("VIDEO1_2", traces=[]), row("VIDEO2_0", image_path=["gone.jpg"])]
+    root.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), root / "cursor.parquet")
+    pictures(root, f"images/VIDEO1_roi_{UUID}.jpg")
+
+
 def write_scigraphqa(root: Path) -> None:
     def row(name: str, **more: Any) -> dict[str, Any]:
         return {
@@ -428,6 +457,7 @@ WRITERS = {
     "quilt-instruct": write_quilt,
     "quilt-vqa": write_quilt,
     "quilt-vqa-red": write_quilt,
+    "quilt-cursor": write_quilt_cursor,
     "pubmedvision": write_pubmedvision,
     "pmc-oa": write_pmc_oa,
     "mimic-cxr": write_mimic,

@@ -1,0 +1,211 @@
+"""Stretches of a video whose background stands still: frames in, segments out, each with the median of its frames.
+
+Quilt-1M (Ikezogwo et al. 2023): consecutive frames alike by SSIM > .98 on random 64 x 64 crops, for 3 s or longer; the picture is
+the pixel median. Its code looks at one crop a pair, in the upper left quarter alone; here several lie anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from llava_graph.errors import InputError
+from scicap_builder.narratives.video import Frame
+
+OTHER_IMAGE_SSIM = 0.02
+"""Published: without any stable stretch, a frame below it (at 512 x 512) is another image."""
+OTHER_IMAGE_SIDE = 512
+HELD_FRAMES = 2
+"""So many frames that differ may pass before a stretch ends: the cursor lay in the crops, or the encoder blinked."""
+MEDIAN_ROWS = 64
+"""Of the frames under a median at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """When the background stands still."""
+
+    ssim: float = 0.98
+    """Published."""
+    crop: int = 64
+    """px; published. A frame with a side below it is compared as a whole along that side."""
+    crops: int = 8
+    """A pair. With one, as published, a cursor in the crop would end a stretch."""
+    still: float = 0.6
+    """Share of the crops that must be alike."""
+    blur: int = 5
+    """px (odd) of a Gaussian over the crops, 0 as published: grain of 1 % alone takes SSIM below .98."""
+    min_seconds: float = 3.0
+    """Published."""
+    max_seconds: float = 30.0
+    """A longer stretch is parted: a caption has four boxes at most. The publication's `pair_chunk_time` differs by video."""
+    median_frames: int = 21
+    """Of a stretch, evenly spaced; more change nothing that is seen and lie in memory."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.blur < 0 or (self.blur and self.blur % 2 == 0):
+            raise InputError(f"blur must be 0 or odd, got {self.blur}")
+        if not 0 < self.min_seconds <= self.max_seconds or self.median_frames < 1 or self.crops < 1 or self.crop < 8:
+            raise InputError("segments need 0 < min_seconds <= max_seconds, a crop of 8 px and a frame or more")
+
+
+DEFAULT_SEGMENTS = SegmentOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch from `start` to `end` (s) before one background: `image`, (height, width, 3) uint8 RGB."""
+
+    start: float
+    end: float
+    image: np.ndarray
+
+
+def stable_segments(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGMENTS) -> Iterator[Segment]:
+    """The stretches of at least `min_seconds` in the order of time, long ones in equal parts of at most `max_seconds`."""
+    rng = np.random.default_rng(options.seed)
+    run: _Run | None = None
+    held: list[Frame] = []
+    for frame in frames:
+        if run is None:
+            run = _Run.begun(frame, options)
+            continue
+        held = run.after(held, frame, rng)
+        if len(held) > HELD_FRAMES:
+            yield from run.segments(end=held[0].time)
+            run, rest, held = _Run.begun(held[0], options), held[1:], []
+            for one in rest:
+                held = run.after(held, one, rng)
+    if run is not None:
+        yield from run.segments(end=held[0].time if held else run.end)
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """A stretch that may go on."""
+
+    options: SegmentOptions
+    first: Frame
+    last: Frame
+    step: float = 0.0
+    """s between the last two frames"""
+    kept: list[np.ndarray] = field(default_factory=list)
+    """Frames for the median: every `every`-th."""
+    every: int = 1
+    count: int = 0
+
+    @classmethod
+    def begun(cls, frame: Frame, options: SegmentOptions) -> _Run:
+        run = cls(options=options, first=frame, last=frame)
+        run.add(frame)
+        return run
+
+    @property
+    def end(self) -> float:
+        """s until which the last frame is shown, as far as is known."""
+        return self.last.time + self.step
+
+    def goes_on(self, frame: Frame, rng: np.random.Generator) -> bool:
+        """Whether a frame is like the last one, and like the first: what fades changes little at a time."""
+        before = (self.last,) if self.last is self.first else (self.last, self.first)
+        return all(alike(one.pixels, frame.pixels, self.options, rng) for one in before)
+
+    def after(self, held: list[Frame], frame: Frame, rng: np.random.Generator) -> list[Frame]:
+        """The frames that are held back once this one has come: none if it is like the run, else one more."""
+        held = [*held, frame]
+        if not self.goes_on(frame, rng):
+            return held
+        for one in held:
+            self.add(one)
+        return []
+
+    def add(self, frame: Frame) -> None:
+        if self.count % self.every == 0:
+            self.kept.append(frame.pixels)
+            if len(self.kept) > self.options.median_frames:
+                self.kept = self.kept[::2]
+                self.every *= 2
+        self.count += 1
+        self.step = frame.time - self.last.time or self.step
+        self.last = frame
+
+    def segments(self, end: float) -> Iterator[Segment]:
+        """What the stretch is, if it was long enough."""
+        seconds = end - self.first.time
+        # Times are floats: 3 s at 10 frames/s may be 2.9999.
+        if seconds < self.options.min_seconds - 1e-6:
+            return
+        image = median(self.kept)
+        parts = max(int(np.ceil(seconds / self.options.max_seconds - 1e-6)), 1)
+        for number in range(parts):
+            begin = self.first.time + seconds * number / parts
+            yield Segment(begin, self.first.time + seconds * (number + 1) / parts, image)
+
+
+def alike(one: np.ndarray, other: np.ndarray, options: SegmentOptions, rng: np.random.Generator) -> bool:
+    """Whether enough random crops of two frames of one size have an SSIM above the limit."""
+    if one.shape != other.shape:
+        return False
+    needed = int(np.ceil(options.still * options.crops))
+    found = 0
+    for number in range(options.crops):
+        found += crop_ssim(one, other, options, rng) > options.ssim
+        left = options.crops - number - 1
+        if found >= needed or found + left < needed:
+            break
+    return found >= needed
+
+
+def crop_ssim(one: np.ndarray, other: np.ndarray, options: SegmentOptions, rng: np.random.Generator) -> float:
+    """SSIM (mean over colours, 7 x 7 window) of one random crop of both."""
+    (height, width), side = one.shape[:2], options.crop
+    top = int(rng.integers(max(height - side, 0) + 1))
+    left = int(rng.integers(max(width - side, 0) + 1))
+    first, second = (frame[top : top + side, left : left + side] for frame in (one, other))
+    if np.array_equal(first, second):  # most of a screen recording
+        return 1.0
+    from skimage.metrics import structural_similarity
+
+    if options.blur:
+        import cv2
+
+        first, second = (cv2.GaussianBlur(crop, (options.blur, options.blur), 0) for crop in (first, second))
+    return float(structural_similarity(first, second, channel_axis=2))
+
+
+def median(frames: list[np.ndarray]) -> np.ndarray:
+    """(height, width, 3) the pixel median over time, without what moves. Of an even number, the lower middle one."""
+    if len(frames) == 1:
+        return frames[0]
+    middle = (len(frames) - 1) // 2
+    height = frames[0].shape[0]
+    rows = [
+        np.partition(np.stack([frame[top : top + MEDIAN_ROWS] for frame in frames]), middle, axis=0)[middle]
+        for top in range(0, height, MEDIAN_ROWS)
+    ]
+    return np.concatenate(rows)
+
+
+def other_images(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGMENTS) -> Iterator[Segment]:
+    """Published fallback for a video without a stable stretch: every frame that is nothing like the image before it.
+
+    An image lasts until the next one; frames of `min_seconds` apart are enough. Its background moves, so no cursor is found.
+    """
+    import cv2
+
+    rng = np.random.default_rng(options.seed)
+    image: Frame | None = None
+    small: np.ndarray | None = None
+    last = 0.0
+    for frame in frames:
+        last = frame.time
+        shrunk = cv2.resize(frame.pixels, (OTHER_IMAGE_SIDE, OTHER_IMAGE_SIDE))
+        if image is None or small is None or crop_ssim(small, shrunk, options, rng) < OTHER_IMAGE_SSIM:
+            if image is not None:
+                yield Segment(image.time, frame.time, image.pixels)
+            image, small = frame, shrunk
+    if image is not None:
+        yield Segment(image.time, max(last + options.min_seconds, image.time), image.pixels)

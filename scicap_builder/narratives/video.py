@@ -1,0 +1,138 @@
+"""A video's frames, one by one, decoded by OpenCV (FFmpeg in its LGPL build): a local file in, RGB frames and their times out.
+
+Never more than one frame is held here. Only containers of frames are opened: FFmpeg also reads playlists and scripts, which name
+other files and addresses.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llava_graph.errors import ImageError, SampleRefused
+from llava_graph.images import check_size
+
+if TYPE_CHECKING:
+    import cv2
+
+SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv")
+"""What is taken of a folder; a file that is named may be called anything."""
+_HEAD_BYTES = 12
+_MAGIC = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"FLV\x01", b"OggS", b"G")
+"""Beginnings of Matroska and WebM, MPEG, FLV, Ogg, MPEG-TS. MP4 and AVI are told by what follows their first four bytes."""
+_MAX_RATE = 1000.0
+"""Frames/s; what a header states beyond it is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """(height, width, 3) uint8 RGB, shown from `time` (s) on."""
+
+    time: float
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What the container states; 0 where it does not."""
+
+    width: int
+    """px"""
+    height: int
+    fps: float
+    seconds: float
+
+
+def video_facts(path: Path) -> VideoFacts:
+    """Raises SampleRefused (no-video, not-a-video, video-broken, bad-size)."""
+    with _opened(path) as capture:
+        return _facts(capture)
+
+
+def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
+    """The frames shown from `start` to `end` (s), at most `rate` a second. Ends where the file ends or is cut off.
+
+    Raises SampleRefused as `video_facts`.
+    """
+    import cv2
+
+    step = 1 / rate
+    with _opened(path) as capture:
+        if start > step:
+            capture.set(cv2.CAP_PROP_POS_MSEC, max(start - step, 0.0) * 1000)
+        last, due = -math.inf, start
+        nominal = 1 / (_facts(capture).fps or _MAX_RATE)
+        while capture.grab():
+            stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            # A time that stands still or goes back is no time: the stated rate counts on.
+            time = stated if stated > last else last + nominal
+            last = time
+            if time >= end:
+                return
+            if time < due - nominal / 2:
+                continue
+            read, pixels = capture.retrieve()
+            if read and pixels is not None:
+                due = max(due + step, time)
+                yield Frame(time, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    _check_container(path)
+    # FFmpeg writes its complaints into the terminal; ours name the file.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise SampleRefused(
+                "the video cannot be opened (broken, cut off, or in a format that this OpenCV does not decode)",
+                reason="video-broken",
+                where=str(path),
+            )
+        facts = _facts(capture)
+        try:
+            check_size((facts.width, facts.height), str(path))
+        except ImageError as error:
+            raise SampleRefused(error.what, reason="bad-size", where=str(path)) from error
+        yield capture
+    finally:
+        capture.release()
+
+
+def _facts(capture: Any) -> VideoFacts:
+    import cv2
+
+    fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    fps = fps if math.isfinite(fps) and 0 < fps <= _MAX_RATE else 0.0
+    return VideoFacts(
+        width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        fps=fps,
+        seconds=count / fps if fps and math.isfinite(count) and count > 0 else 0.0,
+    )
+
+
+def _check_container(path: Path) -> None:
+    """Refuse what is no file of frames, by its first bytes. Raises SampleRefused."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise SampleRefused(f"cannot be read ({error.strerror})", reason="no-video", where=str(path)) from error
+    if head.startswith(_MAGIC) or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return
+    raise SampleRefused(
+        "no video (MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg)", reason="not-a-video", where=str(path)
+    )
