@@ -9,6 +9,8 @@ from llava_graph.commands.examples import examples_command
 from llava_graph.commands.explain import explain_command, report_command
 from llava_graph.commands.export_task import export_task_command
 from llava_graph.commands.judge import judge_command
+from llava_graph.commands.memory import memory_command
+from llava_graph.commands.quantize import quantize_command
 from llava_graph.model.assemble import assemble_command
 from llava_graph.model.build import build_command
 from llava_graph.model.legacy.command import convert_command
@@ -28,6 +30,8 @@ model_app.command("build")(build_command)
 model_app.command("assemble")(assemble_command)
 app.add_typer(model_app, name="model")
 app.command("convert")(convert_command)
+app.command("quantize")(quantize_command)
+app.command("memory")(memory_command)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def printed_scores(found: dict[str, Any]) -> str:
                 score["note"],
             )
         )
-    return f"{found['task']}: {found['answered']} answers{whole}\n{_table(rows)}"
+    return f"{found['task']}: {found['answered']} answers{whole}\n{table(rows)}"
 
 
 def printed_comparison(compared: Sequence[dict[str, Any]], first: str, second: str) -> str:
@@ -41,14 +41,15 @@ def printed_comparison(compared: Sequence[dict[str, Any]], first: str, second: s
                 str(one["items"]),
             )
         )
-    return _table(rows)
+    return table(rows)
 
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Cells in columns as wide as their widest."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -114,9 +114,10 @@ def load(
     `path` is a folder, else `owner/name` on the Hugging Face hub; None: the packaged model. An adapter folder is laid over
     `base`, or the base model that it names, in memory. `device` None is the GPU if there is one. `dtype` None is float32 on
     a CPU, where bfloat16 is slow without a matrix unit, and the checkpoint's own elsewhere. `bits` packs the language model's
-    weights; `quantization` is a config of transformers' quantizers instead. `empty`: the model has shapes and no weights, and
-    takes no memory (an adapter's: its base's). Raises CheckpointError that names what is missing, InputError for a `base` of
-    what is no adapter or a device that is not there, and MissingExtra without torch, transformers, or bitsandbytes.
+    weights; `quantization` is a config of transformers' quantizers instead; a checkpoint that is packed already needs neither.
+    `empty`: the model has shapes and no weights, and takes no memory (an adapter's: its base's). Raises CheckpointError that
+    names what is missing, InputError for a `base` of what is no adapter, a device that is not there or weights to be packed
+    twice, and MissingExtra without torch, transformers, or bitsandbytes.
     """
     try:
         import torch
@@ -130,12 +131,13 @@ def load(
     base = base_under(folder, base)
     config = check_folder(base)
     kind = dtype or (torch.float32 if place.type == "cpu" else "auto")
-    if bits is not None:
-        from llava_graph.model.quantize import in_bits
+    from llava_graph.model.quantize import check_stored, in_bits
 
+    stored = check_stored(config, base, asked=bits is not None or quantization is not None)
+    if bits is not None:
         usual = torch.float32 if place.type == "cpu" else torch.bfloat16
         quantization = in_bits(base, bits, getattr(torch, str(dtype).removeprefix("torch."), usual))
-    model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization)
+    model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization, stored=stored)
     if base is not folder and not empty:
         model, config = merge_adapter(model, folder), own_config(folder) or config
         # Adapters of other trainers bring weights alone.
@@ -228,25 +230,32 @@ def _small_image_tokens(processor: ProcessorMixin, folder: Path) -> int:
         ) from error
 
 
-def _load_weights(folder: Path, dtype: Any, device: torch.device, quantization: Any = None) -> PreTrainedModel:
+def _load_weights(
+    folder: Path, dtype: Any, device: torch.device, quantization: Any = None, *, stored: bool = False
+) -> PreTrainedModel:
+    """`stored`: the weights are packed already."""
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    from llava_graph.model.quantize import compute_in
+
     # Quantized weights are packed on the device where they are used, and cannot be moved.
-    placed = {} if quantization is None else {"quantization_config": quantization, "device_map": {"": device}}
+    placed: dict[str, Any] = {"device_map": {"": device}} if stored or quantization is not None else {}
+    if quantization is not None:
+        placed["quantization_config"] = quantization
     megabytes = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
     try:
         with progress_bar(shown=megabytes > SHOW_PROGRESS_MB):
             model, report = AutoModelForImageTextToText.from_pretrained(
                 folder,
-                dtype=dtype,
+                dtype="auto" if stored else dtype,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
                 **placed,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise CheckpointError(f"the weights do not load ({first_line(error)})", where=str(folder)) from error
     for problem in ("missing_keys", "mismatched_keys"):
         # Silently new weights answer nonsense (LLaVA #808): better no model than such a one.
@@ -255,6 +264,8 @@ def _load_weights(folder: Path, dtype: Any, device: torch.device, quantization: 
             raise CheckpointError(
                 f"{len(report[problem])} weights are {problem.split('_')[0]} ({names})", where=str(folder)
             )
+    if stored:
+        compute_in(model, device, dtype)
     return model if placed else model.to(device)
 
 

@@ -13,6 +13,7 @@ from llava_graph.model.legacy.names import EMBEDDINGS, to_llava
 from llava_graph.model.legacy.original import PROJECTOR_FILE
 from llava_graph.model.legacy.settings import is_llava_config
 from llava_graph.model.legacy.tensors import Tensors, has_weights, open_weights
+from llava_graph.model.quantize import stored_quantization
 from llava_graph.model.towers import read_json
 
 PROJECTOR_FILES = (PROJECTOR_FILE, "mm_projector.safetensors")
@@ -63,6 +64,12 @@ def look_at(path: Path) -> Source:
 def _whole(path: Path, config: dict[str, object]) -> Source:
     if not config:
         raise CheckpointError("config.json is missing", where=str(path), next_step="Is it a checkpoint folder?")
+    if stored := stored_quantization(config):
+        raise CheckpointError(
+            f"is quantized ({stored}), and packed weights fit no other layout",
+            where=str(path),
+            next_step="Convert the checkpoint that it was made from",
+        )
     if not is_llava_config(config):
         return _other(path, config)
     tensors = named(open_weights(path))
