@@ -1,5 +1,6 @@
 """PA-LLaVA's alignment pairs (Dai et al. 2024): a JSON list of {"image", "caption"} about pathology, short captions left out.
 
+An image folder's metadata.jsonl ("file_name", "caption") is read too, so that captions of other data sets become pairs.
 Its two other cleaning steps (is it a pathology image? is it human?) ask a model: `scicap_builder clean`.
 """
 
@@ -46,7 +47,7 @@ REQUESTS = (
 def entry(row: Any, _: int) -> Entry:
     """One pair: the caption is the answer to a request drawn by its image's name. Raises SampleRefused (short-caption)."""
     row = record(row)
-    image, caption = need_text(row, "image"), need_text(row, "caption")
+    image, caption = need_text(row, "image", "file_name"), need_text(row, "caption")
     if len(caption.split()) < MIN_WORDS:
         raise SampleRefused(f"the caption has fewer than {MIN_WORDS} words", reason="short-caption")
     request = REQUESTS[hashlib.sha256(image.encode()).digest()[0] % len(REQUESTS)]
@@ -60,7 +61,7 @@ def _parts(root: Root, _: str) -> list[Part]:
     if not names:
         root.need("pairs.json")
     paths = [root.need(name) for name in names]
-    return [Part(name=path.name, rows=json_rows(path, ("image", "caption")), read=entry, path=path) for path in paths]
+    return [Part(name=path.name, rows=json_rows(path, ("caption",)), read=entry, path=path) for path in paths]
 
 
 SOURCE = Source(

@@ -55,13 +55,18 @@ def needs_no_weights(command: Command) -> bool:
 
 
 def joins_parts(command: Command) -> bool:
-    """Whether a new model is asked for. LLaVA's scripts name the tower of a finished model too: that one has its own."""
+    """Whether a new model is asked for. LLaVA's scripts name the tower of a finished model too: that one has its own.
+
+    A finished model in LLaVA's own layout is none to join either: opening it says how to convert it.
+    """
     from llava_graph.model.hub import checkpoint_folder
+    from llava_graph.model.legacy.settings import is_llava_config
     from llava_graph.model.towers import read_json
 
     if command.model.vision_tower is None:
         return False
-    return "vision_config" not in read_json(checkpoint_folder(command.model.model_name_or_path) / "config.json")
+    config = read_json(checkpoint_folder(command.model.model_name_or_path) / "config.json")
+    return "vision_config" not in config and not is_llava_config(config)
 
 
 def loading_notes(command: Command) -> list[str]:
