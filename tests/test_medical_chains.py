@@ -292,6 +292,8 @@ def test_tinyllavas_share_recipe_learns_in_three_stages(parts, quilt, tmp_path):
         plan = trained(name, out, quilt[0] / data, **given)
         followed(name, plan, before or out / "initial", out, learnt)
         before, given = out, {"model_name_or_path": out, "model_max_length": 2048}
+    command(llava_graph, "quantize", before, "--bits", 4, "--out", tmp_path / "q4")
+    assert scored("quilt-vqa", imported("quilt-vqa", tmp_path), tmp_path / "q4", tmp_path / "asked")[0]
 
 
 def write_reports(root):
@@ -332,6 +334,7 @@ def test_xray_reports_from_llava_med(tmp_path):
     for stage, data in (
         ("llava_med_alignment", imported("llava-med-alignment", tmp_path)),
         ("llava_med_instruct", imported("llava-med-instruct", tmp_path)),
+        ("llava_med_vqa", imported("vqa-rad", tmp_path)),
         ("sft_mimic", reports),
         ("sft_baseline", reports),
         ("sft", reports),
@@ -340,8 +343,8 @@ def test_xray_reports_from_llava_med(tmp_path):
         plan = trained(name, out, data, model_name_or_path=before, model_max_length=256)
         # The marks' rows learn beside the connector, as in LLaVA's first stage.
         moved = followed(name, plan, before, out, BOTH)
-        assert stage == "llava_med_instruct" or marks_alone(moved, before, out)
-        before = before if stage in ("sft_mimic", "sft_baseline") else out
+        assert stage in ("llava_med_instruct", "llava_med_vqa") or marks_alone(moved, before, out)
+        before = out if stage in ("llava_med_alignment", "llava_med_instruct", "sft") else before
     assert plan["data"]["seen"] == 3, "views from the side are left out"
     asked = [next(iter(figure.turns)).text for figure in read_dataset(reports)]
     assert set(asked) == {"Illustrate the image through a detailed medical report"}

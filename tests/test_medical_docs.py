@@ -44,7 +44,7 @@ def made(words):
         return out, [value for name in NEEDED for value in flags.get(name, [])]
     app = scicap_builder if program == "scicap_builder" else llava_graph
     given = get_command(app).commands[rest[0]].make_context(rest[0], rest[1:]).params
-    source = given.get("root") or given.get("folder") or given.get("source")
+    source = next((given[name] for name in ("root", "folder", "source", "checkpoint") if given.get(name)), None)
     return str(given.get("out")), [str(given[name]) for name in NEEDED if given.get(name)] + [str(source)] * bool(
         source
     )

@@ -1,6 +1,7 @@
 """The shipped recipes say what the systems published, and what they do not know they do not invent."""
 
 import re
+import shlex
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -38,6 +39,7 @@ PUBLISHED = {
     "tinyllava_med_f/downstream": (64, 32, 1, 2e-5, 18, "vicuna_v1", "frozen-tower", None, "mlp2x_gelu"),
     "xray_report/llava_med_alignment": (128, 2, 8, 2e-3, 1, "v0", "projector", None, "mlp2x_gelu"),
     "xray_report/llava_med_instruct": (128, 1, 8, 2e-5, 3, "v0", "frozen-tower", None, "mlp2x_gelu"),
+    "xray_report/llava_med_vqa": (64, 1, 8, 2e-5, 3, "v0", "frozen-tower", None, "mlp2x_gelu"),
     "xray_report/sft": (128, 2, 8, 2e-3, 1, "v0", "projector", None, "mlp2x_gelu"),
     "xray_report/sft_mimic": (128, 2, 8, 2e-5, 3, "v0", "projector", None, "mlp2x_gelu"),
     "xray_report/sft_baseline": (2, 1, 2, 2e-5, 1, "v0", "projector", None, "mlp2x_gelu"),
@@ -148,6 +150,7 @@ def test_sharding_of_the_recipes_and_a_way_without():
         "tinyllava_med_f/share_pretrain": "zero3",
         "tinyllava_med_f/share_finetune": "zero3",
         "xray_report/llava_med_instruct": "fsdp2",
+        "xray_report/llava_med_vqa": "fsdp2",
         "tinyllava_med_f/alignment": "zero3",
         "tinyllava_med_f/instruct": "zero3",
         "tinyllava_med_f/downstream": "zero3",
@@ -171,6 +174,55 @@ def test_recipes_hold_our_flags_alone_and_the_command_line_wins(name):
     assert settings(name).keys() <= ours
     assert parse(name, "--num_train_epochs", "7").training.num_train_epochs == 7
     assert not [note for note in parse(name).notes if "no effect" in note and "tf32" not in note]
+
+
+COMMANDS = {
+    line.partition(": ")[0]: shlex.split(line.partition(": ")[2])
+    for line in (Path(__file__).parent / "published_commands.txt").read_text().splitlines()
+    if not line.startswith("#")
+}
+SAME = {
+    "quilt_llava/pretrain": ("quilt_llava/pretrain", set()),
+    "quilt_llava/finetune": ("quilt_llava/finetune", {"model_name_or_path"}),
+    "quilt_llava/finetune_lora": ("quilt_llava/finetune-lora", {"model_name_or_path"}),
+    "quilt_llava/finetune_qlora": (
+        "quilt_llava/finetune-qlora",
+        {"model_name_or_path", "vision_tower", "mm_projector_type", "image_aspect_ratio", "save_steps"},
+    ),
+    "quilt_llava/finetune_task": ("quilt_llava/finetune-task", set()),
+    "quilt_llava/finetune_task_lora": ("quilt_llava/finetune-task-lora", set()),
+    "tinyllava_med_f/alignment": ("tinyllava_med_f/alignment", {"save_total_limit"}),
+    "tinyllava_med_f/instruct": ("tinyllava_med_f/instruct", {"save_total_limit"}),
+    "tinyllava_med_f/downstream": ("tinyllava_med_f/downstream", {"save_total_limit"}),
+    "tinyllava_med_f/share_base": ("tinyllava_factory/pretrain", {"model_name_or_path", "bf16"}),
+    "tinyllava_med_f/share_pretrain": ("tinyllava_factory/share-pretrain", {"bf16"}),
+    "tinyllava_med_f/share_finetune": ("tinyllava_factory/share-finetune", {"bf16"}),
+    "xray_report/llava_med_alignment": ("llava_med/alignment", {"dataloader_num_workers"}),
+    "xray_report/llava_med_instruct": ("llava_med/instruct", {"dataloader_num_workers"}),
+    "xray_report/llava_med_vqa": ("llava_med/vqa", {"dataloader_num_workers"}),
+    "xray_report/sft": ("xray_report/sft", {"dataloader_num_workers"}),
+    "xray_report/sft_mimic": ("xray_report/mimic-sft", {"dataloader_num_workers"}),
+    "xray_report/sft_baseline": ("xray_report/reports-sft", {"dataloader_num_workers"}),
+}
+"""Recipe -> the published command that it is from, and the flags that it changes on purpose."""
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_recipe_is_its_published_command_but_for_what_it_says(name):
+    told, changed = SAME[name]
+    model = [] if "model_name_or_path" in settings(name) else ["--model_name_or_path", "m"]
+    with clean_process():
+        theirs = parse_command(COMMANDS[told])
+    with clean_process():
+        ours = parse_command(["--config", name, "--data_path", "d", "--output_dir", "o", *model])
+    found = set()
+    for flag in settings(name).keys() - {"global_batch_size", "tf32"}:
+        for one, other in ((ours.model, theirs.model), (ours.data, theirs.data), (ours.training, theirs.training)):
+            if hasattr(one, flag) and getattr(one, flag) != getattr(other, flag):
+                found.add(flag)
+    assert found == changed
+    lines = {line.partition(":")[0]: line for line in find_recipe(name).read_text().splitlines()}
+    assert all("#" in lines[flag] for flag in changed - {"vision_tower", "mm_projector_type", "image_aspect_ratio"})
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
