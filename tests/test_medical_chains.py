@@ -232,6 +232,15 @@ def test_quilt_llava_learns_its_connector_then_its_language_model(quilt, parts, 
         assert scored(task, imported(task, tmp_path), out, tmp_path / f"{task} asked")[0]
 
 
+def test_an_imported_data_set_teaches_what_its_json_does(quilt, parts, tmp_path):
+    """To the last bit: docs/medical.md offers the published file itself to whoever wants no split."""
+    root = quilt[0] / "quilt-pretrain as published"
+    given = {"model_name_or_path": parts["text"], "vision_tower": parts["quiltnet"], "image_folder": root}
+    plan = trained("quilt_llava/pretrain", tmp_path / "out", root / "quilt_pretrain.json", **given)
+    assert plan["data"]["seen"] == 3
+    assert changed(quilt[0] / "pretrain", tmp_path / "out") == set()
+
+
 @pytest.mark.parametrize("recipe", ["finetune_lora", "finetune_qlora"])
 def test_quilt_llavas_adapters_learn_beside_a_whole_connector(recipe, quilt, second_stage, tmp_path):
     folder, out = quilt[0], tmp_path / "out"
