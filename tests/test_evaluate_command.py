@@ -157,6 +157,32 @@ def test_answers_are_joined_by_id_whatever_their_order_and_everything_else_is_na
     }  # fmt: skip
 
 
+def test_predictions_of_vlmevalkit_are_read_as_they_are_and_not_its_references(tmp_path):
+    """With PRED_FORMAT json: a list whose rows have the reference as `answer`."""
+    asked_now = items("vqa-rad", vqa_figures()[:3])
+    kept = {"index": "0", "question": "Which lobe?", "answer": "lobe 0", "category": "open"}
+    rows = [
+        {**kept, "id": "vqa-rad:q0", "prediction": "lobe 7"},
+        {**kept, "id": "vqa-rad:q1", "prediction": "Failed to obtain answer via API. "},
+        {**kept, "id": "vqa-rad:q2", "prediction": None},
+    ]
+    file = tmp_path / "predictions.json"
+    file.write_text(json.dumps(rows, indent=4))
+    joined = join(asked_now, *read_answers([file]))
+    assert {pair.item.id: pair.text for pair in joined.pairs} == {"vqa-rad:q0": "lobe 7"}
+    assert joined.counts == {"missing": 2, "not-answered": 1, "nan": 1}
+    table = tmp_path / "predictions.tsv"  # with PRED_FORMAT=tsv
+    table.write_text(
+        '"index"\t"answer"\t"id"\t"prediction"\n"0"\t"x"\t"vqa-rad:q0"\t"two\nlines"\n"1"\t"x"\t"q1"\t""\n'
+    )
+    joined = join(asked_now, *read_answers([table]))
+    assert [pair.text for pair in joined.pairs] == ["two\nlines", ""]
+    assert joined.counts == {"missing": 1, "empty": 1}
+    table.write_text("index\tanswer_text\n0\tx\n")
+    with pytest.raises(InputError, match="no column 'question_id'"):
+        read_answers([table])
+
+
 def test_half_characters_stop_no_run(tmp_path):
     with AnswerFile(tmp_path / "answers.jsonl", "m") as file:
         file.add(Reply(id="vqa-rad:q0", text="lobe \ud83d"))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +19,10 @@ from llava_graph.errors import InputError, did_you_mean
 from llava_graph.evaluate.answered import Item, Pair, Reply
 from llava_graph.record import Dropped
 
-ID_NAMES, TEXT_NAMES = ("question_id", "id"), ("text", "answer")
+ID_NAMES, TEXT_NAMES = ("question_id", "id"), ("prediction", "text", "answer")
+"""VLMEvalKit writes `prediction`, and beside it the reference as `answer`: the former comes first."""
+NO_PREDICTION = "Failed to obtain answer via API"
+"""What VLMEvalKit writes where the model's server gave no answer."""
 COUNTED = ("finish_reason", "prompt_tokens", "completion_tokens", "seconds")
 
 
@@ -86,7 +91,10 @@ class Joined:
 
 
 def read_answers(files: Sequence[Path]) -> tuple[list[Reply], list[Dropped]]:
-    """All answers of JSONL files (or a JSON list), and the lines that are none. Raises InputError for a file without answers."""
+    """All answers of JSONL files (or a JSON list, or a TSV), and the lines that are none.
+
+    Raises InputError for a file without answers.
+    """
     replies: list[Reply] = []
     problems: list[Dropped] = []
     for file in files:
@@ -111,6 +119,12 @@ def _rows(file: Path) -> Iterable[tuple[int, Any]]:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", where=str(file)) from error
+    if file.suffix == ".tsv":
+        try:
+            yield from enumerate(csv.DictReader(io.StringIO(text), delimiter="\t"), 1)
+        except csv.Error as error:
+            raise InputError(f"is no TSV ({error})", where=str(file)) from error
+        return
     if text.lstrip().startswith("["):
         try:
             yield from enumerate(json.loads(text), 1)
@@ -145,6 +159,8 @@ def read_row(row: Any) -> Reply | tuple[str, str]:
             if nothing
             else ("not-text", f"the answer to {name} is {type(text).__name__}")
         )
+    if text_name == TEXT_NAMES[0] and text.startswith(NO_PREDICTION):
+        return "not-answered", f"{name}: {NO_PREDICTION}"
     told = row.get("metadata")
     told = told if isinstance(told, Mapping) else {}
     known = {one: told[one] for one in COUNTED if told.get(one) is not None}
