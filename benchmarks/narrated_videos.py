@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scicap_builder.narratives.own_time import overlap
+
 Box = tuple[float, float, float, float]
 SIZE = (480, 320)
 FPS = 10.0
@@ -76,15 +78,6 @@ def random_slides(seed: int, count: int, visits: tuple[int, int] = (1, 4)) -> li
 def _sentences(rng: random.Random) -> tuple[str, ...]:
     """One to three utterances as speech recognition parts them."""
     return tuple(" ".join(rng.choice(WORDS) for _ in range(rng.randint(4, 12))) for _ in range(rng.randint(1, 3)))
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes."""
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
-    inside = max(wide, 0.0) * max(high, 0.0)
-    total = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - inside
-    return inside / total if total > 0 else 0.0
 
 
 def render(

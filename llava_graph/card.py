@@ -58,6 +58,8 @@ def _origin(options: Mapping[str, Any]) -> str:
             f"known of each figure, with LLaVA-Graph. Figures from: {source}. No person has checked them. The terms of "
             "whoever runs that model hold for them, beside the figures' licences."
         )
+    if about := options.get("about"):
+        return str(about)
     if options.get("builder") != "import":
         return (
             "Figures with caption, the text inside the figure (with boxes) and the paragraphs that cite it; "

@@ -20,6 +20,7 @@ from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.fetch.harvest import harvest
 from scicap_builder.fetch.http import PoliteHttp
 from scicap_builder.obtain import ROUTES
+from scicap_builder.narratives.command import narratives_command
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
@@ -250,6 +251,7 @@ app.command("charts")(charts_command)
 app.command("import")(import_command)
 app.command("images")(images_command)
 app.command("clean")(clean_command)
+app.command("narratives")(narratives_command)
 app.command("dialogues")(dialogues_command)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from scicap_builder.narratives.video import SUFFIXES
 from scicap_builder.progress import tell
 from scicap_builder.workers import Engine, Failure, Workers
 
+PACKAGES = ("skimage", "sklearn")
+"""Of the extra."""
 PATIENCE_S = 0.2
 SHARD_RECORDS = 64
 SHARD_S = 120.0
@@ -68,8 +70,7 @@ def build_narratives(
 
 
 def _need_extra(options: NarrativeOptions) -> None:
-    packages = ["skimage", "sklearn", *(("torch", "transformers") if options.classifiers else ())]
-    for package in packages:
+    for package in (*PACKAGES, *(("torch", "transformers") if options.classifiers else ())):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(package, EXTRA_OF[package], needed_for="narratives")
 
@@ -96,6 +97,7 @@ def list_videos(videos: Sequence[Path], transcripts: Path | None, options: Narra
             where=str(transcripts),
             next_step="Give the folder that holds one for each, called as the video is",
         )
+    by_name = cache(_by_name)
     for path, root in found:
         key = video_key(options.prefix, path, root)
         if key in jobs:
@@ -104,23 +106,25 @@ def list_videos(videos: Sequence[Path], transcripts: Path | None, options: Narra
             key += path.suffix.lower()
         if key in jobs:
             raise InputError(f"two videos are called {key!r}", where=str(path), next_step="Give their common folder")
-        words = _transcript(path, root, transcripts)
+        words = _transcript(path, root, transcripts, by_name)
         jobs[key] = VideoJob(key=key, video=path, transcript=words, options=options)
     return list(jobs.values())
 
 
-def _transcript(video: Path, root: Path, transcripts: Path | None) -> Path | None:
+def _transcript(
+    video: Path, root: Path, transcripts: Path | None, by_name: Callable[[Path], dict[str, Path]]
+) -> Path | None:
     """The transcript called as the video is, with a language or not: name.json, name.en.vtt."""
     if transcripts is None:
-        return _by_name(video.parent).get(video.stem)
+        return by_name(video.parent).get(video.stem)
     if transcripts.is_file():
         return transcripts
     same = transcripts / video.relative_to(root).parent
-    return _by_name(same).get(video.stem) or _by_name(transcripts).get(video.stem)
+    return by_name(same).get(video.stem) or by_name(transcripts).get(video.stem)
 
 
-@lru_cache(maxsize=64)
 def _by_name(folder: Path) -> dict[str, Path]:
+    """name -> transcript, of a folder; one without a language goes first."""
     found: dict[str, Path] = {}
     if not folder.is_dir():
         return found

@@ -19,6 +19,8 @@ from scicap_builder.narratives.text import Narrated
 WEIGHTINGS = ("scaled", "chunk", "published")
 """Which time t a point's weight exp(-decay t) takes: 0..1 over the chunk, which the published script computes and leaves unused;
 s from the chunk's first point; s of the video, as published: from about half an hour on all weights are 0."""
+BOXES = ("clusters", "own-time")
+"""How a trace is parted: clustered, as published; or by when an utterance is said (`own_time`)."""
 MATCHES = ("end", "middle")
 """The time of an utterance that is held against the mean time of a cluster: its end, as published, or its middle."""
 WORDS_FOR_CLUSTERS = ((10, 1), (40, 2), (60, 3))
@@ -37,6 +39,7 @@ Boxes = dict[int, Box]
 class ClusterOptions:
     """How a trace is parted; the numbers are the published ones."""
 
+    boxes: str = BOXES[0]
     weighting: str = WEIGHTINGS[0]
     """The better one where it was measured (docs/narratives.md), as is the next."""
     match: str = MATCHES[1]
@@ -52,7 +55,7 @@ class ClusterOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for value, known in ((self.weighting, WEIGHTINGS), (self.match, MATCHES)):
+        for value, known in ((self.boxes, BOXES), (self.weighting, WEIGHTINGS), (self.match, MATCHES)):
             if value not in known:
                 raise InputError(f"unknown choice {value!r}", next_step=did_you_mean(value, known))
         if self.decay < 0 or not 0 <= self.min_area <= self.max_area <= 1:
@@ -62,7 +65,7 @@ class ClusterOptions:
 DEFAULT_CLUSTERS = ClusterOptions()
 
 
-def localize(
+def clustered(
     trace: Trace,
     utterances: Sequence[Utterance],
     options: ClusterOptions = DEFAULT_CLUSTERS,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from llava_graph.errors import InputError
 from scicap_builder.narratives.build import NarrativeResult, build_narratives
-from scicap_builder.narratives.clusters import DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions
+from scicap_builder.narratives.clusters import BOXES, DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions
 from scicap_builder.narratives.cursor import DEFAULT_CURSOR, CursorOptions
 from scicap_builder.narratives.options import DEFAULT_NARRATIVES, NarrativeOptions
 from scicap_builder.narratives.segments import DEFAULT_SEGMENTS, SegmentOptions
@@ -24,6 +24,9 @@ def narratives_command(  # noqa: PLR0917  (typer reads the options from the sign
         typer.Option(help="What is said: NAME.json, .vtt or .srt of one video, or their folder. Default: beside it."),
     ] = None,
     fps: Annotated[float, typer.Option(help="Frames/s that are looked at.")] = DEFAULT_NARRATIVES.rate,
+    boxes: Annotated[
+        str, typer.Option(help=f"Where boxes come from: {', '.join(BOXES)} (the cursor while a thing is said).")
+    ] = DEFAULT_CLUSTERS.boxes,
     weighting: Annotated[
         str, typer.Option(help=f"Time under which the trace is clustered: {', '.join(WEIGHTINGS)}.")
     ] = DEFAULT_CLUSTERS.weighting,
@@ -77,7 +80,7 @@ def narratives_command(  # noqa: PLR0917  (typer reads the options from the sign
         rate=fps,
         segments=SegmentOptions(min_seconds=min_seconds, max_seconds=max_seconds, blur=blur, seed=seed),
         cursor=CursorOptions(threshold=threshold),
-        clusters=ClusterOptions(weighting=weighting, match=match, seed=seed),
+        clusters=ClusterOptions(boxes=boxes, weighting=weighting, match=match, seed=seed),
         fallback=fallback,
         classifiers=tuple(str(folder) for folder in classifier or ()),
         label=label,

@@ -13,8 +13,8 @@ from llava_graph.errors import SampleRefused
 from llava_graph.images import encode_png
 from llava_graph.record import Dropped, Figure, Paper, Turn
 from scicap_builder.narratives.classifier import vote_of
-from scicap_builder.narratives.clusters import localize
 from scicap_builder.narratives.cursor import cursor_trace
+from scicap_builder.narratives.localize import localize
 from scicap_builder.narratives.options import VideoJob
 from scicap_builder.narratives.segments import Segment, other_images, stable_segments
 from scicap_builder.narratives.speech import NO_SPEECH, Speech, Utterance, read_speech

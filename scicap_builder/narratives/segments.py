@@ -7,7 +7,7 @@ the pixel median. Its code looks at one crop a pair, in the upper left quarter a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -197,6 +197,7 @@ def other_images(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGM
     import cv2
 
     rng = np.random.default_rng(options.seed)
+    options = replace(options, blur=0)  # as published: whatever is smoothed is a little alike
     image: Frame | None = None
     small: np.ndarray | None = None
     last = 0.0

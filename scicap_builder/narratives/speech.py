@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,22 +107,25 @@ def _cues(data: str) -> Iterator[Utterance | None]:
     """The cues of WebVTT or SRT. A line that YouTube's rolling captions show again is said once."""
     rolling = bool(_WORD_TIME.search(data))
     before: list[str] = []
-    for block in re.split(r"\n\s*\n", data.replace("\r\n", "\n").replace("\r", "\n")):
-        lines = block.split("\n")
-        timing = next((number for number, line in enumerate(lines) if "-->" in line), None)
-        if timing is None:
-            if rolling and any(line.strip() for line in lines):
-                before = before + _words(lines)  # the rest of a cue whose first line was blank
-            continue
-        found = _CUE.match(lines[timing])
+    lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    timings = [number for number, line in enumerate(lines) if "-->" in line]
+    for number, following in pairwise([*timings, len(lines)]):
+        found = _CUE.match(lines[number])
         if found is None:
             yield None
             continue
-        words = _words(lines[timing + 1 :])
+        words = _words(_cue_lines(lines[number + 1 : following], last=following == len(lines)))
         fresh = [line for line in words if line not in before] if rolling else words
         before = words
         if fresh:
             yield Utterance(" ".join(fresh), _seconds(found[1]), _seconds(found[2]))
+
+
+def _cue_lines(lines: list[str], *, last: bool) -> list[str]:
+    """The text under a timing: up to an empty line. YouTube's have a blank in them, which is none."""
+    if "" in lines:
+        return lines[: lines.index("")]
+    return lines if last or not lines[-1:] or not lines[-1].strip().isdigit() else lines[:-1]  # the next cue's number
 
 
 def _words(lines: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Quilt-LLaVA's traces (`cursor.parquet`, Seyfioglu et al. 2023): localized narratives without their videos.
 
-A row has the cursor's points, what was said and when, and the published narrative. The subset says whose boxes: those of our
-clustering under one of its time weightings, or, as `kept`, the published text as it is.
+A row has the cursor's points, what was said and when, and the published narrative. The subset says whose boxes: of
+clusters under one of the time weightings, of the utterances' own time, or, as `kept`, the published text as it is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from llava_graph.errors import DatasetError, MissingExtra, SampleRefused
 from llava_graph.record import Figure, Paper
-from scicap_builder.narratives.clusters import DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions, Trace, localize
+from scicap_builder.narratives.clusters import BOXES, DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions, Trace
+from scicap_builder.narratives.localize import localize
 from scicap_builder.narratives.read import narrative_turns
 from scicap_builder.narratives.speech import Utterance, spoken
 from scicap_builder.narratives.text import read_narrative
@@ -169,9 +170,17 @@ def _value(row: Mapping[str, Any], *names: str) -> Any:
 
 def _parts(root: Root, subset: str) -> list[Part]:
     path = root.need(*FILES)
-    match = MATCHES[0] if subset == "published" else DEFAULT_CLUSTERS.match
-    options = None if subset == KEPT else ClusterOptions(weighting=subset, match=match)
-    return [Part(name=path.name, rows=TraceRows(path), read=partial(_row, options=options), path=path)]
+    read = partial(_row, options=_options(subset))
+    return [Part(name=path.name, rows=TraceRows(path), read=read, path=path)]
+
+
+def _options(subset: str) -> ClusterOptions | None:
+    """None: the published text is taken."""
+    if subset == KEPT:
+        return None
+    if subset in BOXES:
+        return ClusterOptions(boxes=subset)
+    return ClusterOptions(weighting=subset, match=MATCHES[0] if subset == "published" else DEFAULT_CLUSTERS.match)
 
 
 SOURCE = Source(
@@ -186,5 +195,5 @@ SOURCE = Source(
         PublishedFile(name="images", holds="images, given out on request"),
     ),
     parts=_parts,
-    subsets=(*WEIGHTINGS, KEPT),
+    subsets=(*WEIGHTINGS, BOXES[1], KEPT),
 )
