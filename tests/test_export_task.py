@@ -19,7 +19,7 @@ from llava_graph.cli import app
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError
 from llava_graph.evaluate.answered import Pair
-from llava_graph.evaluate.harness_export import rows_of, write_vlmevalkit
+from llava_graph.evaluate.harness_export import rows_of, write_lmms_eval, write_vlmevalkit
 from llava_graph.evaluate.measures import measure_all
 from llava_graph.evaluate.tasks import TASKS, find_task, items_of
 from llava_graph.images import encode_png
@@ -81,6 +81,17 @@ def test_lmms_eval_gets_the_same_dialogue_picture_and_scores(tmp_path, monkeypat
     assert theirs["strict_rouge_l"] == pytest.approx(ours["strict/ROUGE-L"])
     assert theirs["published_cider"] == pytest.approx(ours["published/CIDEr"])
     assert task["metadata"]["ocr_context"] == "gold (pdf)"
+
+
+def test_every_label_has_its_scores_there(tmp_path):
+    question = "Which one? normal, in situ"
+    figures = [
+        Figure(id=name, image=PICTURE, turns=turns(question, name), split="test") for name in ("normal", "in situ")
+    ]
+    task = find_task("zero-shot")
+    place = write_lmms_eval(rows_of(items_of(task, figures)[0], PromptOptions(), []), tmp_path, task, "none")
+    named = {name for name in re.findall(r"metric: (\w+)", place.read_text()) if "f1" in name}
+    assert named >= {"strict_f1_normal", "strict_f1_in_situ", "strict_macro_f1", "published_micro_f1"}
 
 
 def test_vlmevalkit_gets_pictures_and_choices(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 
 from llava_graph.durable import put_in_place, write_text
 from llava_graph.errors import ImageError, InputError
-from llava_graph.evaluate.answered import CHOICE, Item, Pair
+from llava_graph.evaluate.answered import CHOICE, LABEL, Item, Pair
 from llava_graph.evaluate.choices import LETTERS, listed_choices
 from llava_graph.evaluate.measures import measure_all, sources_of
 from llava_graph.evaluate.tasks import Task
@@ -97,16 +97,22 @@ def _schema(pa: Any) -> Any:
 
 
 def _keys(table: list[dict[str, Any]]) -> list[str]:
-    """Scores that the kinds of these items have."""
+    """Scores that the kinds of these items have; every label has its own."""
     from llava_graph.record import Figure
 
-    some = {row["kind"]: row for row in reversed(table)}
+    some = {(row["kind"], row["reference"] if row["kind"] == LABEL else ""): row for row in reversed(table)}
     pairs = [
         Pair(
-            item=Item(id=kind, figure=Figure(id="x"), question=row["request"], reference=row["reference"], kind=kind),
+            item=Item(
+                id=row["id"],
+                figure=Figure(id="x"),
+                question=row["request"],
+                reference=row["reference"],
+                kind=row["kind"],
+            ),
             text="1",
         )
-        for kind, row in some.items()
+        for row in some.values()
     ]
     return [one.key for one in measure_all(pairs)]
 
