@@ -1,7 +1,7 @@
 """Trainer runs of two processes each, forked after one import: importing everything for every process takes most of a test.
 
-`python tests/forked_runs.py RUNS.json`, where RUNS.json is a list of command lines; {"copy": [from, to]} among them copies a folder
-in between. As torchrun does, each process finds its rank and where to meet in its environment. Exit status 1 when a process
+`python tests/forked_runs.py RUNS.json`, where RUNS.json is a list of command lines, of train_mem.py or, where that name stands
+first, train_contrastive.py; {"copy": [from, to]} among them copies a folder in between. As torchrun does, each process finds its rank and where to meet in its environment. Exit status 1 when a process
 of any run failed.
 """
 
@@ -18,7 +18,12 @@ PROCESSES = 2
 
 def work(rank: int, port: int, argv: list[str]) -> None:
     """One process of a run; never returns."""
-    from train.train_mem import train
+    if argv[0] == "train_contrastive.py":
+        from train.train_contrastive import train
+
+        argv = argv[1:]
+    else:
+        from train.train_mem import train
 
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES), "LOCAL_WORLD_SIZE": str(PROCESSES),

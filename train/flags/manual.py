@@ -81,16 +81,16 @@ def manual(argv: Sequence[str]) -> str:
     often = [field for name in OFTEN for field in training if field.name == name]
     sections = [
         INTRODUCTION,
-        _section("Recipes", [_entry("config", CONFIG, "", width), *_recipes(width)]),
-        _section("Model", _entries(dataclasses.fields(ModelArguments), width)),
-        _section("Data", _entries(dataclasses.fields(DataArguments), width)),
-        _section("Training, ours", _entries(ours, width)),
-        _section("Training, the most used of transformers'", _entries(often, width)),
+        section("Recipes", [entry("config", CONFIG, "", width), *_recipes(width)]),
+        section("Model", entries(dataclasses.fields(ModelArguments), width)),
+        section("Data", entries(dataclasses.fields(DataArguments), width)),
+        section("Training, ours", entries(ours, width)),
+        section("Training, the most used of transformers'", entries(often, width)),
     ]
     if everything:
         shown = {*OFTEN, *(field.name for field in ours)}
         rest = [field for field in training if field.name not in shown]
-        sections.append(_section("Training, the rest of transformers'", _entries(rest, width)))
+        sections.append(section("Training, the rest of transformers'", entries(rest, width)))
     else:
         sections.append(
             "All other arguments of transformers' TrainingArguments are flags too: --help all lists them.\n"
@@ -110,19 +110,22 @@ def _recipes(width: int) -> list[str]:
     ]
 
 
-def _section(title: str, entries: list[str]) -> str:
-    return "\n".join([f"{title}:", *entries])
+def section(title: str, lines: list[str]) -> str:
+    """A part of the page."""
+    return "\n".join([f"{title}:", *lines])
 
 
-def _entries(fields: Iterable[dataclasses.Field[Any]], width: int) -> list[str]:
+def entries(fields: Iterable[dataclasses.Field[Any]], width: int) -> list[str]:
+    """Flags with their help and default, in lines of at most `width` letters."""
     return [
-        _entry(field.name, OUR_WORDS.get(field.name) or field.metadata.get("help", ""), _default(field), width)
+        entry(field.name, OUR_WORDS.get(field.name) or field.metadata.get("help", ""), _default(field), width)
         for field in fields
         if field.init
     ]
 
 
-def _entry(name: str, text: str, default: str, width: int) -> str:
+def entry(name: str, text: str, default: str, width: int) -> str:
+    """One flag."""
     words = " ".join(str(text).split())
     told = f"{words} [{default}]" if default else words
     lines = textwrap.wrap(told, max(30, width - 32)) or [""]
