@@ -80,13 +80,18 @@ def test_a_known_model_brings_its_layer_and_baseline_and_an_unknown_one_is_not_r
     found = [known.rescaled(one.f1) for one in known(ANSWERS, REFERENCES)]
     assert found == pytest.approx(MEASURED["bert_score"]["3, rescaled by 0.3"], abs=5e-6)
     assert known.about == "tiny, layer 3, rescaled"
+    lower = open_bert_scorer(roberta, {TINY_SHAPE: Known("tiny", 1, 0.3)})
+    assert [one.f1 for one in lower(ANSWERS, REFERENCES)] == pytest.approx(
+        [one[2] for one in MEASURED["bert_score"]["1"]], abs=2e-6
+    )
+    assert len(lower.model.encoder.layer) == 1
     assert open_bert_scorer(roberta).about == "unknown model, layer 3, not rescaled"
 
 
 def test_a_score_does_not_depend_on_its_neighbours(roberta):
-    scorer = open_bert_scorer(roberta)
+    scorer, other = open_bert_scorer(roberta), open_bert_scorer(roberta)
     together = scorer(ANSWERS, REFERENCES)
-    alone = [scorer([a], [b])[0].f1 for a, b in zip(ANSWERS, REFERENCES, strict=True)]
+    alone = [other([a], [b])[0].f1 for a, b in zip(ANSWERS, REFERENCES, strict=True)]
     assert [one.f1 for one in together] == pytest.approx(alone, abs=2e-6)
 
 

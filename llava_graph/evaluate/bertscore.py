@@ -7,7 +7,7 @@ itself does not run with transformers 5: it asks the tokenizer for a method that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class BertScorer:
     """Of the published model, where it is one."""
     baseline: float | None = None
     """F1 that becomes 0; 1 stays 1. None: not rescaled."""
+    _found: dict[tuple[str, str], Matched] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Pairs that were matched before: two runs that are compared share their references and often answers."""
 
     @property
     def about(self) -> str:
@@ -94,13 +96,11 @@ class BertScorer:
     def __call__(self, answers: Sequence[str], references: Sequence[str]) -> list[Matched]:
         """Each answer against its reference."""
         pairs = list(zip(answers, references, strict=True))
-        order = sorted(range(len(pairs)), key=lambda place: -len(pairs[place][0]) - len(pairs[place][1]))
-        found: list[Matched | None] = [None] * len(pairs)
-        for start in range(0, len(order), BATCH):
-            some = order[start : start + BATCH]
-            for place, one in zip(some, self._matched([pairs[place] for place in some]), strict=True):
-                found[place] = one
-        return [one for one in found if one is not None]
+        new = sorted(set(pairs) - set(self._found), key=lambda pair: (-len(pair[0]) - len(pair[1]), pair))
+        for start in range(0, len(new), BATCH):
+            some = new[start : start + BATCH]
+            self._found.update(zip(some, self._matched(some), strict=True))
+        return [self._found[pair] for pair in pairs]
 
     def _matched(self, pairs: Sequence[tuple[str, str]]) -> list[Matched]:
         import torch
@@ -170,6 +170,8 @@ def open_bert_scorer(name: Path | str, known_models: Mapping[tuple[str, int, int
     config = model.config
     known = known_models.get((config.model_type, config.num_hidden_layers, config.hidden_size, config.vocab_size))
     tokenizer = open_words(folder)
+    if known and hasattr(getattr(model, "encoder", None), "layer"):
+        del model.encoder.layer[known.layer :]  # what lies above is not looked at
     if known is None:
         return BertScorer(model=model, tokenizer=tokenizer, layer=config.num_hidden_layers)
     return BertScorer(model=model, tokenizer=tokenizer, layer=known.layer, name=known.name, baseline=known.baseline)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,17 @@ class CheXbert:
     heads: Sequence[tuple[Any, Any]]
     """(weight, bias) of each observation."""
     tokenizer: Any
+    _found: dict[str, Reading] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Reports that were read before: many are alike, and two runs that are compared share their references."""
 
     def __call__(self, reports: Sequence[str]) -> list[Reading]:
         """Each report, cut after 512 tokens as the original cuts it."""
         texts = [re.sub(r"\s+", " ", report).strip() for report in reports]
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-        found: dict[int, Reading] = {}
-        for start in range(0, len(order), BATCH):
-            some = order[start : start + BATCH]
-            found |= zip(some, self._read([texts[place] for place in some]), strict=True)
-        return [found[place] for place in range(len(texts))]
+        new = sorted(set(texts) - set(self._found), key=lambda text: (-len(text), text))
+        for start in range(0, len(new), BATCH):
+            some = new[start : start + BATCH]
+            self._found.update(zip(some, self._read(some), strict=True))
+        return [self._found[text] for text in texts]
 
     def _read(self, texts: Sequence[str]) -> list[Reading]:
         import torch
