@@ -1,8 +1,5 @@
 """`scicap_builder`: build a data set from papers or import a published one, look at it, export it."""
 
-import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +16,8 @@ from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.fetch.harvest import harvest
 from scicap_builder.fetch.http import PoliteHttp
-from scicap_builder.obtain import ROUTES
 from scicap_builder.narratives.command import narratives_command
+from scicap_builder.obtain import ROUTES
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
@@ -35,6 +32,7 @@ from scicap_builder.terminal import (
     paper_bar,
     report_summary,
     summary,
+    this_command,
 )
 
 DEFAULT_OUT = Path("figures")
@@ -114,7 +112,7 @@ def build(
     fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache, refresh=refresh, html=html)
     with ProgressBar(stderr) as bar:
         result = build_data_set(papers, out, options, fetch=fetch, metadata=metadata, on_progress=bar)
-    Console().print(summary(result, again=_this_command()))
+    Console().print(summary(result, again=this_command()))
     if result.error:
         raise result.error
     if result.interrupted:
@@ -241,10 +239,6 @@ def export_command(
     shown = PromptOptions(style=prompt, ocr=ocr)
     done = export(folder, out, form, ExportOptions(prompt=shown, images=images, pdfs=pdfs))
     Console().print(export_summary(done), soft_wrap=True)
-
-
-def _this_command() -> str:
-    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119
 
 
 app.command("charts")(charts_command)

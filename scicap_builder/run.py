@@ -212,8 +212,11 @@ class Run:
     def flush(self) -> None:
         if self.keys:
             places = {key: self.places[key] for key in self.keys if key in self.places}
-            self.writer.write_shard(self.keys, self.figures, self.dropped, places=places)
+            self.writer.write_shard(self.keys, self.figures, self.dropped, places=places, beside=self.beside)
             self.keys, self.figures, self.dropped = [], [], []
+
+    def beside(self, folder: Path) -> None:
+        """Put more files into a shard's folder, before it is there: nothing, unless a run has some."""
 
     def report(self, now: str) -> None:
         self.on_progress(

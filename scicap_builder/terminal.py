@@ -1,5 +1,8 @@
-"""What people read on the terminal: progress and summaries of builds, exports and reports; records of a data set."""
+"""What people read on the terminal: progress and summaries of builds, imports, exports and reports; records of a data set."""
 
+import os
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -19,8 +22,10 @@ from llava_graph.errors import InputError, did_you_mean
 from llava_graph.licences import is_redistributable
 from llava_graph.record import Dropped, Figure
 from scicap_builder.exports import Exported
+from scicap_builder.progress import Step
 from scicap_builder.report import Report
 from scicap_builder.run import BuildResult, Progress
+from scicap_builder.sources.importing import Imported
 
 MENTION_CHARS = 600
 """How much of a paragraph or turn a panel shows."""
@@ -63,6 +68,16 @@ class ProgressBar:
             now=escape(at.now),
         )
 
+    def step(self, at: Step) -> None:
+        """Show what is done before the first paper."""
+        self._bar.start()
+        self._bar.update(self._task, now=escape(str(at)))
+
+
+def this_command() -> str:
+    """What was typed, for doing it again."""
+    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119
+
 
 def summary(result: BuildResult, again: str) -> RenderableType:
     """The end of a build: counts, what was dropped and why, and how to go on. `again` is the command to repeat."""
@@ -99,6 +114,26 @@ def _listed(title: str, items: tuple[Dropped, ...]) -> list[RenderableType]:
     lines = [f"  {item.item}  {item.reason}: {item.detail}" for item in items[:SHOWN_DROPS]]
     more = [f"  … and {len(items) - SHOWN_DROPS} more"] if len(items) > SHOWN_DROPS else []
     return [Text("\n".join([title, *lines, *more]), style="yellow")]
+
+
+def import_summary(done: Imported) -> RenderableType:
+    """The end of an import: the report, the counts, the licence."""
+    report, source = done.integrity, done.source
+    left_out = ", ".join(f"{reason} {count}" for reason, count in report.dropped.items())
+    splits = ", ".join(f"{name} {count}" for name, count in done.summary.splits.items()) if done.summary else ""
+    lines = [
+        *report.lines(),
+        f"{report.rows} rows = {report.figures} records"
+        + (f" ({splits})" if splits else "")
+        + f" + {sum(report.dropped.values())} dropped"
+        + (f": {left_out}" if left_out else ""),
+        f"split: {source.split}",
+        f"licence: {source.licence or 'not stated'}; access: {source.access}"
+        + ("" if is_redistributable(source.record_licence) else ". Do not publish the data set with its images"),
+    ]
+    if done.out:
+        lines.append(f"The data set is in {done.out}.  Look at it:  scicap_builder show {done.out}")
+    return Group(*(Text(line) for line in lines))
 
 
 def export_summary(done: Exported) -> RenderableType:

@@ -3,23 +3,32 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from llava_graph.command import complain, stderr
 from llava_graph.errors import InputError
-from llava_graph.licences import is_redistributable
 from llava_graph.openai_client import ApiModel
+from scicap_builder.fetch import DEFAULTS, FetchOptions
+from scicap_builder.obtain import ROUTES
+from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
+from scicap_builder.pairing.command import pair_and_tell
+from scicap_builder.pairing.driver import DEFAULT_PAIRING, PairOptions
 from scicap_builder.progress import Step, listening
+from scicap_builder.settings import DEFAULT_BUILD, ENGINES, BuildOptions
 from scicap_builder.sources import SOURCES, source_of
 from scicap_builder.sources.cleaning import STEPS, CleanOptions, clean
 from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
-from scicap_builder.sources.importing import Imported, import_source
+from scicap_builder.sources.importing import import_source
 from scicap_builder.sources.pmc_images import BASE_URL, fetch_images, pmc_options
+from scicap_builder.terminal import import_summary
+
+CONTACT_VARIABLE = "SCICAP_BUILDER_CONTACT"
+PAIRING: Any = {"rich_help_panel": "With --pair"}
 
 
 def import_command(  # noqa: PLR0917  (typer reads the options from the signature)
@@ -38,13 +47,60 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
         typer.Option(help=f"{PIXELS[0]}: copied into the data set. {PIXELS[1]}: files stay, records have their paths."),
     ] = PIXELS[0],
     image_folder: Annotated[Path | None, typer.Option(help="Where images lie, if not below --root.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Threads that decode images; with --pair, processes that read papers.")
+    ] = 1,
     check: Annotated[bool, typer.Option("--check", help="Read everything and report; write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
+    pair: Annotated[
+        bool, typer.Option("--pair", help="Find each figure in its arXiv paper: citing paragraphs, OCR.", **PAIRING)
+    ] = False,
+    papers_root: Annotated[
+        Path | None, typer.Option(help="Folder of papers or bulk tars, by arXiv id. Default: fetched.", **PAIRING)
+    ] = None,
+    fetch_missing: Annotated[
+        bool, typer.Option("--fetch-missing", help="Fetch papers that are not in --papers-root.", **PAIRING)
+    ] = False,
+    unpaired: Annotated[
+        str, typer.Option(help="Figures without paragraphs out of their paper: keep (as published), drop.", **PAIRING)
+    ] = DEFAULT_PAIRING.unpaired,
+    route: Annotated[
+        str, typer.Option(help=f"What is read of a paper: {', '.join(ROUTES)}.", **PAIRING)
+    ] = DEFAULT_READING.route,
+    ocr: Annotated[str, typer.Option(help="OCR engine by name, or none.", **PAIRING)] = DEFAULT_READING.ocr,
+    engine: Annotated[
+        str, typer.Option(help=f"Where papers are read: {', '.join(ENGINES)}.", **PAIRING)
+    ] = DEFAULT_BUILD.engine,
+    address: Annotated[str, typer.Option(help="Ray cluster to join, as for build.", **PAIRING)] = "",
+    paper_timeout: Annotated[
+        float, typer.Option(help="Seconds for one paper with its figures.", **PAIRING)
+    ] = DEFAULT_BUILD.paper_timeout_s,
+    paper_memory: Annotated[
+        float, typer.Option(help="GiB for one paper (Linux).", **PAIRING)
+    ] = DEFAULT_BUILD.paper_memory_gb,
+    papers_per_shard: Annotated[
+        int, typer.Option(min=1, help="Papers written at once.", **PAIRING)
+    ] = DEFAULT_BUILD.papers_per_shard,
+    metadata: Annotated[
+        Path | None, typer.Option(help="arXiv's metadata, as for build: licences, titles.", **PAIRING)
+    ] = None,
+    contact: Annotated[
+        str,
+        typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to arXiv with every request.", **PAIRING),
+    ] = "",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for downloads. Default: the user's cache folder.", **PAIRING)
+    ] = None,
+    base_url: Annotated[
+        str, typer.Option(help="Another arXiv: a mirror of yours, a test server.", **PAIRING)
+    ] = DEFAULTS.base_url,
 ) -> None:
     """Read a published data set into ordinary figure records, with its licence, its splits and a report on its integrity.
 
     Nothing is downloaded: --root is what you have fetched. Killed or stopped, the same command goes on where it was.
+
+    With --pair figures of SciCap, SciCap+ and the SciCap Challenge get what their papers say of them (docs/pairing.md);
+    papers are fetched from arXiv, or come from --papers-root.
 
     Examples:
 
@@ -55,6 +111,10 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
         scicap_builder import pmc-vqa --root PMC-VQA --out pmc_vqa --images link --workers 4
 
         scicap_builder import scicap --root scicap_data --check
+
+        scicap_builder import scicap --root scicap_data --out paired --pair --contact me@example.org
+
+        scicap_builder import scicap --root scicap_data --out paired --pair --papers-root bulk/ --workers 16
     """
     options = ImportOptions(
         subset=subset,
@@ -66,6 +126,22 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
         check=check,
     )
     source = source_of(name)
+    if pair:
+        build = BuildOptions(
+            read=ReadOptions(route=route, ocr=ocr),
+            workers=workers,
+            engine=engine,
+            address=address,
+            paper_timeout_s=paper_timeout,
+            paper_memory_gb=paper_memory,
+            papers_per_shard=papers_per_shard,
+        )
+        pairing = PairOptions(build=build, papers_root=papers_root, fetch_missing=fetch_missing, unpaired=unpaired)
+        fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache)
+        pair_and_tell(source, root, out, options, pairing, fetch=fetch, metadata=metadata)
+        return
+    if papers_root or fetch_missing:
+        raise InputError("--papers-root and --fetch-missing are for pairing", next_step="Add --pair, or leave them out")
     with step_bar():
         done = import_source(source, root, out, options)
     Console().print(import_summary(done), soft_wrap=True)
@@ -78,7 +154,7 @@ def images_command(
     archives: Annotated[int | None, typer.Option(min=1, help="Only so many archives in this run.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Ask again for images that were not found before.")] = False,
     contact: Annotated[
-        str, typer.Option(envvar="SCICAP_BUILDER_CONTACT", help="Your e-mail, told to the server with every request.")
+        str, typer.Option(envvar=CONTACT_VARIABLE, help="Your e-mail, told to the server with every request.")
     ] = "",
     base_url: Annotated[
         str, typer.Option(help="Another server with the same paths: a mirror, a test server.")
@@ -156,23 +232,3 @@ def step_bar() -> Iterator[None]:
         except KeyboardInterrupt:
             complain("stopped; the same command goes on where it was")
             raise typer.Exit(130) from None
-
-
-def import_summary(done: Imported) -> RenderableType:
-    """The end of an import: the report, the counts, the licence."""
-    report, source = done.integrity, done.source
-    left_out = ", ".join(f"{reason} {count}" for reason, count in report.dropped.items())
-    splits = ", ".join(f"{name} {count}" for name, count in done.summary.splits.items()) if done.summary else ""
-    lines = [
-        *report.lines(),
-        f"{report.rows} rows = {report.figures} records"
-        + (f" ({splits})" if splits else "")
-        + f" + {sum(report.dropped.values())} dropped"
-        + (f": {left_out}" if left_out else ""),
-        f"split: {source.split}",
-        f"licence: {source.licence or 'not stated'}; access: {source.access}"
-        + ("" if is_redistributable(source.record_licence) else ". Do not publish the data set with its images"),
-    ]
-    if done.out:
-        lines.append(f"The data set is in {done.out}.  Look at it:  scicap_builder show {done.out}")
-    return Group(*(Text(line) for line in lines))

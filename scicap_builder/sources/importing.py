@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -23,8 +23,8 @@ from llava_graph.errors import DatasetError, RecordError, SampleRefused
 from llava_graph.record import Dropped, Figure, plain
 from scicap_builder.progress import tell
 from scicap_builder.sources.contract import Entry, ImportOptions, Part, Source
-from scicap_builder.sources.integrity import Integrity, file_reports, tables_of
-from scicap_builder.sources.pixels import BROKEN, MISSING, NoImage, Pixels
+from scicap_builder.sources.integrity import Integrity, integrity_of, tables_of
+from scicap_builder.sources.pixels import MISSING, NoImage, Pixels
 from scicap_builder.sources.root import Root
 
 ROWS_PER_SHARD = 1000
@@ -173,7 +173,7 @@ class _Run:
         try:
             picture = self._pixels.of(entry)
         except NoImage as error:
-            check_missing(error, entry, self.root, self.options.missing_images)
+            check_missing(error, entry.figure.id, self.options.missing_images, self.root.half_downloaded)
             return Settled(result=entry.figure, counts=(*entry.repairs, error.reason), place=where)
         if entry.max_pixels and picture.width * picture.height > entry.max_pixels:
             raise SampleRefused(f"{picture.width} x {picture.height} px", reason="image-too-large", where=where)
@@ -215,31 +215,25 @@ class _Run:
             self.writer.write_shard([key], self.figures, self.dropped, places={key: notes})
         self.figures, self.dropped, self.fresh, self.counts = [], [], [], Counter()
 
-    def _missing(self, counts: Mapping[str, int]) -> list[str]:
-        """Some of the missing images by name, those of earlier runs included."""
-        if self.writer is None or not counts.get(MISSING):
-            return self.missing
-        found = (item.detail for item in read_dropped(self.writer.out) if item.reason == MISSING)
-        return list(islice(found, TOLD))
-
     def outcome(self, parts: list[Part], summary: BuildSummary | None = None) -> Imported:
         """The end, with the integrity report."""
-        dropped = summary.dropped if summary else dict(self.reasons.most_common())
-        repairs = {name: count for name, count in self.total.most_common() if name not in (MISSING, BROKEN)}
-        integrity = Integrity(
-            source=self.source.name,
-            files=tuple(file_reports(self.source, self.root.folder, parts)),
-            rows=sum(len(part.rows) for part in parts),
-            figures=summary.figures if summary else self.kept,
-            dropped=dropped,
-            repairs=repairs,
-            kept_without_image={name: self.total[name] for name in (MISSING, BROKEN) if self.total[name]},
-            missing=tuple(self._missing(dropped)),
-            problems=(*self.root.half_downloaded, *self.root.notes),
-        )
-        return Imported(
-            source=self.source, out=self.writer.out if self.writer else None, summary=summary, integrity=integrity
-        )
+        if self.writer and summary:
+            return outcome_of(self.source, self.root, parts, self.total, writer=self.writer, summary=summary)
+        dropped = dict(self.reasons.most_common())
+        counted: dict[str, Any] = {"counts": self.total, "figures": self.kept, "dropped": dropped}
+        integrity = integrity_of(self.source, self.root, parts, **counted, missing=self.missing)
+        return Imported(source=self.source, out=None, summary=None, integrity=integrity)
+
+
+def outcome_of(
+    source: Source, root: Root, parts: list[Part], counts: Counter[str], *, writer: DatasetWriter, summary: BuildSummary
+) -> Imported:
+    """The end of an import, earlier runs included, with the integrity report. `counts` are `Settled.counts` of all rows."""
+    gone = (item.detail for item in read_dropped(writer.out) if item.reason == MISSING)
+    missing = list(islice(gone, TOLD)) if summary.dropped.get(MISSING) else []
+    counted: dict[str, Any] = {"counts": counts, "figures": summary.figures, "dropped": summary.dropped}
+    integrity = integrity_of(source, root, parts, **counted, missing=missing)
+    return Imported(source=source, out=writer.out, summary=summary, integrity=integrity)
 
 
 def row_at(part: Part, index: int) -> Any:
@@ -277,16 +271,16 @@ def left_out(item: str, error: SampleRefused | RecordError) -> Dropped:
     return Dropped(item=item, reason=reason, detail=str(error).encode("utf-8", "backslashreplace").decode())
 
 
-def check_missing(error: NoImage, entry: Entry, root: Root, policy: str) -> None:
+def check_missing(error: NoImage, where: str, policy: str, problems: Sequence[str] = ()) -> None:
     """What becomes of a record without its image: nothing is raised where it is kept.
 
-    Raises SampleRefused under the policy "drop" and DatasetError under "fail".
+    Raises SampleRefused under the policy "drop" and DatasetError under "fail"; `problems` are its hint.
     """
     if policy == "fail":
-        hint = "; ".join(root.half_downloaded) or "--missing-images drop leaves such records out and counts them"
-        raise DatasetError(error.what, where=entry.figure.id, next_step=hint)
+        hint = "; ".join(problems) or "--missing-images drop leaves such records out and counts them"
+        raise DatasetError(error.what, where=where, next_step=hint)
     if policy == "drop":
-        raise SampleRefused(error.what, reason=error.reason, where=entry.figure.id)
+        raise SampleRefused(error.what, reason=error.reason, where=where)
 
 
 def digest(figure: Figure, place: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scicap_builder.sources.contract import Part, Source
+from scicap_builder.sources.pixels import BROKEN, MISSING
+from scicap_builder.sources.root import Root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,30 @@ class Integrity:
         yield from (f"kept without image ({name}): {count}" for name, count in self.kept_without_image.items())
         yield from self.problems
         yield from self.missing
+
+
+def integrity_of(
+    source: Source,
+    root: Root,
+    parts: Sequence[Part],
+    *,
+    counts: Counter[str],
+    figures: int,
+    dropped: Mapping[str, int],
+    missing: Sequence[str],
+) -> Integrity:
+    """The report; `counts` are of repairs, and of records that are kept without their image."""
+    return Integrity(
+        source=source.name,
+        files=tuple(file_reports(source, root.folder, parts)),
+        rows=sum(len(part.rows) for part in parts),
+        figures=figures,
+        dropped=dropped,
+        repairs={name: count for name, count in counts.most_common() if name not in (MISSING, BROKEN)},
+        kept_without_image={name: counts[name] for name in (MISSING, BROKEN) if counts[name]},
+        missing=tuple(missing),
+        problems=(*root.half_downloaded, *root.notes),
+    )
 
 
 def file_reports(source: Source, root: Path, parts: Sequence[Part]) -> Iterator[FileReport]:

@@ -1,0 +1,66 @@
+"""The folder of papers that a person gives (`--papers-root`): which of its files are which arXiv paper, by their names."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from llava_graph.errors import InputError
+from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
+from scicap_builder.folders import bare_name
+from scicap_builder.paper_ref import PaperRef
+from scicap_builder.papers import list_papers
+from scicap_builder.sources.names import arxiv_paper
+
+
+@dataclass(kw_only=True)
+class Library:
+    """Papers by id without version, then by version (None: the name has none)."""
+
+    papers: dict[str, dict[int | None, PaperRef]] = field(default_factory=dict)
+    nameless: int = 0
+    """Papers whose names are no arXiv ids; they are found for no figure."""
+
+    def find(self, wanted: ArxivId, key: str) -> PaperRef | None:
+        """The paper under the key of a unit of work: in this version, in none that is named, else in the latest."""
+        versions = self.papers.get(wanted.base)
+        if not versions:
+            return None
+        version = next(
+            (one for one in (wanted.version, None) if one in versions), max((v for v in versions if v), default=None)
+        )
+        found = versions[version]
+        return replace(found, key=key, arxiv=ArxivId(base=wanted.base, version=version))
+
+
+def library(folder: Path | None) -> Library:
+    """The papers in and below a folder, PDFs, e-prints, pages and bulk archives. Raises InputError where there is none."""
+    made = Library()
+    if folder is None:
+        return made
+    if not folder.is_dir():
+        raise InputError("no such folder", where=str(folder), next_step="--papers-root is a folder of arXiv's papers")
+    for paper in list_papers(folder).papers:
+        arxiv = paper.arxiv or next(_ids(paper), None)
+        if arxiv is None:
+            made.nameless += 1
+        else:
+            made.papers.setdefault(arxiv.base, {}).setdefault(arxiv.version, paper)
+    if not made.papers:
+        raise InputError(
+            f"none of its {made.nameless} papers is named after an arXiv id",
+            where=str(folder),
+            next_step="Name them 1706.03762v7.pdf, cs0102003v1.tar.gz",
+        )
+    return made
+
+
+def _ids(paper: PaperRef) -> Iterator[ArxivId]:
+    """What the names of its folder and files say."""
+    for path in (Path(paper.place), paper.pdf, paper.source, paper.html):
+        if path is not None:
+            name = re.sub(r"(?<=[a-z])[_-](?=\d{7})", "", bare_name(path))  # cs_0102003
+            try:
+                yield parse_arxiv_id(arxiv_paper(name))
+            except InputError:
+                continue
