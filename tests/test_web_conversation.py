@@ -289,9 +289,11 @@ def test_level_and_length_are_named_groups_with_one_tab_stop_each(page):
         group.get_by_role("radio", name=chosen).focus()
         page.keyboard.press("ArrowRight")
         eventually(lambda group=group, label=next_one: group.get_by_role("radio", name=label).is_checked())
+        eventually(lambda group=group: group.evaluate("group => group.contains(document.activeElement)"))
         page.keyboard.press("ArrowLeft")
         eventually(lambda group=group, label=chosen: group.get_by_role("radio", name=label).is_checked())
-        eventually(lambda group=group: group.locator("input[tabindex='0']").count() == 1)
+        eventually(lambda group=group: group.locator("input[tabindex='0']:checked").count() == 1)
+        assert group.locator("input[tabindex='0']").count() == 1
         page.keyboard.press("Tab")
         eventually(
             lambda name=name: page.evaluate("document.activeElement.closest('[role=radiogroup]')?.ariaLabel") != name

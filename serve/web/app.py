@@ -98,6 +98,7 @@ def create_web(
             path="/",
             theme=theme(),
             css_paths=_styles(),
+            head_paths=[Path(__file__).parent / "page_head.html"],
             footer_links=["settings"],
             max_file_size=options.max_file_bytes,
             show_error=False,
