@@ -1,11 +1,12 @@
 """Whole contrastive runs: it learns, two processes learn what one learns, a broken run goes on, and a LLaVA takes the tower."""
 
 import json
+import random
 import shutil
 
 import pytest
 import torch
-from coloured_shapes import flags, save_parts, write_shapes
+from coloured_shapes import draw, flags, save_parts, write_shapes
 from safetensors.torch import load_file
 from tiny_parts import save_language_model
 from training import losses, run_all
@@ -165,6 +166,40 @@ def test_two_processes_learn_what_one_learns(shapes, tmp_path):
         for count in ("one", "two")
     ]
     assert scores[0] == scores[1]
+
+
+def test_the_asked_checkpoint_is_the_result(towers, shapes, tmp_path):
+    """The least recall is asked for, so that it is not the last step's by itself; the text side comes from it too."""
+    more = {
+        "save_strategy": "steps",
+        "save_steps": 20,
+        "eval_strategy": "steps",
+        "eval_steps": 20,
+        "eval_split": "validation",
+    }
+    asked = {"load_best_model_at_end": True, "greater_is_better": False, "metric_for_best_model": "image_to_text_r5"}
+    out = tmp_path / "best"
+    train(flags(towers, shapes, out, **{**LEARNING, "max_steps": 40, **more, **asked}))
+    best = json.loads((out / "trainer_state.json").read_text())["best_model_checkpoint"]
+    assert best == str(out / "checkpoint-20")
+    for file in ("model.safetensors", "text/model.safetensors", "contrastive.safetensors"):
+        one, two, last = (load_file(folder / file) for folder in (out, out / "checkpoint-20", out / "checkpoint-40"))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert not all(torch.equal(one[name], last[name]) for name in one)
+
+
+def test_what_cannot_be_evaluated_is_told(towers, shapes, tmp_path):
+    (tmp_path / "pairs.json").write_text(json.dumps([{"image": "a.png", "caption": "a bar"}] * 30))
+    draw("red", "bar", random.Random(0)).save(tmp_path / "a.png")
+    more = {"eval_strategy": "steps", "eval_steps": 2, "eval_split": "validation", "max_steps": 2}
+    with pytest.raises(DatasetError, match="a JSON file has no splits"):
+        train(flags(towers, tmp_path / "pairs.json", tmp_path / "o", **more))
+    with pytest.raises(DatasetError, match="there is none"):
+        train(
+            flags(
+                towers, shapes, tmp_path / "o", **{**more, "eval_split": "test", "eval_data_path": tmp_path / "empty"}
+            )
+        )
 
 
 def test_going_on_from_a_folder_and_planning_alone(learnt, shapes, tmp_path, capsys):

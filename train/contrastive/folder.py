@@ -135,8 +135,10 @@ def image_processor(tower: VisionTower) -> Any:
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
     kind = CLIPImageProcessorPil if tower.class_tokens else SiglipImageProcessorPil
+    side = {"height": tower.image_size, "width": tower.image_size}
     return kind(
-        size={"height": tower.image_size, "width": tower.image_size},
+        size=side,
+        crop_size=side,  # nothing is cropped; some engines read the tower's size from it
         do_center_crop=False,
         image_mean=list(tower.mean),
         image_std=list(tower.std),
