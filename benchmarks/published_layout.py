@@ -48,7 +48,7 @@ def write_layout(
         for file, ending in (("paper.pdf", ".pdf"), ("source.tar.gz", ".tar.gz")):
             if (folder / file).exists():
                 (library / f"{_id(place)}{ending}").symlink_to(folder / file)
-        drawn = {figure.number: figure for figure in read_pdf(folder / "paper.pdf", dpi=100).figures}
+        drawn = {figure.number: figure for figure in read_pdf(folder / "paper.pdf").figures}
         truth = json.loads(path.read_text())
         for figure, copy in _copies(truth["figures"]):
             name = f"{_id(published_as)}-Figure{_shifted(figure['number'], shift)}-{copy}"

@@ -23,7 +23,7 @@ from scicap_builder.sources import SOURCES
 from scicap_builder.sources.contract import ImportOptions
 from scicap_builder.sources.importing import import_source
 from scicap_builder.sources.root import Root
-from scicap_builder.workers import _failure
+from scicap_builder.workers import Failure, _failure
 
 QUIET = BuildOptions(read=ReadOptions(ocr="none"))
 
@@ -57,7 +57,9 @@ class Inline:
 def paired(name, root, out, *, papers=None, options=ImportOptions(), build=QUIET, readers=None, **more):  # noqa: B008
     how = {key: more.pop(key) for key in ("unpaired", "fetch_missing") if key in more}
     pairing = PairOptions(build=build, papers_root=papers, **how)
-    return pair(SOURCES[name], root, out, options, pairing, readers=readers or stand_ins(), engine=Inline, **more)
+    return pair(
+        SOURCES[name], root, out, options, pairing, readers=readers or stand_ins(), **{"engine": Inline, **more}
+    )
 
 
 def put_papers(folder, **papers):
@@ -205,6 +207,46 @@ def test_a_paper_that_breaks_its_reader_costs_its_paragraphs_alone(root, tmp_pat
     assert "ZeroDivisionError" in notes["scicap:1001.0025v1#fig2"].detail
     assert notes["scicap:1001.0025v1#fig2"].ocr_from == "engine"
     assert done.report.paired == 1
+
+
+def losing(fails):
+    """An engine whose worker is lost over jobs that `fails` picks."""
+
+    class Losing(Inline):
+        def give(self, job):
+            if fails(job):
+                self.done.append((job, Failure(reason="crashed", detail="the process died twice")))
+                self.busy = len(self.done)
+            else:
+                super().give(job)
+
+    return Losing
+
+
+@pytest.mark.parametrize(
+    ("fails", "state", "ocr_from", "mentions"),
+    [
+        (lambda job: not job.absent, "paper-unreadable", "engine", 0),  # the paper
+        (lambda job: job.broke != "images", "read", "published", 1),  # the images
+        (lambda job: job.broke != "images" or not job.absent, "paper-unreadable", "published", 0),  # each of them
+    ],
+)
+def test_a_lost_worker_costs_what_broke_it(fails, state, ocr_from, mentions, root, tmp_path):
+    papers = put_papers(tmp_path / "papers", p1001_0025v1="figure 2 | Loss falls. | Seen in Figure 2.")
+    mine = losing(lambda job: job.key == "arxiv:1001.0025" and fails(job))
+    done = paired("scicap", root, tmp_path / "out", papers=papers, build=BuildOptions(), engine=mine)
+    figure = next(one for one in read_dataset(tmp_path / "out") if one.id == "scicap:1001.0025v1#fig2")
+    note = next(note for note in read_notes(tmp_path / "out") if note.id == figure.id)
+    assert (note.ocr_from, len(figure.mentions), done.papers[state]) == (ocr_from, mentions, 1)
+    assert done.imported.integrity.repairs == ({} if ocr_from == "engine" else {"ocr-failed": 1})
+    assert done.run.papers_left == 0
+
+
+def test_figures_that_no_worker_survives_are_dropped_and_named(root, papers, tmp_path):
+    mine = losing(lambda job: job.key == "arxiv:1001.0025")
+    done = paired("scicap", root, tmp_path / "out", papers=papers, engine=mine)
+    assert done.imported.integrity.dropped == {"bad-record": 1, "crashed": 1}
+    assert done.run.summary.figures == 3
 
 
 def test_an_engine_that_breaks_leaves_the_published_words(root, papers, tmp_path):

@@ -29,7 +29,7 @@ from scicap_builder.pairing.records import (
     PairedRecords,
     PairJob,
     PairReading,
-    not_read,
+    next_try,
     pair_paper,
     pairing_readers,
 )
@@ -232,7 +232,7 @@ def _absent(found: Dropped) -> tuple[str, str]:
 
 @dataclass(kw_only=True)
 class _PairingRun(Run):
-    """A run that keeps notes, and gives the figures of a paper once more without it if it broke its reader."""
+    """A run that keeps notes, and gives figures to a worker again, with less to do, where one was lost over them."""
 
     notes: list[Note] = field(default_factory=list)
 
@@ -250,12 +250,10 @@ class _PairingRun(Run):
         ):
             return failure.error
         detail = str(failure.error) if failure.error else failure.detail
-        if not job.absent:
-            self.again.append(not_read(job, failure.reason, detail))
+        if another := next_try(job, failure.reason, detail):
+            self.again.append(another)
             return None
-        # Its own images broke the reader: nothing is left to try.
-        rows = [*(one.row for one in job.published)]
-        lost = [Dropped(item=row, reason=failure.reason, detail=detail) for row in rows]
+        lost = [Dropped(item=one.row, reason=failure.reason, detail=detail) for one in job.published]
         self.places[job.key] = {"paper": job.absent, "counts": {}}
         self.done(job.key, dropped=[*job.dropped, *lost])
         return None

@@ -29,9 +29,12 @@ from scicap_builder.reading import FoundFigure, PaperReading
 from scicap_builder.sources.importing import DUPLICATE, check_missing, digest
 from scicap_builder.sources.pixels import BROKEN, NoImage, Picture, opened
 
+OCR_FAILED = "ocr-failed"
+"""Counted for figures that keep their published words."""
 NO_ID, NOT_FOUND, UNREADABLE, NEVER_CITED = "no-paper-id", "paper-not-found", "paper-unreadable", "never-cited"
 """Why a figure has no paragraph, beside `matching.UNPAIRED`."""
 READ = "read"
+THE_PAPER, THE_IMAGES = "paper", "images"
 UNPAIRED_POLICIES = ("keep", "drop")
 _UNREAD = FoundFigure(number="", label="", caption="", route="")
 """A figure of which no file knows anything: the engine reads all of it."""
@@ -47,6 +50,8 @@ class PairJob(PaperFiles):
     absent: str = ""
     """One of NO_ID, NOT_FOUND, UNREADABLE."""
     detail: str = ""
+    broke: str = ""
+    """After a failure: THE_PAPER or THE_IMAGES, whatever is left alone in this try."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +181,14 @@ class _Made:
         image = open_image(picture.image, where=figure.id)
         lines: tuple[OcrLine, ...] = ()
         failure: list[Dropped] = []
-        if self.options.read.ocr != NO_OCR:
-            lines, failure = lines_of(_UNREAD, image, figure.id, self.options.read.ocr, self.readers)
-        self.counts += [item.reason for item in failure]
+        engine = NO_OCR if self.job.broke == THE_IMAGES else self.options.read.ocr
+        if engine != NO_OCR:
+            lines, failure = lines_of(_UNREAD, image, figure.id, engine, self.readers)
+        if failure or engine != self.options.read.ocr:
+            self.counts.append(OCR_FAILED)
         if not figure.kind and self.readers.kind_of:
             figure = replace(figure, kind=self.readers.kind_of(image, figure.caption, lines))
-        if self.options.read.ocr == NO_OCR or failure:
+        if engine == NO_OCR or failure:
             return figure, published
         return replace(figure, ocr=lines), ENGINE if lines else ""
 
@@ -233,6 +240,13 @@ def _mentions(figure: Figure, found: FoundFigure | None) -> tuple[str, ...]:
     return found.mentions if found and found.mentions else figure.mentions
 
 
-def not_read(job: PairJob, why: str, detail: str) -> PairJob:
-    """The same figures without the paper, which did something to its reader."""
-    return replace(job, pdf=None, source=None, html=None, parts=(), absent=UNREADABLE, detail=f"{why}: {detail}")
+def next_try(job: PairJob, why: str, detail: str) -> PairJob | None:
+    """The same figures after their worker was lost, it took too long, or a reader fell over: without the paper, then without
+    OCR, then without either. None: nothing is left to leave out."""
+    without_paper = replace(job, absent=UNREADABLE, detail=f"{why}: {detail}")
+    if job.broke == THE_IMAGES:
+        return None if job.absent else without_paper
+    if job.absent:
+        tried = job.broke == THE_PAPER
+        return replace(job, broke=THE_IMAGES, absent="" if tried else job.absent, detail="" if tried else job.detail)
+    return replace(without_paper, broke=THE_PAPER)
