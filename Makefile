@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-long check format bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,8 +25,11 @@ demo: $(VENV)/.ready-all ## explain one figure in the terminal, then open the we
 	@$(BIN)/llava-graph-serve all --port $(PORT)
 
 test: setup ## run the tests (WORKERS=4 on more cores)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not browser"
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser and not long"
 	@$(BIN)/pytest -m browser # one after the other: a page waits for seconds, not for busy cores
+
+test-long: setup ## run the tests of many processes, and those that do one thing a thousand times
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m long
 
 check: setup ## style and types
 	@$(BIN)/ruff check .

@@ -53,6 +53,7 @@ def test_killed_before_touches_of_files(tmp_path):
     assert kills >= touches // int(stride) - 1
 
 
+@pytest.mark.long
 def test_killed_at_random_with_real_processes(papers):
     """Whole runs with their workers, killed after a random time, again and again, until one comes to its end."""
     code = (

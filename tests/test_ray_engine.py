@@ -29,6 +29,7 @@ def rows(out):
     return sorted(map(repr, read_dataset(out))), sorted(map(repr, read_dropped(out)))
 
 
+@pytest.mark.long
 def test_a_local_ray_makes_the_same_data_set_and_keeps_the_limits(papers, tmp_path):
     pytest.importorskip("ray")
     build(papers, tmp_path / "here", BuildOptions(workers=2), readers=stand_ins())

@@ -92,6 +92,7 @@ def standing(loops):
     return len(tasks), len(threads), sockets()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("through", "path", "count"),
     [

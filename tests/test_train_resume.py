@@ -109,6 +109,7 @@ def two_processes(checkpoint, squares, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_two_processes_resume_as_one_does(two_processes, engine):
     """Draws of dropout differ between the processes, and go on in each."""
@@ -136,6 +137,7 @@ def test_two_processes_go_on_where_one_stopped(two_processes):
     assert grown == pytest.approx(one, rel=1e-5)
 
 
+@pytest.mark.long
 def test_killed_restarted_and_stopped_run_is_the_run_without_a_break(checkpoint, squares, two_processes, tmp_path):
     """One process is killed, torchrun starts both again; SIGTERM, which torchrun hands on, stops both at one step."""
     words = flags(checkpoint, squares, tmp_path, **LONG, save_strategy="steps", save_steps=5)

@@ -69,6 +69,7 @@ def test_every_shipped_setting_is_run():
     assert {name for names in SHIPPED.values() for name in names} == set(ENGINES) - {"ddp"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("engine", "batch"), RUNS)
 def test_losses_are_those_of_one_process(world, engine, batch):
     """Shares of the answers are uneven: the mean of the processes' means would differ in the second digit.
@@ -80,6 +81,7 @@ def test_losses_are_those_of_one_process(world, engine, batch):
     assert two == pytest.approx(one, rel=2e-3 if batch.startswith("mixed") else 2e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_result_of_any_engine_opens_in_plain_transformers(world, engine):
     """ZeRO-3 and FSDP hold a part of each weight in a process; the folder holds all, by the published names."""
@@ -91,6 +93,7 @@ def test_result_of_any_engine_opens_in_plain_transformers(world, engine):
     assert not report["unexpected_keys"]
 
 
+@pytest.mark.long
 def test_deepspeed_in_one_process_without_torchrun(world):
     """In a process of its own: DeepSpeed wants a process group, which stays."""
     out = world / "alone"

@@ -277,6 +277,7 @@ print("ended with", statuses)
 """
 
 
+@pytest.mark.long
 def test_two_processes_share_the_samples_go_on_and_end_together(checkpoint, tmp_path):
     """Each begins at a window of its own; most batches have no image. One that must stop takes the other along."""
     squares = write_squares(tmp_path / "squares", 26, with_image=lambda index: index < 3)

@@ -225,6 +225,7 @@ def two_processes(checkpoint, charts, tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 def test_two_processes_explain_every_record_once_and_add_up_their_counts(two_processes, mode):
     out = two_processes / mode
