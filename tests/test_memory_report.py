@@ -106,6 +106,7 @@ def test_what_is_measured(pair, full, packed):  # noqa: F811
         assert [answer["id"] for answer in found["answers"]] == ["f0", "f1", "f2"]
         assert times["answer_tokens"]["high"] <= 6
         assert 0 < times["first_token_s"]["median"] <= times["seconds"]["median"]
+        assert 0 < times["cpu_s"]["median"] < 30
         assert times["tokens_per_s"]["low"] > 0
         assert found["asked"]["data"] == "figures"
     assert json.loads(json.dumps(pair)) == pair

@@ -1,5 +1,6 @@
 """Quantized checkpoints: they open like any other, say what they are, appear whole or not at all, and their agreement is counted."""
 
+import gc
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import warnings
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,6 +112,36 @@ def test_a_model_in_half_precision_computes_in_one_type(tmp_path, full):
         types = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
         assert types == {torch.bfloat16 if dtype else torch.float32}
         assert logits(model).isfinite().all()
+
+
+def test_the_file_of_4_bit_weights_is_not_kept_in_memory_beside_them(packed):
+    from bitsandbytes.functional import has_avx512bf16
+
+    maps = Path("/proc/self/maps")
+    if not has_avx512bf16() or not maps.exists():
+        pytest.skip("weights are rearranged on CPUs with bfloat16 alone")
+    copy = packed[4].with_name("mapped")
+    shutil.copytree(packed[4], copy)
+    model = load(copy, device="cpu").model
+    assert str(copy) in maps.read_text()
+    logits(model)
+    gc.collect()
+    assert str(copy) not in maps.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [([], "its weights cannot learn"), (["--lora_enable", "True", "--merge_lora", "True"], "keep its rounding")],
+)
+def test_it_is_trained_by_lora_alone(packed, tmp_path, flags, told):
+    from train.flags.command import parse_command
+    from train.learning.loading import load_to_train
+
+    paths = ["--model_name_or_path", packed[4], "--data_path", "squares", "--output_dir", tmp_path]
+    with pytest.raises(InputError, match=told):
+        load_to_train(parse_command([str(word) for word in (*paths, *flags)]))
+    with_lora = [*paths, "--lora_enable", "True"]
+    assert load_to_train(parse_command([str(word) for word in with_lora])).model.is_quantized
 
 
 @pytest.mark.parametrize("bits", [8, 4])

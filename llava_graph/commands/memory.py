@@ -154,6 +154,7 @@ def printed(columns: Sequence[Mapping[str, Any]], compared: Mapping[str, Any] | 
     add("  peak with static, mean", lambda found: size(found["dynamic"]["mean_peak"]), "dynamic, whole")
     rows.append(["TIME"] + [""] * (len(head) - 1))
     add("  seconds a question", lambda found: _spread(found["time"]["seconds"], _seconds), "seconds a question")
+    add("  CPU seconds a question", lambda found: _spread(found["time"]["cpu_s"], _seconds), "CPU seconds a question")
     add(
         "  seconds to the first token",
         lambda found: _spread(found["time"]["first_token_s"], _seconds),

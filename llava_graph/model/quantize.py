@@ -129,10 +129,14 @@ def compute_in(model: "torch.nn.Module", place: "torch.device", dtype: Any) -> N
     ]
     if wanted is None or not packed:  # other methods keep to their own types
         return
+    in_four = [module for module in packed if getattr(module.weight, "quant_state", None) is not None]
+    # 4-bit weights are rearranged on CPUs with bfloat16. What is then left of the file would keep all of it in memory.
+    apart = bool(in_four) and place.type == "cpu"
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.is_floating_point():
-                parameter.data = parameter.data.to(wanted)
-    for module in packed:
-        if hasattr(module, "compute_dtype"):
-            module.compute_dtype = wanted
+                parameter.data = parameter.data.to(wanted, copy=apart)
+    for module in in_four:
+        module.compute_dtype = wanted
+        if apart:
+            module.weight.quant_state.code = module.weight.quant_state.code.clone()

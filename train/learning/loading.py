@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llava_graph.errors import InputError, MissingExtra
 from llava_graph.model.quantize import unquantized
 from train.batching.checking import as_first_process
+from train.learning.adapters import needs_lora
 from train.running.distributed import unsplit_models
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def load_to_train(command: Command) -> LoadedModel:
         quantization=quantization(command, folder) if asked.bits != 16 else None,
         empty=needs_no_weights(command),
     )
+    if getattr(loaded.model, "is_quantized", False) and (asked.merge_lora or not needs_lora(command)):
+        raise InputError(
+            "--merge_lora with a quantized model would keep its rounding"
+            if asked.merge_lora
+            else "the checkpoint is quantized, and its weights cannot learn",
+            where=str(folder),
+            next_step="Leave --merge_lora out" if asked.merge_lora else "Add --lora_enable True (QLoRA)",
+        )
     if not joins_parts(command):
         loaded = adjusted(loaded, command)
     loaded.model.train()

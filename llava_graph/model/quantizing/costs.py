@@ -69,6 +69,8 @@ class One:
     answer: Answered
     seconds: float
     """From the figure to the last token."""
+    cpu_s: float
+    """Of all threads: what a busy machine does not lengthen."""
     first_s: float
     peak: int
     """Bytes at most while it was answered."""
@@ -138,6 +140,7 @@ def measure(wanted: Measured) -> dict[str, Any]:
         },
         "time": {
             "seconds": spread([one.seconds for one in ones]),
+            "cpu_s": spread([one.cpu_s for one in ones]),
             "first_token_s": spread([one.first_s for one in ones]),
             "tokens_per_s": spread([rate for one in ones if (rate := one.answer.tokens_per_s) is not None]),
             "prompt_tokens": spread([one.answer.prompt_tokens for one in ones]),
@@ -192,15 +195,17 @@ def _ask(
 def _one(loaded: LoadedModel, question: Question, wanted: Measured, meter: Meter) -> One:
     before = meter.now()
     meter.reset()
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     prompt = read_prompt(loaded, question, task=wanted.task)
     read_s = time.perf_counter() - begun
     answer = answer_greedily(loaded, prompt, wanted.max_new_tokens)
+    cpu_s = time.process_time() - cpu
     peak = meter.peak()
     return One(
         id=question.id,
         answer=answer,
         seconds=read_s + answer.seconds,
+        cpu_s=cpu_s,
         first_s=read_s + answer.first_s,
         peak=peak,
         above=peak - before,
@@ -246,6 +251,7 @@ FIGURES = {
     "dynamic, above static": _median("dynamic", "peak_above"),
     "dynamic, whole": lambda found: found["dynamic"]["mean_peak"],
     "seconds a question": _median("time", "seconds"),
+    "CPU seconds a question": _median("time", "cpu_s"),
     "seconds to the first token": _median("time", "first_token_s"),
     "tokens a second": _median("time", "tokens_per_s"),
 }
