@@ -86,6 +86,7 @@ def evaluate_command(
     bertscore_model: instruments.BertscoreModel = None,
     chexbert_model: instruments.ChexbertModel = None,
     radgraph_model: instruments.RadgraphModel = None,
+    radgraph_python: instruments.RadgraphPython = None,
     radgraph_annotations: instruments.RadgraphAnnotations = None,
     candidates: instruments.CandidatesFrom = None,
     resamples: Annotated[
@@ -136,6 +137,7 @@ def evaluate_command(
             bertscore=bertscore_model,
             chexbert=chexbert_model,
             radgraph=radgraph_model,
+            radgraph_python=radgraph_python,
             annotations=radgraph_annotations,
             candidates=candidates,
         ),

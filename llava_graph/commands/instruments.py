@@ -1,6 +1,7 @@
 """The options of scores that need a model, a file or a list, and what they open. What cannot be opened is told and left out."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,15 @@ RadgraphModel = Annotated[
     typer.Option(
         rich_help_panel=PANEL,
         metavar="NAME",
-        help=f"RadGraph F1 by the package radgraph, where it is installed: {', '.join(PACKAGE_MODELS)}.",
+        help=f"RadGraph F1 by the package radgraph: {', '.join(PACKAGE_MODELS)}, or a folder of that name with the model.",
+    ),
+]
+RadgraphPython = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=PANEL,
+        metavar="PYTHON",
+        help="With --radgraph-model: of the environment where radgraph is installed. Default: this one.",
     ),
 ]
 RadgraphAnnotations = Annotated[
@@ -64,12 +73,13 @@ class InstrumentChoice:
     bertscore: str | None = None
     chexbert: Path | None = None
     radgraph: str | None = None
+    radgraph_python: str | None = None
     annotations: tuple[Path, Path] | None = None
     candidates: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises InputError."""
-        if self.radgraph and self.annotations:
+        if (self.radgraph or self.radgraph_python) and self.annotations:
             raise InputError("--radgraph-model and --radgraph-annotations exclude each other")
 
 
@@ -95,7 +105,7 @@ def open_instruments(choice: InstrumentChoice, task: Task) -> tuple[Instruments,
 
     opened("bertscore", BERTSCORE, "--bertscore-model", choice.bertscore, lambda: _bertscore(choice.bertscore or ""))
     opened("chexbert", CHEXBERT, "--chexbert-model", choice.chexbert, lambda: _chexbert(choice.chexbert or Path()))
-    given = choice.radgraph or choice.annotations
+    given = choice.radgraph or choice.radgraph_python or choice.annotations
     opened("radgraph", RADGRAPH, "--radgraph-annotations", given, lambda: _radgraph(choice))
     if choice.candidates is not None:
         named = choice.candidates
@@ -116,7 +126,9 @@ def _chexbert(place: Path) -> object:
 
 
 def _radgraph(choice: InstrumentChoice) -> object:
-    return GraphFiles(*choice.annotations) if choice.annotations else RadGraphPackage(choice.radgraph or "")
+    if choice.annotations:
+        return GraphFiles(*choice.annotations)
+    return RadGraphPackage(choice.radgraph or PACKAGE_MODELS[0], choice.radgraph_python or sys.executable)
 
 
 def read_candidates(place: Path, task: Task) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ In: graphs, from annotation files in RadGraph's own form or from the package `ra
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,27 +166,22 @@ def _same(annotated: str, text: str) -> bool:
 
 @dataclass(frozen=True)
 class RadGraphPackage:
-    """Stanford's package `radgraph` (MIT), where it is installed; it downloads its model once."""
+    """Stanford's package `radgraph` (MIT), in an environment of its own: 0.1.18 needs transformers 4.
 
-    name: str
+    It downloads its model once.
+    """
+
+    model: str = PACKAGE_MODELS[0]
+    """One of PACKAGE_MODELS, or a folder of that name with the unpacked model."""
+    python: str = sys.executable
+    """Of an environment where the package is installed."""
 
     def __call__(self, pairs: Sequence[Pair]) -> Graphs:
-        """Of every pair. Raises CheckpointError: the package is not here, or does not get its model."""
-        if self.name not in PACKAGE_MODELS:
-            raise InputError(f"unknown RadGraph model {self.name!r}", next_step=f"Known: {', '.join(PACKAGE_MODELS)}")
-        try:
-            package: Any = importlib.import_module("radgraph")
-        except ImportError as error:
-            raise CheckpointError(
-                f"the package radgraph cannot be imported ({error})",
-                next_step="pip install radgraph requests, or annotate elsewhere and give --radgraph-annotations",
-            ) from error
+        """Of every pair. Raises InputError: no such model; CheckpointError: the package is not there, or does not run."""
+        if Path(self.model).name not in PACKAGE_MODELS:
+            raise InputError(f"unknown RadGraph model {self.model!r}", next_step=f"Known: {', '.join(PACKAGE_MODELS)}")
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.text, pair.item.reference) if text.strip()))
-        try:
-            found = package.RadGraph(model_type=self.name)(texts)
-        except Exception as error:  # the package raises bare ones
-            told = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-            raise CheckpointError(f"RadGraph does not run ({told})", where=self.name) from error
+        found = self._annotated(texts)
         graphs = {text: read_graph(found[str(place)]) for place, text in enumerate(texts) if str(place) in found}
         both = {
             pair.item.id: (graphs.get(pair.text, Graph()), graphs[pair.item.reference])
@@ -193,3 +190,25 @@ class RadGraphPackage:
         }
         lost = len(pairs) - len(both)
         return Graphs(both, {"not-annotated": lost} if lost else {})
+
+    def _annotated(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Annotations by the texts' places. What the package prints is only looked at when it fails."""
+        with tempfile.TemporaryDirectory() as folder:
+            asked, answered = Path(folder) / "texts.json", Path(folder) / "graphs.json"
+            asked.write_text(json.dumps(texts), encoding="utf-8")
+            # As text: run as a file, its folder would come before the standard library there, and has a `numbers` too.
+            program = Path(__file__).with_name("radgraph_process.py").read_text(encoding="utf-8")
+            command = [self.python, "-c", program, self.model, str(asked), str(answered)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode == 0:
+                    found: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
+                    return found
+            except (OSError, ValueError) as error:
+                raise CheckpointError(f"RadGraph does not run ({error})", where=self.python) from error
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise CheckpointError(
+            f"RadGraph does not run ({lines[-1][:160]})",
+            where=self.python,
+            next_step="Give --radgraph-python of an environment with radgraph, requests and transformers<5, or annotations",
+        )
