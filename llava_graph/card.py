@@ -65,9 +65,13 @@ def _origin(options: Mapping[str, Any]) -> str:
             "Figures with caption, the text inside the figure (with boxes) and the paragraphs that cite it; "
             "built with LLaVA-Graph."
         )
+    paired = (
+        " Each figure was looked for in its paper: citing paragraphs and what is said of the paper are from there, the text in "
+        "the image is by OCR. `data/*/pairing.parquet` has the published texts, and what was found."
+    )
     return (
         f"{options['title']} ({options['home']}) as figure records, imported with LLaVA-Graph. "
-        f"Licence: {options['licence'] or 'not stated'}. Access: {options['access']}."
+        f"Licence: {options['licence'] or 'not stated'}. Access: {options['access']}." + paired * ("pairing" in options)
     )
 
 

@@ -5,6 +5,7 @@
 A process of its own without threads: it forks a build for every moment (a fork costs milliseconds, a start seconds). The build
 counts audit events ("open", "os.rename", "os.mkdir", "os.remove" … under FOLDER) and dies by SIGKILL before the Nth, for every
 STRIDEth N. Every third time the restarted build is killed as well. Prints how many moments there are, or what differed.
+PAPERS may be SciCap's folder instead: then its figures are paired with their papers.
 """
 
 import os
@@ -25,8 +26,10 @@ from stand_ins import stand_ins
 from llava_graph.dataset import read_dataset, read_dropped, read_json
 from scicap_builder import build
 from scicap_builder.fetch import FetchOptions
-from scicap_builder.one_paper import default_readers
+from scicap_builder.one_paper import ReadOptions, default_readers
+from scicap_builder.pairing import PairOptions, pair, read_notes
 from scicap_builder.pipeline import BuildOptions
+from scicap_builder.sources import SOURCES
 
 
 class Inline:
@@ -84,6 +87,12 @@ def run(papers, folder, base_url, moment=None):
     if moment is not None:
         sys.addaudithook(hook)
     fetch = FetchOptions(base_url=base_url, cache=folder / "cache", delay_s=0)
+    if papers.is_dir():
+        pairing = PairOptions(build=BuildOptions(read=ReadOptions(ocr="none"), papers_per_shard=2))
+        pair(
+            SOURCES["scicap"], papers, folder / "out", pairing=pairing, fetch=fetch, readers=stand_ins(), engine=Inline
+        )
+        return
     build(papers, folder / "out", BuildOptions(papers_per_shard=2), fetch=fetch, readers=stand_ins(), engine=Inline)
 
 
@@ -96,6 +105,8 @@ def write_down(out, place):
         name: sorted(value.items()) if isinstance(value, dict) else value for name, value in state["counts"].items()
     }
     extra = sorted(path.name for path in out.rglob("*") if path.name.startswith(".") or path.name.endswith(".part"))
+    rows += sorted(repr(note) for note in read_notes(out))
+    rows += [path.read_text() for name in ("pairing.json", "integrity.json") if (path := out / name).exists()]
     card = sorted((out / "README.md").read_text().splitlines())
     place.write_text("\n".join([*rows, *dropped, repr(counts), repr(state["finished"]), repr(extra), *card]))
 

@@ -1,15 +1,22 @@
 """Published figures get what their papers say: from a folder, a bulk archive or arXiv; unmatched ones are counted; runs resume."""
 
 import io
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 import tarfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from arxiv_server import FakeClock, Submission, serving
 from published_sets import picture, put, scicap_row, write_challenge, write_scicap, write_scicap_plus
 from stand_ins import broken_engine, stand_ins
 
+from benchmarks.bench_pairing import found_right
+from benchmarks.published_layout import write_layout
 from llava_graph.command import run
 from llava_graph.dataset import DatasetWriter, read_dataset, read_dropped, read_json
 from llava_graph.errors import DatasetError, InputError
@@ -18,6 +25,7 @@ from scicap_builder.fetch import FetchOptions
 from scicap_builder.one_paper import ReadOptions
 from scicap_builder.pairing import PairOptions, pair, read_notes
 from scicap_builder.pairing.published import grouped
+from scicap_builder.parts import carried
 from scicap_builder.settings import BuildOptions
 from scicap_builder.sources import SOURCES
 from scicap_builder.sources.contract import ImportOptions
@@ -108,6 +116,8 @@ def test_a_figure_gets_the_paragraphs_of_its_paper_and_ocr_with_boxes(root, pape
     assert done.imported.integrity.dropped == {"bad-record": 1}
     assert "1 papers of the folder are named after no arXiv id" in done.imported.integrity.problems
     assert read_json(tmp_path / "out" / "pairing.json")["paired"] == 1
+    assert "looked for in its paper" in (tmp_path / "out" / "README.md").read_text()
+    assert "looked for in its paper" not in (tmp_path / "plain" / "README.md").read_text()
     notes = {note.id: note for note in read_notes(tmp_path / "out")}
     assert notes["scicap:1001.0025v1#fig2"].published_ocr == ("loss", "epoch", "0", "10")
     assert notes["scicap:1502.00003v2#fig1"].detail == "encrypted: the file is broken"
@@ -368,6 +378,57 @@ def test_a_killed_pairing_goes_on_and_ends_the_same(killed_after, tmp_path, monk
         "scicap-challenge:000000000001",
         "scicap-challenge:000000000001~2",
     }
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_killed_before_touches_of_files(root, tmp_path):
+    """Every 29th touch, with the papers fetched; STRIDE=1 takes every one (some minutes)."""
+    stride = os.environ.get("STRIDE", "29")
+    (tmp_path / "work").mkdir()
+    with serving(HELD) as server:
+        command = [
+            sys.executable,
+            Path(__file__).parent / "killed_build.py",
+            root,
+            tmp_path / "work",
+            server.url,
+            stride,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    touches, kills = map(int, done.stdout.split())
+    assert touches > 60
+    assert kills >= touches // int(stride) - 1
+
+
+def test_a_job_carries_all_that_it_needs_to_another_machine(root, papers, tmp_path):
+    """As Ray sends it (`ray_engine`): nothing of this machine's disks is seen there."""
+    sent = []
+
+    class Keeping(Inline):
+        def give(self, job):
+            sent.append((self.function, pickle.dumps(carried(job))))
+            super().give(job)
+
+    paired("scicap", root, tmp_path / "out", papers=papers, build=BuildOptions(), engine=Keeping)
+    for folder in (root, papers):
+        shutil.rmtree(folder)
+    there = [function(pickle.loads(job)) for function, job in sent]
+    assert [note for records in there for note in records.notes] == list(read_notes(tmp_path / "out"))
+    figures = {figure.id: figure for records in there for figure in records.figures}
+    assert figures == {figure.id: figure for figure in read_dataset(tmp_path / "out")}
+
+
+def test_figures_of_real_papers_are_found_with_their_true_first_paragraphs(papers_dir, tmp_path):
+    """A journal's PDF, and two papers with their source; `python -m benchmarks pairing` takes all of them."""
+    known = write_layout(
+        papers_dir, tmp_path / "root", tmp_path / "papers", ("PMC5234046", "arx2501.01300", "jose_00206")
+    )
+    pairing = PairOptions(build=QUIET, papers_root=tmp_path / "papers")
+    done = pair(SOURCES["scicap-plus"], tmp_path / "root", tmp_path / "out", pairing=pairing, engine=Inline)
+    assert found_right(known, list(read_notes(tmp_path / "out"))) == (len(known), len(known))
+    assert (done.report.paired, done.report.same_first) == (len(known), len(known))
+    assert all(figure.paper.title and figure.paper.route for figure in read_dataset(tmp_path / "out"))
 
 
 def test_what_cannot_be_paired_is_named(root, tmp_path):
