@@ -20,13 +20,14 @@ ROWS_PER_GROUP = 64
 
 
 def read_rows(
-    file: Path, *, images: bool = True, papers: Set[str] | None = None
+    file: Path, *, images: bool = True, papers: Set[str] | None = None, without: Set[str] = frozenset()
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number from 1, row), a row group at a time; groups without one of `papers` are skipped."""
+    """(number from 1, row), a row group at a time; groups without one of `papers` are skipped, columns `without` not read."""
     number = 0
     try:
         with pq.ParquetFile(file) as parquet:
-            columns = [name for name in parquet.schema_arrow.names if images or name != "image"]
+            left_out = {*without, *([] if images else ["image"])}
+            columns = [name for name in parquet.schema_arrow.names if name not in left_out]
             for group in range(parquet.num_row_groups):
                 if papers is not None and papers.isdisjoint(_paper_ids(parquet, group)):
                     number += parquet.metadata.row_group(group).num_rows

@@ -187,6 +187,17 @@ def test_a_paper_is_opened_once_for_all_its_figures_in_the_version_that_most_nam
     assert groups["arxiv:cs/0102003"].rows == ((0, 2),)
 
 
+def test_names_that_say_no_paper_are_told_apart_in_every_table(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("scicap_builder.pairing.published.NAMELESS_ROWS", 1)
+    for number, split in enumerate(("train", "test")):
+        put(root, f"SciCap-Caption-All/{split}/mine.json", scicap_row("mine", "Figure 1: Mine."))
+        put(root, f"SciCap-No-Subfig-Img/{split}/mine.png", picture(number + 7))
+    done = paired("scicap", root, tmp_path / "out", papers=put_papers(tmp_path / "papers", p1001_0025v1="figure 2"))
+    found = [figure.id for figure in read_dataset(tmp_path / "out") if "mine" in figure.id]
+    assert sorted(found) == ["scicap:mine", "scicap:mine~2"]
+    assert done.report.reasons["no-paper-id"] == 2
+
+
 def test_another_version_gives_words_and_no_places(root, tmp_path):
     papers = put_papers(
         tmp_path / "papers", p1001_0025v3="figure 5 | Loss falls. | x\nfigure 2 | Loss falls. | Seen in Figure 2."

@@ -189,7 +189,10 @@ class _Units:
         there: list[PaperRef] = []
         for paper in self.references:
             if paper.arxiv is None:
-                yield paper, self._job(paper, Dropped(item=paper.key, reason=NO_ID, detail="no arXiv id is published"))
+                yield (
+                    paper,
+                    self._job(paper, Dropped(item=paper.key, reason=NO_ID, detail="no possible arXiv id is published")),
+                )
             elif paper.remote and not self.fetches:
                 detail = "it is not in the folder of papers"
                 yield paper, self._job(paper, Dropped(item=paper.key, reason=NOT_FOUND, detail=detail), catalogue)

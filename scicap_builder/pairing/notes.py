@@ -81,16 +81,18 @@ SCHEMA = pa.schema(
     ]
 )
 
+TEXTS = frozenset(["published_ocr", "published_sentences", "published_paragraphs"])
+
 
 def write_notes(notes: Sequence[Note], folder: Path) -> None:
     """The notes of one shard, into its folder."""
     write_parquet(folder / FILE, [asdict(note) for note in notes], SCHEMA)
 
 
-def read_notes(out: Path) -> Iterator[Note]:
-    """The notes of a paired data set, shard by shard. Raises DatasetError for a broken one."""
+def read_notes(out: Path, *, texts: bool = True) -> Iterator[Note]:
+    """The notes of a paired data set, shard by shard; without `texts` what was published stays on disk. Raises DatasetError."""
     for file in sorted((out / "data").glob(f"shard-*/{FILE}")):
-        for _, row in read_rows(file):
+        for _, row in read_rows(file, without=frozenset() if texts else TEXTS):
             settled: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
             yield Note(**settled)
 
@@ -197,6 +199,6 @@ class PairingReport:
 def sums(out: Path) -> PairingReport:
     """The report of a data set, from all its notes, one shard in memory."""
     report = PairingReport()
-    for note in read_notes(out):
+    for note in read_notes(out, texts=False):
         report.add(note)
     return report

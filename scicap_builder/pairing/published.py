@@ -1,6 +1,5 @@
 """The published figures, paper by paper: which rows belong to which paper, and each of them read when its turn comes."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,8 +77,10 @@ def grouped(source: Source, parts: Sequence[Part]) -> list[Group]:
 def _paper_of(source: Source, part: Part, index: int) -> tuple[str, str]:
     """(id of the record where it may come twice, its paper); both are empty where the row is broken."""
     if part.names:
-        # Ids are made of these names and hold the paper: the same id is in the same group.
-        return "", scicap_figure(re.sub(r"\.json$", "", part.names[index])).paper
+        name = part.names[index].removesuffix(".json")
+        paper = scicap_figure(name).paper
+        # Ids are made of these names: with their paper they are in one group anyhow.
+        return "" if paper else name, paper
     try:
         entry = entry_at(source, part, index, row_at(part, index))
     except (SampleRefused, RecordError):
