@@ -1,15 +1,16 @@
 """Intervals and paired tests: of means and of scores that are no means."""
 
+import math
 import random
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from llava_graph.evaluate.answered import LABEL, OPEN, Item, Pair
+from llava_graph.evaluate.answered import CHOICE, CLOSED, LABEL, OPEN, Item, Pair
 from llava_graph.evaluate.bleu import bleu_counts, corpus_bleu
 from llava_graph.evaluate.measure import STRICT, Measure, compare, interval, mean
-from llava_graph.evaluate.measures import labels, measure_all
+from llava_graph.evaluate.measures import BY_KIND, labels, measure_all
 from llava_graph.record import Figure
 
 
@@ -98,6 +99,27 @@ def test_a_class_that_no_answer_names_has_no_precision():
     assert scores["strict/precision: normal"] is None
     assert (scores["strict/recall: normal"], scores["strict/F1: normal"]) == (0, 0)
     assert scores["strict/macro F1"] == pytest.approx((0 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+@pytest.mark.parametrize("text", ["", " \n", "…"])
+def test_answers_without_a_word_are_scored_in_every_kind_and_are_never_better_than_the_reference(kind, text):
+    reference = "B: the left lung" if kind == CHOICE else "yes" if kind == CLOSED else "the left lung, 12 mm"
+    question = "Where?\nA: the heart\nB: the left lung"
+    pairs = [Pair(item=item(name, reference, kind, question), text=text) for name in ("a", "b")]
+    right = [replace(pair, text=reference) for pair in pairs]
+    empty, best = ({one.key: one for one in measure_all(some)} for some in (pairs, right))
+    assert set(empty) == set(best)
+    for key, one in empty.items():
+        assert all(math.isfinite(number) for row in one.rows.values() for number in row), key
+        if not key.endswith(TOLD_APART):
+            assert (one.value or 0) <= (1e-9 if key not in FAVOURS_NOTHING else 1), key
+
+
+TOLD_APART = ("not read", "without yes or no", "the script stops")
+"""Shares of answers that say nothing."""
+FAVOURS_NOTHING = ("published/closed accuracy, Quilt",)
+"""To Quilt-LLaVA's script the empty answer says yes."""
 
 
 def test_an_empty_answer_scores_and_counts():

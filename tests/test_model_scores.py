@@ -377,6 +377,12 @@ def test_the_package_is_asked_once_for_each_text_in_a_process_of_its_own(tmp_pat
         RadGraphPackage("radgraph", python=str(tmp_path / "no-python"))(pairs)
 
 
+def test_without_torch_the_extra_is_named(monkeypatch, roberta):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    _, failed = open_instruments(InstrumentChoice(bertscore=str(roberta)), find_task("scicap"))
+    assert failed == {"BERTScore": "BERTScore needs the package 'transformers'. pip install 'llava-graph[model]'"}
+
+
 def test_two_ways_to_graphs_exclude_each_other_and_other_tasks_are_not_told_of_them():
     with pytest.raises(InputError, match="exclude each other"):
         InstrumentChoice(radgraph="radgraph", annotations=(Path("a"), Path("b")))
