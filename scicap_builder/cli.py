@@ -18,6 +18,7 @@ from scicap_builder.fetch.harvest import harvest
 from scicap_builder.fetch.http import PoliteHttp
 from scicap_builder.narratives.command import narratives_command
 from scicap_builder.obtain import ROUTES
+from scicap_builder.narratives.command import narratives_command
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set

@@ -27,7 +27,7 @@ from scicap_builder.narratives.cursor import cursor_trace
 from scicap_builder.narratives.options import DEFAULT_NARRATIVES, NarrativeOptions, VideoJob
 from scicap_builder.narratives.own_time import overlap
 from scicap_builder.narratives.read import read_video
-from scicap_builder.narratives.segments import SegmentOptions, median, stable_segments
+from scicap_builder.narratives.segments import SegmentOptions, crop_ssim, median, stable_segments
 from scicap_builder.narratives.video import Frame, read_frames, video_facts
 from scicap_builder.workers import Failure
 
@@ -146,6 +146,25 @@ def test_a_short_disturbance_does_not_end_a_segment_and_a_short_segment_is_none(
     parts = list(stable_segments(frames, SegmentOptions(max_seconds=4.0)))
     assert [(one.start, one.end) for one in parts] == [(0.0, 3.0), (3.0, pytest.approx(6.0))]
     assert parts[0].image is parts[1].image
+
+
+def test_key_frames_that_make_the_picture_anew_do_not_part_it():
+    """What H.264 does: every 2 s the grain is another one, and stays."""
+    still = tissue(SIZE, 9)[..., ::-1].astype(float)
+    rng = np.random.default_rng(0)
+    grains = [rng.normal(0, 5, (240, 320, 1)) for _ in range(5)]
+    frames = [Frame(n / 5, np.clip(still + grains[n // 10], 0, 255).astype(np.uint8)) for n in range(50)]
+    assert crop_ssim(frames[9].pixels, frames[10].pixels, SegmentOptions(), rng) < 0.98
+    assert [(one.start, one.end) for one in stable_segments(frames)] == [(0.0, pytest.approx(10.0))]
+
+
+def test_a_line_that_is_added_to_a_slide_makes_another_picture():
+    slide = np.full((240, 320, 3), 250, np.uint8)
+    slide[40:60, 30:280:4] = 20
+    more = slide.copy()
+    more[100:120, 30:280:4] = 20
+    frames = [Frame(n / 5, slide if n < 20 else more) for n in range(40)]
+    assert [round(one.start, 3) for one in stable_segments(frames)] == [0.0, 4.0]
 
 
 def test_no_more_frames_are_held_than_the_median_needs():

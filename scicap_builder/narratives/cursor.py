@@ -86,18 +86,21 @@ def find_spots(pixels: np.ndarray, image: np.ndarray, options: CursorOptions) ->
     import cv2
 
     height, width = image.shape[:2]
-    differs = (cv2.absdiff(pixels, image).max(axis=2) > options.threshold).astype(np.uint8)
-    if not 0 < differs.mean() <= options.max_changed:
+    red, green, blue = cv2.split(cv2.absdiff(pixels, image))
+    _, differs = cv2.threshold(cv2.max(cv2.max(red, green), blue), options.threshold, 1, cv2.THRESH_BINARY)
+    if not 0 < cv2.countNonZero(differs) <= options.max_changed * width * height:
         return np.empty((0, 2))
+    begin_x, begin_y, wide, high = cv2.boundingRect(differs)
+    differs = differs[begin_y : begin_y + high, begin_x : begin_x + wide]
     joined = cv2.dilate(differs, np.ones((options.join, options.join), np.uint8))
     count, labels = cv2.connectedComponents(joined)
     labels = labels * differs  # what has grown joins, it does not weigh
     areas = np.bincount(labels.ravel(), minlength=count)[1:]
     rows, columns = np.nonzero(labels)
     owners = labels[rows, columns]
-    wide = np.bincount(owners, weights=columns + 0.5, minlength=count)[1:] / np.maximum(areas, 1) / width
-    high = np.bincount(owners, weights=rows + 0.5, minlength=count)[1:] / np.maximum(areas, 1) / height
+    across = np.bincount(owners, weights=begin_x + columns + 0.5, minlength=count)[1:] / np.maximum(areas, 1) / width
+    down = np.bincount(owners, weights=begin_y + rows + 0.5, minlength=count)[1:] / np.maximum(areas, 1) / height
     share = areas / (width * height)
     fits = np.flatnonzero((share >= options.min_area) & (share <= options.max_area) & (areas > 0))
     order = fits[np.argsort(-areas[fits], kind="stable")]
-    return np.stack([wide[order], high[order]], axis=1)
+    return np.stack([across[order], down[order]], axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,7 +19,11 @@ OTHER_IMAGE_SSIM = 0.02
 """Published: without any stable stretch, a frame below it (at 512 x 512) is another image."""
 OTHER_IMAGE_SIDE = 512
 HELD_FRAMES = 2
-"""So many frames that differ may pass before a stretch ends: the cursor lay in the crops, or the encoder blinked."""
+"""So many frames that differ may pass before a stretch ends: the cursor lay in the crops, or something flashed."""
+SMALL_SIDE = 320
+"""px of the longer side at which backgrounds are compared: grain and the encoder's blocks are gone, a pan of .5 % is seen."""
+OTHER_PLACE_SSIM = 0.7
+"""At this size an H.264 file of crf 40 stays above it in 99.6 % of a still picture, another picture below it in 98 %."""
 MEDIAN_ROWS = 64
 """Of the frames under a median at once."""
 
@@ -43,6 +48,8 @@ class SegmentOptions:
     """A longer stretch is parted: a caption has four boxes at most. The publication's `pair_chunk_time` differs by video."""
     median_frames: int = 21
     """Of a stretch, evenly spaced; more change nothing that is seen and lie in memory."""
+    max_changed: float = 0.03
+    """Share of the frame that may differ from the stretch's first: the cursor, twice. A new line of text is more."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -89,6 +96,7 @@ class _Run:
 
     options: SegmentOptions
     first: Frame
+    first_small: np.ndarray
     last: Frame
     step: float = 0.0
     """s between the last two frames"""
@@ -99,7 +107,7 @@ class _Run:
 
     @classmethod
     def begun(cls, frame: Frame, options: SegmentOptions) -> _Run:
-        run = cls(options=options, first=frame, last=frame)
+        run = cls(options=options, first=frame, first_small=shrunk(frame.pixels), last=frame)
         run.add(frame)
         return run
 
@@ -109,14 +117,21 @@ class _Run:
         return self.last.time + self.step
 
     def goes_on(self, frame: Frame, rng: np.random.Generator) -> bool:
-        """Whether a frame is like the last one, and like the first: what fades changes little at a time."""
-        before = (self.last,) if self.last is self.first else (self.last, self.first)
-        return all(alike(one.pixels, frame.pixels, self.options, rng) for one in before)
+        """Whether a frame is like the last one, and its background that of the first: what creeps changes little at a time."""
+        return alike(self.last.pixels, frame.pixels, self.options, rng) and self.has_background_of(frame)
+
+    def has_background_of(self, frame: Frame) -> bool:
+        return changed_share(self.first_small, shrunk(frame.pixels)) <= self.options.max_changed
+
+    def stepped(self, held: list[Frame], rng: np.random.Generator) -> bool:
+        """Whether frames that differ from the last are still and of one background with it: a key frame made the picture anew."""
+        still = all(alike(one.pixels, other.pixels, self.options, rng) for one, other in pairwise(held))
+        return still and self.has_background_of(held[-1])
 
     def after(self, held: list[Frame], frame: Frame, rng: np.random.Generator) -> list[Frame]:
         """The frames that are held back once this one has come: none if it is like the run, else one more."""
         held = [*held, frame]
-        if not self.goes_on(frame, rng):
+        if not self.goes_on(frame, rng) and not (len(held) > HELD_FRAMES and self.stepped(held, rng)):
             return held
         for one in held:
             self.add(one)
@@ -157,6 +172,25 @@ def alike(one: np.ndarray, other: np.ndarray, options: SegmentOptions, rng: np.r
         if found >= needed or found + left < needed:
             break
     return found >= needed
+
+
+def shrunk(pixels: np.ndarray) -> np.ndarray:
+    """(height, width) uint8 grey, the longer side SMALL_SIDE px at most."""
+    import cv2
+
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    scale = SMALL_SIDE / max(grey.shape)
+    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    return cv2.GaussianBlur(small, (3, 3), 0)  # a small video has not lost its grain by shrinking
+
+
+def changed_share(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of two small grey pictures in which their structure differs."""
+    if np.array_equal(one, other):
+        return 0.0
+    from skimage.metrics import structural_similarity
+
+    return float((structural_similarity(one, other, full=True)[1] < OTHER_PLACE_SSIM).mean())
 
 
 def crop_ssim(one: np.ndarray, other: np.ndarray, options: SegmentOptions, rng: np.random.Generator) -> float:
@@ -203,10 +237,10 @@ def other_images(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGM
     last = 0.0
     for frame in frames:
         last = frame.time
-        shrunk = cv2.resize(frame.pixels, (OTHER_IMAGE_SIDE, OTHER_IMAGE_SIDE))
-        if image is None or small is None or crop_ssim(small, shrunk, options, rng) < OTHER_IMAGE_SSIM:
+        frame_small = cv2.resize(frame.pixels, (OTHER_IMAGE_SIDE, OTHER_IMAGE_SIDE))
+        if image is None or small is None or crop_ssim(small, frame_small, options, rng) < OTHER_IMAGE_SSIM:
             if image is not None:
                 yield Segment(image.time, frame.time, image.pixels)
-            image, small = frame, shrunk
+            image, small = frame, frame_small
     if image is not None:
         yield Segment(image.time, max(last + options.min_seconds, image.time), image.pixels)
