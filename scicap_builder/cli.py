@@ -16,7 +16,6 @@ from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.fetch.harvest import harvest
 from scicap_builder.fetch.http import PoliteHttp
-from scicap_builder.narratives.command import narratives_command
 from scicap_builder.obtain import ROUTES
 from scicap_builder.narratives.command import narratives_command
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
