@@ -16,8 +16,8 @@ from scicap_builder.exports import FORMATS, IMAGES, ExportOptions, export
 from scicap_builder.fetch import DEFAULTS, FetchOptions
 from scicap_builder.fetch.harvest import harvest
 from scicap_builder.fetch.http import PoliteHttp
-from scicap_builder.obtain import ROUTES
 from scicap_builder.narratives.command import narratives_command
+from scicap_builder.obtain import ROUTES
 from scicap_builder.one_paper import DEFAULT_READING, ReadOptions
 from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
