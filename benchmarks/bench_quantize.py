@@ -1,6 +1,6 @@
 """What 8 and 4 bits cost and save where weights are most of the memory: `python -m benchmarks.bench_quantize [--questions 3]`.
 
-A LLaVA of random weights (0.45 billion, the widths of Qwen3-0.6B), stored in bfloat16 and then quantized, is asked about the
+A LLaVA of random weights (0.37 billion, the widths of Qwen3-0.6B), stored in bfloat16 and then quantized, is asked about the
 figures of the package on one CPU thread: each variant in a process of its own, all in turn, so many rounds. Answers mean
 nothing; `llava-graph quantize --check` tells of those.
 """

@@ -15,7 +15,7 @@ from llava_graph.commands.memory import apart, printed, size
 from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import PACKAGED, load
 from llava_graph.model.build import PRESETS
-from llava_graph.model.quantizing import costs
+from llava_graph.model.quantizing import costs, quantize_checkpoint
 from llava_graph.model.quantizing.costs import Measured, compare, measure, spread
 from llava_graph.model.quantizing.footprint import weight_bytes
 from llava_graph.model.quantizing.meters import ResidentMeter, SampledMeter, meter_of
@@ -157,6 +157,18 @@ def test_what_cannot_be_asked_is_counted(full, monkeypatch):  # noqa: F811
     monkeypatch.setattr(costs, "_ask", lambda *_: ([], [costs.Dropped(item="1", reason="bad-image", detail="x")], 0))
     with pytest.raises(InputError, match="no question can be asked"):
         measure(Measured(model=str(full), device="cpu", questions=1, max_new_tokens=2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_gpu_counts_what_torch_has_allocated(full, packed, tmp_path, bits):  # noqa: F811
+    made = quantize_checkpoint(full, tmp_path / "made", bits=bits, dtype="bfloat16", device="cuda")
+    for folder in (made, packed[bits]):  # one made on a GPU, one made on a CPU
+        found = measure(Measured(model=str(folder), device="cuda", questions=2, max_new_tokens=4))
+        assert "torch.cuda" in found["how"]
+        assert found["static"]["in_use"] >= 0.9 * found["static"]["weights"]
+        assert found["dynamic"]["peak_above"]["low"] > 0
 
 
 def test_the_command_measures_the_other_model_in_a_process_of_its_own(packed, full):  # noqa: F811

@@ -16,7 +16,7 @@ from llava_graph.commands.scores import table
 from llava_graph.errors import CheckpointError, InputError
 
 ASKED, BESIDE = "What is asked", "The other model"
-WORTH_TELLING = 0.002
+WORTH_TELLING = 0.005
 """Share of a part's bytes below which a type is not printed (--json has all)."""
 
 
