@@ -86,6 +86,19 @@ def test_a_known_model_brings_its_layer_and_baseline_and_an_unknown_one_is_not_r
     assert open_bert_scorer(roberta).about == "unknown model, layer 3, not rescaled"
 
 
+def test_other_checkpoints_are_no_encoders(roberta, tmp_path):
+    write_roberta(tmp_path / "other")
+    pieces = json.loads((tmp_path / "other/vocab.json").read_text())
+    (tmp_path / "other/vocab.json").write_text(json.dumps(pieces | {f"more{n}": len(pieces) + n for n in range(40)}))
+    with pytest.raises(CheckpointError, match="its tokenizer has 315 words and its model 300"):
+        open_bert_scorer(tmp_path / "other")
+    (tmp_path / "other/config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="does not load"):
+        open_bert_scorer(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="no such folder"):
+        open_bert_scorer(tmp_path / "none")
+
+
 def test_a_score_does_not_depend_on_its_neighbours(roberta):
     scorer, other = open_bert_scorer(roberta), open_bert_scorer(roberta)
     together = scorer(ANSWERS, REFERENCES)
@@ -163,6 +176,10 @@ def test_other_files_are_no_chexbert(tmp_path, chexbert_folder):
         open_chexbert(place)
     torch.save({"model_state_dict": stored | {"module.linear_heads.13.bias": torch.zeros(4)}}, place)
     with pytest.raises(CheckpointError, match="one of 2"):
+        open_chexbert(place)
+    torch.save({"model_state_dict": stored}, place)
+    (tmp_path / "vocab.txt").write_text("\n".join(BERT_WORDS[:-1]) + "\n")
+    with pytest.raises(CheckpointError, match="has 33 words, and the checkpoint 34"):
         open_chexbert(place)
     torch.save({"model_state_dict": Path("code")}, place)
     with pytest.raises(CheckpointError, match="more than tensors"):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llava_graph.errors import CheckpointError
+
 if TYPE_CHECKING:
     import torch
 
@@ -170,6 +172,12 @@ def open_bert_scorer(name: Path | str, known_models: Mapping[tuple[str, int, int
     config = model.config
     known = known_models.get((config.model_type, config.num_hidden_layers, config.hidden_size, config.vocab_size))
     tokenizer = open_words(folder)
+    if len(tokenizer("")["input_ids"]) != SPECIAL or tokenizer.pad_token_id is None:
+        raise CheckpointError("is no encoder of BERT's kind: its texts have no beginning and end", where=str(name))
+    if len(tokenizer) > config.vocab_size:
+        raise CheckpointError(
+            f"its tokenizer has {len(tokenizer)} words and its model {config.vocab_size}", where=str(name)
+        )
     if known and hasattr(getattr(model, "encoder", None), "layer"):
         del model.encoder.layer[known.layer :]  # what lies above is not looked at
     if known is None:

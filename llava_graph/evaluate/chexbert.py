@@ -119,10 +119,17 @@ def open_chexbert(place: Path | str) -> CheXbert:
         ) from error
     if tuple(len(bias) for _, bias in heads) != CLASSES:
         raise CheckpointError("is no CheXbert: 13 heads of 4 classes and one of 2 are expected", where=str(file))
+    place = file.parent if (file.parent / VOCABULARY).is_file() else checkpoint_folder(BASE, wanted=(VOCABULARY,))
+    words = _words(place / VOCABULARY)
+    if len(words) != size["vocab_size"]:
+        raise CheckpointError(
+            f"has {len(words)} words, and the checkpoint {size['vocab_size']}",
+            where=str(place / VOCABULARY),
+            next_step="CheXbert reads bert-base-uncased's",
+        )
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    words = file.parent if (file.parent / VOCABULARY).is_file() else checkpoint_folder(BASE, wanted=(VOCABULARY,))
     heads = [(weight.float().to(device), bias.float().to(device)) for weight, bias in heads]
-    return CheXbert(bert=bert.float().eval().to(device), heads=heads, tokenizer=_words(words / VOCABULARY))
+    return CheXbert(bert=bert.float().eval().to(device), heads=heads, tokenizer=words)
 
 
 def _words(file: Path) -> Any:

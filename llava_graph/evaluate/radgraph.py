@@ -182,7 +182,10 @@ class RadGraphPackage:
             raise InputError(f"unknown RadGraph model {self.model!r}", next_step=f"Known: {', '.join(PACKAGE_MODELS)}")
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.text, pair.item.reference) if text.strip()))
         found = self._annotated(texts)
-        graphs = {text: read_graph(found[str(place)]) for place, text in enumerate(texts) if str(place) in found}
+        try:
+            graphs = {text: read_graph(found[str(place)]) for place, text in enumerate(texts) if str(place) in found}
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"RadGraph gives no graphs ({error})", where=self.python) from error
         both = {
             pair.item.id: (graphs.get(pair.text, Graph()), graphs[pair.item.reference])
             for pair in pairs
