@@ -18,6 +18,7 @@ from llava_graph.dataset import read_dataset, read_dropped
 from llava_graph.errors import DatasetError, InputError, MissingExtra
 from llava_graph.images import open_image
 from llava_graph.prompt import build_sample
+from llava_graph.region import crop
 from scicap_builder.cli import app
 from scicap_builder.narratives import build as building
 from scicap_builder.narratives import read_narrative
@@ -232,6 +233,9 @@ def test_a_video_becomes_records_with_boxes_where_the_cursor_was(lecture, option
     assert first.id == "video:lecture#0.0-6.6s"
     assert (first.kind, first.paper.id, first.caption) == ("pathology", "video:lecture", "")
     assert open_image(first.image).size == SIZE == (first.width, first.height)
+    box = read_narrative(first.turns[1].text)[0].box
+    part = crop(first, box)
+    assert part.width / part.height == pytest.approx((box[2] - box[0]) * 320 / ((box[3] - box[1]) * 240), abs=0.05)
     assert build_sample(first)[-1]["content"][0]["text"].startswith("these crypts"), "the trainer takes it"
 
 
