@@ -1,5 +1,6 @@
 """Quantized checkpoints: they open like any other, say what they are, appear whole or not at all, and their agreement is counted."""
 
+import errno
 import gc
 import json
 import os
@@ -131,7 +132,11 @@ def test_the_file_of_4_bit_weights_is_not_kept_in_memory_beside_them(packed):
 
 @pytest.mark.parametrize(
     ("flags", "told"),
-    [([], "its weights cannot learn"), (["--lora_enable", "True", "--merge_lora", "True"], "keep its rounding")],
+    [
+        ([], "its weights cannot learn"),
+        (["--dry_run", "True"], "its weights cannot learn"),
+        (["--lora_enable", "True", "--merge_lora", "True"], "keep its rounding"),
+    ],
 )
 def test_it_is_trained_by_lora_alone(packed, tmp_path, flags, told):
     from train.flags.command import parse_command
@@ -198,6 +203,17 @@ def test_a_second_quantization_is_refused(packed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_weights_packed_in_a_way_that_is_not_installed_are_one_line(full, tmp_path):
+    other = shutil.copytree(full, tmp_path / "awq")
+    config = json.loads((other / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 128}
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="awq: the weights do not load"):
+        load(other, device="cpu")
+    with pytest.raises(InputError, match=r"is quantized already \(4 bits, awq\)"):
+        quantize_checkpoint(other, tmp_path / "out", bits=4)
+
+
 def test_what_is_no_whole_checkpoint_is_sent_to_convert(full, tmp_path):
     adapter = tmp_path / "lora"
     adapter.mkdir()
@@ -243,10 +259,10 @@ def test_killed_half_way_leaves_no_checkpoint_and_the_next_run_begins_anew(full,
 
 def test_an_error_leaves_nothing(full, tmp_path, monkeypatch):
     def fail(*_):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(artefact, "write_card", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)"):
         quantize_checkpoint(full, tmp_path / "out", bits=4, device="cpu")
     assert list(tmp_path.iterdir()) == []
 

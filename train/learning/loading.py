@@ -41,7 +41,7 @@ def load_to_train(command: Command) -> LoadedModel:
         quantization=quantization(command, folder) if asked.bits != 16 else None,
         empty=needs_no_weights(command),
     )
-    if getattr(loaded.model, "is_quantized", False) and (asked.merge_lora or not needs_lora(command)):
+    if getattr(loaded.model.config, "quantization_config", None) and (asked.merge_lora or not needs_lora(command)):
         raise InputError(
             "--merge_lora with a quantized model would keep its rounding"
             if asked.merge_lora

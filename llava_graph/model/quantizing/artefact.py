@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from llava_graph.durable import FolderLock, put_in_place, write_text
-from llava_graph.errors import CheckpointError, InputError
+from llava_graph.errors import CheckpointError, InputError, missing_extra
 from llava_graph.model.adapters import ADAPTER
 from llava_graph.model.hub import REPO_ID, checkpoint_folder
-from llava_graph.model.load import PACKAGED, check_folder, load
+from llava_graph.model.load import PACKAGED, check_folder, first_line, load
 from llava_graph.model.quantize import in_bits, need_bitsandbytes, stored_quantization, unquantized
 from llava_graph.model.quantizing.agreement import next_log_probabilities
 from llava_graph.model.quantizing.answering import example_questions, read_prompt
@@ -54,6 +54,10 @@ def quantize_checkpoint(
     same weights in the same way is left as it is. Raises InputError (quantized already, another model in `out`),
     CheckpointError (an adapter, LLaVA's own layout, incomplete), MissingExtra, DatasetError (another process writes it).
     """
+    try:
+        from safetensors import SafetensorError
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, needed_for="a model") or error from error
     folder = PACKAGED if source is None else checkpoint_folder(source)
     config = _unpacked_config(folder, str(source or "the packaged model"))
     need_bitsandbytes(f"a model in {bits} bits")
@@ -70,21 +74,30 @@ def quantize_checkpoint(
         raise InputError(
             "holds something else than this quantized checkpoint", where=str(out), next_step="Give another --out"
         )
+    try:
+        _write_beside(out, lambda draft: _write(folder, draft, bits, made, device))
+    except (OSError, SafetensorError) as error:
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"cannot be written ({why})", where=str(out)) from error
+    return out
+
+
+def _write_beside(out: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder beside `out`, which becomes `out` when it is complete; what a killed run left goes first."""
     draft = out.with_name(f".{out.name}.part")
     draft.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(draft, work="quantization")
     try:
-        for left in draft.iterdir():  # of a run that was killed
+        for left in draft.iterdir():
             if left.name != FolderLock.NAME:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        _write(folder, draft, bits, made, device)
+        write(draft)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     finally:
         lock.close()
     put_in_place(draft, out)
-    return out
 
 
 def _unpacked_config(folder: Path, name: str) -> dict[str, Any]:
