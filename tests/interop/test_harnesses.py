@@ -116,7 +116,7 @@ def test_lmms_evals_own_task_and_model_evaluate_our_server_without_code_of_ours(
     pq.write_table(table, tmp_path / "chartqa.parquet")
     own = subprocess.run(
         [LMMS_EVAL, "-c", "from importlib.util import find_spec as f; assert not f('llava_graph'); print(*f('lmms_eval').submodule_search_locations)"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ""},
     ).stdout.strip()  # fmt: skip
     (tmp_path / "tasks").mkdir()
     files = json.dumps({"data_files": {"test": str(tmp_path / "chartqa.parquet")}})
