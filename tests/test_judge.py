@@ -121,7 +121,7 @@ def test_a_run_is_judged_over_http_and_asked_once(tmp_path):
         server.refusals = [(401, {"error": {"message": "no such key"}})] * 9
         refused = CliRunner().invoke(app, [*command])
         assert refused.exit_code != 0
-    found = json.loads((out / "judged.json").read_text())
+    found = json.loads((out / "judged-reference.json").read_text())
     scores = {f"{one['flavour']}/{one['name']}": one["value"] for one in found["scores"]}
     assert (found["judge"], found["complete"]) == ("figures", True)
     assert scores["strict/order decides"] == 1  # this judge likes what stands first
@@ -132,5 +132,6 @@ def test_a_run_is_judged_over_http_and_asked_once(tmp_path):
     with running_openai(server) as url:
         command = ["judge", "--task", "llava-med-qa50", "--data", str(data), "--out", str(out), "--api", url]
         assert CliRunner().invoke(app, [*command, "--against", "similarity"]).exit_code == 0
-    (alike, unread) = json.loads((out / "judged.json").read_text())["scores"]
+    (alike, unread) = json.loads((out / "judged-similarity.json").read_text())["scores"]
+    assert json.loads((out / "judged-reference.json").read_text()) == found
     assert (alike["name"], alike["value"], alike["items"], unread["value"]) == ("judge's similarity", 4, 3, 0)

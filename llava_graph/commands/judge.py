@@ -46,12 +46,13 @@ def judge_command(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many items.")] = None,
     at_once: Annotated[int, typer.Option(min=1, max=256, help="Cases asked at the same time.")] = 8,
     resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="judged.json on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The file of scores on stdout.")] = False,
 ) -> None:
     """Let a language model judge the answers of a run.
 
     It reads caption, paragraphs, question and answers, not the picture. Its words are kept in OUT/verdicts.jsonl;
-    words that are no rating are counted and not averaged. The judge's name stands in OUT/judged.json.
+    words that are no rating are counted and not averaged. Scores and the judge's name stand
+    in OUT/judged.json, judged-similarity.json, judged-reference.json or judged-RUN.json.
 
     Examples:
 
@@ -82,12 +83,19 @@ def judge_command(
     }
     for reason, count in failed.items():
         note(f"{reason}: {count} cases without a verdict")
-    write_json(out / "judged.json", found)
+    write_json(out / result_name(against), found)
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         print(f"judge: {answerer.name}\n{printed_scores(found)}")
     sys.exit(0 if found["complete"] else 1)
+
+
+def result_name(against: str) -> str:
+    """Each way of judging has a file of its own, so that none takes another's place: ratings judged.json, others by name."""
+    if against == RATING:
+        return "judged.json"
+    return f"judged-{against if against in (SIMILARITY, REFERENCE) else Path(against).resolve().name}.json"
 
 
 def make_cases(chosen: run.Chosen, out: Path, against: str) -> list[judge.Case]:
