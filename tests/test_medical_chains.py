@@ -10,6 +10,7 @@ import math
 import pytest
 import torch
 import yaml
+from coloured_shapes import save_bert
 from model_hub import make_default, running_hub
 from original_llava import EARLY, publish
 from parsing import clean_process
@@ -26,10 +27,12 @@ from llava_graph.errors import CheckpointError
 from llava_graph.model import load
 from llava_graph.model.connectors import ScaleInvariantConnector
 from llava_graph.model.preparation import PA_LLAVA_GRIDS, grids_in_pixels
+from llava_graph.model.towers import read_tower
 from llava_graph.model.vocabulary import IMAGE_END, IMAGE_START, wrap_images
 from scicap_builder.cli import app as scicap_builder
 from train.flags.command import find_recipe
 from train.learning.parts import CONNECTOR, LANGUAGE, part_of
+from train.train_contrastive import train as pretrain
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.
@@ -375,13 +378,18 @@ LONG = "A section of human tissue with many glands and a stroma " * 2
 
 
 def write_pairs(root):
-    put(root, "pairs.json", [{"image": f"{n}.png", "caption": LONG if n else "A gland."} for n in range(3)])
+    put(
+        root,
+        "pairs.json",
+        [{"image": f"{n}.png", "caption": f"Case {n}. {LONG}" if n else "A gland."} for n in range(3)],
+    )
     pictures(root / "images", *(f"{n}.png" for n in range(3)))
 
 
 def write_captions(root):
     rows = [
-        {"image": f"PMC2{n}_Fig3_4.jpg", "caption": LONG if n else "A gland.", "pmcid": f"PMC2{n}"} for n in range(3)
+        {"image": f"PMC2{n}_Fig3_4.jpg", "caption": f"Patient {n}. {LONG}" if n else "A gland.", "pmcid": f"PMC2{n}"}
+        for n in range(3)
     ]
     put(root, "train.jsonl", rows)
     zipped(root, "images.zip", {row["image"]: jpeg(n) for n, row in enumerate(rows)})
@@ -398,11 +406,21 @@ def test_pa_llava_from_cleaned_captions_to_zero_shot_classes(parts, api_server, 
     )
     pairs = [tmp_path / "pmc pairs", imported("pa-llava", tmp_path, write=write_pairs)]
     alignment, out = tmp_path / "alignment", tmp_path / "instruct"
-    given = {"model_name_or_path": parts["llama_3"], "vision_tower": parts["clip"]}
+    plip = tmp_path / "plip"
+    words = ("--vision_tower", parts["clip"], "--text_tower", save_bert(tmp_path / "bert"), "--data_path", *pairs)
+    words += ("--global_batch_size", 2, "--per_device_train_batch_size", 2, "--max_steps", 2, "--warmup_steps", 1)
+    words += ("--dataloader_num_workers", 0, "--save_strategy", "no", "--disable_tqdm", True, "--output_dir", plip)
+    with clean_process():
+        pretrain(["--config", "pa_llava/plip", *map(str, words)])
+    given = {"model_name_or_path": parts["llama_3"], "vision_tower": plip}
     plan = trained("pa_llava/alignment", alignment, pairs, **given)
     moved = followed("pa_llava/alignment", plan, alignment / "initial", alignment, BOTH)
     assert not {name for name in moved if part_of(name) == LANGUAGE and not name.endswith("_proj.weight")}
     assert plan["data"]["seen"] == sum(1 for folder in pairs for _ in read_dataset(folder, "train")) >= 2
+    towers = [read_tower(folder).model.state_dict() for folder in (parts["clip"], plip)]
+    joined = load(alignment, device="cpu").model.model.vision_tower.state_dict()
+    assert all(torch.equal(joined[name], towers[1][name]) for name in joined), "the tower is the pretrained one"
+    assert any(not torch.equal(towers[0][name], towers[1][name]) for name in towers[0])
     questions = [imported(name, tmp_path) for name in ("path-vqa", "pmc-vqa")]
     plan = trained("pa_llava/instruct", out, questions, lora_weight_path=alignment, **given)
     followed("pa_llava/instruct", plan, alignment, out, BOTH)

@@ -13,7 +13,8 @@ from llava_graph.cli import app as llava_graph
 from llava_graph.evaluate.tasks import TASKS
 from scicap_builder.cli import app as scicap_builder
 from scicap_builder.sources import source_of
-from train.flags.command import find_recipe, parse_command, recipe_names, split_flags
+from train.contrastive.arguments import parse_contrastive
+from train.flags.command import RECIPES, parse_command, split_flags
 
 PAGE = (Path(__file__).parent.parent / "docs" / "medical.md").read_text()
 SYSTEMS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -23,7 +24,10 @@ FOLDERS = {
     "X-ray reports": "xray_report",
     "PA-LLaVA": "pa_llava",
 }
-NEEDED = ("data", "data_path", "model", "model_name_or_path", "lora_weight_path", "pretrain_mm_mlp_adapter", "against")
+NEEDED = (
+    "data", "data_path", "model", "model_name_or_path", "vision_tower", "lora_weight_path", "pretrain_mm_mlp_adapter",
+    "against",
+)  # fmt: skip
 """Flags that name what there has to be; a published file or folder is in capitals, or a JSON, or a name on the hub."""
 
 
@@ -35,11 +39,17 @@ def commands(text):
         yield words[start:]
 
 
+def of_trainer(words):
+    """(the script, its flags) of a torchrun."""
+    place = next(place for place, word in enumerate(words) if word.endswith(".py"))
+    return words[place], words[place + 1 :]
+
+
 def made(words):
     """The folder that a command makes, and those that it needs."""
     program, *rest = words
     if program == "torchrun":
-        flags = split_flags(rest[rest.index("train/train_mem.py") + 1 :])
+        flags = split_flags(of_trainer(words)[1])
         [out] = flags["output_dir"]
         return out, [value for name in NEEDED for value in flags.get(name, [])]
     app = scicap_builder if program == "scicap_builder" else llava_graph
@@ -67,15 +77,18 @@ def test_commands_work_on_what_earlier_ones_made(system):
 
 @pytest.mark.parametrize("system", FOLDERS)
 def test_every_recipe_of_a_system_is_told(system):
-    names = {name.partition("/")[2] for name in recipe_names() if name.startswith(f"{FOLDERS[system]}/")}
+    names = {path.stem for path in (RECIPES / FOLDERS[system]).glob("*.yaml")}
     told = set(re.findall(r"`(\w+)`", SYSTEMS[system].replace(f"{FOLDERS[system]}/", "")))
     assert names <= told
     for words in commands(SYSTEMS[system]):
         if words[0] == "torchrun":
             # On one process, as this one is.
-            argv = [*words[words.index("train/train_mem.py") + 1 :], "--deepspeed", "none", "--fsdp", "none"]
+            script, flags = of_trainer(words)
             with clean_process():
-                command = parse_command(argv)
+                if script == "train/train_mem.py":
+                    command = parse_command([*flags, "--deepspeed", "none", "--fsdp", "none"])
+                else:
+                    command = parse_contrastive(flags)
             [recipe] = [note.removeprefix("recipe ") for note in command.notes if note.startswith("recipe ")]
             assert recipe.partition("/")[2] in names
 
@@ -86,7 +99,7 @@ def test_numbers_of_the_stages_are_the_recipes(system):
     assert rows
     for names, told in rows:
         for name in re.findall(r"`(?:\w+/)?(\w+)`", names):
-            recipe = yaml.safe_load(find_recipe(f"{FOLDERS[system]}/{name}").read_text())
+            recipe = yaml.safe_load((RECIPES / FOLDERS[system] / f"{name}.yaml").read_text())
             numbers = {float(word) for word in re.findall(r"\d+(?:e-\d+)?", told)}
             rates = {recipe["learning_rate"], recipe.get("mm_projector_lr", recipe["learning_rate"])}
             batch = recipe.get("global_batch_size", recipe["per_device_train_batch_size"])
