@@ -26,6 +26,7 @@ from scicap_builder.sources.names import scicap_figure
 PAPERS = Path(__file__).resolve().parent.parent.parent / "shared" / "papers"
 CONDITIONS = {
     "as they are": {},
+    "captions of the PDF": {"from_pdf": True},
     f"numbers + {SHIFT}": {"shift": SHIFT},
     "of another paper": {"elsewhere": True},
 }

@@ -33,11 +33,19 @@ class Known:
 
 
 def write_layout(
-    papers: Path, root: Path, library: Path, only: Sequence[str] = (), *, shift: int = 0, elsewhere: bool = False
+    papers: Path,
+    root: Path,
+    library: Path,
+    only: Sequence[str] = (),
+    *,
+    shift: int = 0,
+    elsewhere: bool = False,
+    from_pdf: bool = False,
 ) -> list[Known]:
     """Write the published data set `root` and the folder of papers `library`; `papers` holds `dev/` and `gold/`.
 
-    With `shift` figures are published under other numbers; with `elsewhere` under the id of another paper.
+    With `shift` figures are published under other numbers; with `elsewhere` under the id of another paper; with `from_pdf` with
+    the caption as the PDF route reads it, where the paper has a source, which then is read otherwise.
     """
     gold = [path for path in sorted((papers / "gold").glob("*.json")) if not only or path.stem in only]
     known: list[Known] = []
@@ -51,9 +59,12 @@ def write_layout(
         drawn = {figure.number: figure for figure in read_pdf(folder / "paper.pdf").figures}
         truth = json.loads(path.read_text())
         for figure, copy in _copies(truth["figures"]):
+            seen = drawn.get(figure["number"])
+            read_otherwise = from_pdf and seen and seen.caption and (folder / "source.tar.gz").exists()
+            published = figure | ({"caption": seen.caption} if seen and read_otherwise else {})
             name = f"{_id(published_as)}-Figure{_shifted(figure['number'], shift)}-{copy}"
             known.append(Known(name, path.stem, figure["number"], bool(figure["mentions"])))
-            _write(root, name, figure, truth["paragraphs"], drawn.get(figure["number"]), shift)
+            _write(root, name, published, truth["paragraphs"], seen, shift)
     return known
 
 
