@@ -3,10 +3,13 @@
 import io
 import os
 import pickle
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from arxiv_server import FakeClock, Submission, serving
 from published_sets import picture, put, scicap_row, write_challenge, write_scicap, write_scicap_plus
 from stand_ins import broken_engine, stand_ins
+from typer.main import get_command
 
 from benchmarks.bench_pairing import found_right
 from benchmarks.published_layout import write_layout
@@ -23,8 +27,11 @@ from llava_graph.errors import DatasetError, InputError
 from scicap_builder.cli import app
 from scicap_builder.fetch import FetchOptions
 from scicap_builder.one_paper import ReadOptions
-from scicap_builder.pairing import PairOptions, pair, read_notes
+from scicap_builder.pairing import Note, PairOptions, pair, read_notes
+from scicap_builder.pairing.matching import UNPAIRED
+from scicap_builder.pairing.notes import SCHEMA
 from scicap_builder.pairing.published import grouped
+from scicap_builder.pairing.records import NEVER_CITED, NO_ID, NOT_FOUND, UNREADABLE
 from scicap_builder.parts import carried
 from scicap_builder.settings import BuildOptions
 from scicap_builder.sources import SOURCES
@@ -491,3 +498,19 @@ def test_the_command_reads_a_source_in_a_process_of_its_own(root, tmp_path, caps
     assert (code, "--check reads the published files alone" in said) == (2, True)
     code, said = command("--pair", "--papers-root", tmp_path / "papers", "--ocr", "rapidorc")
     assert (code, "Did you mean 'rapidocr'" in said) == (2, True)
+
+
+def test_the_page_says_what_there_is():
+    """Its commands are understood; every reason and every column of the notes is told, and no other."""
+    page = (Path(__file__).parent.parent / "docs" / "pairing.md").read_text()
+    lines = re.findall(r"^ {4}scicap_builder (import .*)$", page, re.MULTILINE)
+    given = [get_command(app).commands["import"].make_context("import", shlex.split(line)[1:]).params for line in lines]
+    assert given
+    assert all(one["pair"] and SOURCES[one["name"]].of_arxiv for one in given)
+    tables = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+
+    def first_column(title):
+        return set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| (`.*?) \|", tables[title], re.MULTILINE))))
+
+    assert first_column("Figures without a paragraph") == {NO_ID, NOT_FOUND, UNREADABLE, NEVER_CITED, *UNPAIRED}
+    assert first_column("Published texts beside ours") == {field.name for field in fields(Note)} == set(SCHEMA.names)
