@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=24)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="llava-graph-") as folder:
         full = build(Path(folder) / "full")
