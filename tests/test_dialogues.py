@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from llava_graph.dataset import read_dataset, read_dropped, write_dataset
 from llava_graph.errors import DatasetError, InputError, KeyRefused, ServeError
 from llava_graph.openai_client import ApiModel
-from llava_graph.record import Dropped, Figure, OcrLine, Paper, Turn
+from llava_graph.record import Figure, OcrLine, Paper, Turn
 from scicap_builder.cli import app
 from scicap_builder.dialogues.answers import Answers
 from scicap_builder.dialogues.costs import BudgetSpent, Prices
@@ -157,7 +157,7 @@ WHY = [
     "too-long",
     "empty-answer",
     "refused",
-    "server-refuses",
+    "context-overflow",
 ]
 
 
@@ -433,26 +433,38 @@ def test_an_answer_that_a_kill_cut_in_half_is_taken_off(tmp_path, data, teacher,
         Answers(file)
 
 
+COMMAND = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+from scicap_builder.cli import main
+main()
+"""
+
+
 def test_killed_runs_go_on_and_pay_for_nothing_twice(teacher, url, tmp_path):
-    """SIGKILL in the middle, twice; then the whole: as an undisturbed run, and every answer that was kept was asked for once."""
+    """Ctrl-C, then SIGKILL, then the whole: as an undisturbed run, and every answer that was kept was asked for once."""
     figures = charts(600)
     write_dataset(figures, tmp_path / "data")
-    command = [sys.executable, "-m", "scicap_builder.cli", "dialogues", str(tmp_path / "data"), "--kind", "scigraphqa"]
-    for enough in (40, 330):
+    command = [sys.executable, "-c", COMMAND, "dialogues", str(tmp_path / "data"), "--kind", "scigraphqa"]
+    for enough, death, code in ((40, signal.SIGINT, 130), (330, signal.SIGKILL, -signal.SIGKILL)):
         running = subprocess.Popen(
             [*command, "--out", str(tmp_path / "out"), "--api", url, "--at-once", "4"],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         while len(teacher.bodies) < enough and running.poll() is None:
             time.sleep(0.005)
-        os.kill(running.pid, signal.SIGKILL)
-        assert running.wait() == -signal.SIGKILL
+        os.kill(running.pid, death)
+        told = running.communicate(timeout=60)[1]
+        assert running.returncode == code, told
+        assert "Traceback" not in told
+        assert ("the same command goes on" in told) == (death == signal.SIGINT)
     kept = len((tmp_path / "out" / "teacher" / "answers.jsonl").read_bytes().splitlines())
     before = len(teacher.bodies)
     done = write(tmp_path / "data", tmp_path / "out", url, at_once=8)
     assert len(teacher.bodies) - before == 600 - kept
-    assert before - kept <= 2 * 4 + 2  # what was under way when it was killed
+    assert before - kept <= 2 * 4  # what was under way
     assert done.summary.figures == 600
     assert [figure.id for figure in read_dataset(tmp_path / "out")] == [figure.id for figure in figures]
-    assert all(isinstance(item, Dropped) for item in read_dropped(tmp_path / "out"))
+    assert not dropped(tmp_path / "out")

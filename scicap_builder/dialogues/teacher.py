@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llava_graph.errors import KeyRefused, LlavaGraphError, SampleRefused, ServeError
 from llava_graph.explain import Answerer
 from llava_graph.images import encode_png
-from llava_graph.openai_wire import INTERNAL, INVALID_MODEL, OVERLOADED
+from llava_graph.openai_wire import CONTEXT_OVERFLOW, INTERNAL, INVALID_MODEL, OVERLOADED
 from llava_graph.prompt import about_tokens
 from scicap_builder.dialogues.answers import Answer, Answers, Request, key_of
 from scicap_builder.dialogues.costs import Purse, tokens_of
@@ -117,6 +117,8 @@ class Teacher:
         told = str(error)
         if any(words in told.lower() for words in FILTERED):
             return SampleRefused(told, reason="refused")
+        if error.code == CONTEXT_OVERFLOW:
+            return SampleRefused(told, reason="context-overflow")
         with self._lock:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= GONE_AFTER:
