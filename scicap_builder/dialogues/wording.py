@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -70,8 +71,9 @@ class Wording:
 
 
 def quoted(parts: Mapping[str, str]) -> str:
-    """ "[Figure]\\n…\\n[End of Figure]", part by part."""
-    return "\n\n".join(f"[{name}]\n{text.strip()}\n[End of {name}]" for name, text in parts.items())
+    """ "[Figure]\\n…\\n[End of Figure]", part by part. No text can end its own part."""
+    whole = {name: re.sub(r"\[\s*(?=end of\b)", "(", text.strip(), flags=re.IGNORECASE) for name, text in parts.items()}
+    return "\n\n".join(f"[{name}]\n{text}\n[End of {name}]" for name, text in whole.items())
 
 
 def load_wording(name: str, folder: Path | None = None) -> Wording:
