@@ -125,7 +125,7 @@ def test_records_come_out_with_turns_and_everything_else_as_it_was(data, teacher
         "written by the model figures",
         "scigraphqa': '1 (",
         "CC BY 4.0",
-        f"{cost:.2f} at the given prices",
+        f"{cost:.4f} at the given prices",
         "600 in, 120 out",
     ):
         assert words in card
@@ -414,6 +414,15 @@ def test_prompts_of_ones_own_are_used_recorded_and_checked(data, teacher, url, t
         load_wording("scigraphqa", tmp_path / "mine")
     told = invoke(data, tmp_path / "x", url, kind="scigraphqb")
     assert "Did you mean 'scigraphqa'" in str(told.exception)
+
+
+def test_a_data_set_is_never_written_over_itself(data, teacher, url):
+    told = invoke(data, data, url, "--overwrite")
+    assert "--out is the data set itself" in str(told.exception)
+    assert len(list(read_dataset(data))) == 6
+    told = invoke(data, data.with_name("out"), url, "--clues", str(data / "none.parquet"), kind="quilt-complex")
+    assert "no such file" in str(told.exception)
+    assert not teacher.bodies
 
 
 def test_credentialed_data_are_not_sent_away(tmp_path, url):

@@ -15,7 +15,7 @@ from llava_graph.command import stderr
 from llava_graph.errors import InputError
 from llava_graph.explain import Answerer
 from llava_graph.openai_client import LOOPBACK, SILENCE_TIMEOUT_S, ApiModel
-from scicap_builder.dialogues.costs import Estimate, PriceList, Prices
+from scicap_builder.dialogues.costs import Estimate, PriceList, Prices, money
 from scicap_builder.dialogues.estimating import estimate
 from scicap_builder.dialogues.kinds import KINDS
 from scicap_builder.dialogues.tally import Tally, tally_lines
@@ -198,7 +198,7 @@ def estimate_told(expected: Estimate, prices: PriceList) -> RenderableType:
     likely, most = expected.cost(prices)
     if most:
         lines.append(
-            f"cost: about {likely:,.2f}, at most {most:,.2f}; pictures and tokens are counted by rules of thumb"
+            f"cost: about {money(likely)}, at most {money(most)}; pictures and tokens are counted by rules of thumb"
         )
     return Group(*(Text(line) for line in lines))
 

@@ -68,6 +68,11 @@ def total_cost(usage: Mapping[str, Usage], prices: PriceList) -> float:
     return sum(prices[role].of(used) for role, used in usage.items())
 
 
+def money(amount: float) -> str:
+    """As a person reads it; small sums with more digits."""
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.4f}"
+
+
 class BudgetSpent(InputError):
     """The next request could cost more than is left."""
 

@@ -78,6 +78,8 @@ def _names(path: Path) -> dict[str, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not path.is_file():
+        raise DatasetError("no such file", where=str(path), next_step="Give --clues diagnosis_and_clues.parquet")
     try:
         present: Sequence[str] = pq.read_schema(path).names
     except (pa.ArrowException, OSError) as error:

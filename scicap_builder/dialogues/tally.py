@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llava_graph.dataset import BuildSummary
 from llava_graph.durable import put_in_place
-from scicap_builder.dialogues.costs import PriceList, Usage
+from scicap_builder.dialogues.costs import PriceList, Usage, money
 
 RATINGS = "ratings.parquet"
 
@@ -38,7 +38,7 @@ def tally_lines(
         lines[f"{role}: answers"] = str(used.answers)
         lines[f"{role}: tokens"] = f"{used.prompt_tokens} in, {used.completion_tokens} out{counted}"
     priced = any(price.tokens_in or price.tokens_out for price in prices.values())
-    lines["cost"] = f"{cost:.2f} at the given prices" if priced else "no prices given"
+    lines["cost"] = f"{money(cost)} at the given prices" if priced else "no prices given"
     if left_out:
         lines["pairs left out of dialogues"] = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
     return lines

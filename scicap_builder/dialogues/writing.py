@@ -104,6 +104,8 @@ def write_dialogues(
 
     Raises DatasetError, BudgetSpent, KeyRefused and ServeError (the server is gone), with everything so far kept.
     """
+    if out.resolve() == folder.resolve():
+        raise InputError("--out is the data set itself", where=str(out), next_step="Give another --out")
     stopping = stopping or threading.Event()
     held_out = HeldOut([folder, *options.held_out])
     recorded = recorded_options(folder, models, options, desk)
