@@ -224,6 +224,9 @@ def test_words_alone_need_no_model(pairs, tmp_path, capsys):
     assert "5 of 6 records are kept" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(InputError, match="ask a model"):
         clean(pairs, tmp_path / "other", None)
+    with pytest.raises(InputError, match="--out is the data set itself"):
+        clean(pairs, pairs, None, CleanOptions(steps=("words",), overwrite=True))
+    assert len(list(read_dataset(pairs))) == 6
     with pytest.raises(InputError, match="unknown step 'word'"):
         CleanOptions(steps=("word",))
 

@@ -73,6 +73,8 @@ def clean(folder: Path, out: Path, model: Answerer | None, options: CleanOptions
     """
     if options.asks and model is None:
         raise InputError("the steps pathology and human ask a model", next_step="Give --api, or --steps words")
+    if out.resolve() == folder.resolve():
+        raise InputError("--out is the data set itself", where=str(out), next_step="Give another --out")
     judge = partial(verdict, model=model, options=options)
     with DatasetWriter(out, options=_recorded(folder, model, options), overwrite=options.overwrite) as writer:
         left = (figure for figure in read_dataset(folder) if figure.id not in writer.done)
