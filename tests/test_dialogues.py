@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from llava_graph.dataset import read_dataset, read_dropped, write_dataset
 from llava_graph.errors import DatasetError, InputError, KeyRefused, ServeError
 from llava_graph.openai_client import ApiModel
+from llava_graph.prompt import build_sample
 from llava_graph.record import Figure, OcrLine, Paper, Turn
 from scicap_builder.cli import app
 from scicap_builder.dialogues.answers import Answers
@@ -355,6 +356,9 @@ def test_every_kind_writes_dialogues_and_its_estimate_counts_its_requests(teache
     for figure in made:
         assert [turn.role for turn in figure.turns] == ["user", "assistant"] * (len(figure.turns) // 2)
         assert len(figure.turns) >= 2
+        assert [message["role"] for message in build_sample(figure)] == [
+            turn.role for turn in figure.turns
+        ]  # to train on
 
 
 def test_clues_are_asked_for_once_a_video_or_come_from_the_table(teacher, url, tmp_path):
@@ -477,7 +481,7 @@ def test_the_page_says_what_there_is():
     assert {one or other for one, other in raised} <= told
     assert all(f'"{reason}"' in code for reason in told)
     known = {option for param in dialogues.params for option in param.opts}
-    assert set(re.findall(r"`(--[\w-]+)", page)) <= known
+    assert set(re.findall(r"(?<!\[)`(--[\w-]+)", page)) <= known
 
 
 COMMAND = """
