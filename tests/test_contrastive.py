@@ -23,11 +23,12 @@ from train.contrastive.folder import build_contrastive, read_contrastive, save_c
 from train.contrastive.losses import follow, info_nce, ita_loss, ramped, sample_negatives, soft_targets
 from train.contrastive.momentum import FeatureQueue, Momentum
 from train.contrastive.pairs import PairCollator, PairEncoder, open_pairs
-from train.contrastive.retrieval import classification, ranks, recalls
+from train.contrastive.retrieval import check_labels, classification, ranks, recalls
 from train.flags.command import find_recipe, parse_command
 from train.sources import Source
 
 TEMPERATURE = torch.tensor(0.2)
+EVALUATED = {"eval_strategy": "steps", "eval_steps": 5, "eval_split": "validation"}
 
 
 def unit(rows, seed, width=5):
@@ -107,6 +108,15 @@ def test_a_pair_without_any_other_has_no_negative():
     """Also where every chance but that of the pair itself is zero in float32, as BLIP's floor is for."""
     same = torch.tensor([[True, True], [True, False]])
     assert sample_negatives(torch.tensor([[0.0, 0.0], [1e4, -1e4]]), same).tolist() == [-1, 1]
+    assert sample_negatives(torch.full((2, 2), torch.nan), same).tolist() == [-1, 1], "the loss is NaN, and tells of it"
+
+
+def test_labels_that_cannot_be_told_apart_are_refused():
+    check_labels({"benign": [2, 5, 3], "malignant": [2, 6, 3]})
+    with pytest.raises(InputError, match="the labels 'benign' and 'benign!' of --zero_shot_data are the same tokens"):
+        check_labels({"benign": [2, 5, 3], "benign!": [2, 5, 3]})
+    with pytest.raises(InputError, match="has one label alone: 'benign'"):
+        check_labels({"benign": [2, 5, 3]})
 
 
 def test_pairs_of_one_image_or_of_the_same_words_are_the_same():
@@ -159,6 +169,7 @@ def test_recall_counts_as_a_loop_does_and_a_tie_is_no_hit():
     assert found.tolist() == by_hand
     assert recalls(found) == {f"r{k}": pytest.approx(np.mean([rank < k for rank in by_hand])) for k in (1, 5, 10)}
     assert recalls(ranks(torch.zeros(12, 12), right))["r10"] == 0, "a model that sees everything alike"
+    assert recalls(ranks(torch.full((12, 12), torch.nan), right))["r10"] == 0, "a model whose weights are spoilt"
 
 
 def test_classification_by_labels():
@@ -387,6 +398,12 @@ def test_recipe_says_what_was_published():
         ({"label_prompt": "of"}, "needs one {}"),
         ({"eval_split": "validation"}, "pairs to evaluate on without evaluations"),
         ({"eval_strategy": "steps", "eval_steps": 5}, "has no pairs to evaluate on"),
+        ({**EVALUATED, "metric_for_best_model": "image_to_text_r2"}, "evaluations have no score 'image_to_text_r2'"),
+        (
+            {**EVALUATED, "metric_for_best_model": "zero_shot_accuracy"},
+            "evaluations have no score 'zero_shot_accuracy'",
+        ),
+        ({"objective": "clip", "per_device_train_batch_size": 1}, "its loss is always 0"),
         ({"config": "quilt_llava/finetune"}, "no such file or recipe"),
     ],
 )

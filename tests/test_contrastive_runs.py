@@ -12,6 +12,8 @@ from tiny_parts import save_language_model
 from training import losses, run_all
 
 from llava_graph.errors import DatasetError, InputError
+from train.contrastive.arguments import SCORES, ZERO_SHOT_SCORES
+from train.running.guard import NotFinite
 from train.train_contrastive import train
 
 LEARNING = {
@@ -58,6 +60,8 @@ def test_it_learns_which_words_belong_to_which_image(learnt):
         assert ended[f"eval_{way}_r1"] >= 0.45
         assert ended[f"eval_{way}_r5"] >= 0.85
     assert ended["eval_pairs"] == 24
+    told = {name.removeprefix("eval_") for name in ended} - {"pairs", "step", "epoch"}
+    assert told == {*SCORES, *ZERO_SHOT_SCORES}, "the names that --metric_for_best_model is held against"
 
 
 def test_log_and_card_say_what_it_is(learnt):
@@ -186,6 +190,17 @@ def test_the_asked_checkpoint_is_the_result(towers, shapes, tmp_path):
         one, two, last = (load_file(folder / file) for folder in (out, out / "checkpoint-20", out / "checkpoint-40"))
         assert all(torch.equal(one[name], two[name]) for name in one)
         assert not all(torch.equal(one[name], last[name]) for name in one)
+
+
+@pytest.mark.parametrize("objective", ["ita-itm", "clip"])
+def test_spoilt_weights_are_told_and_have_no_score(towers, shapes, tmp_path, objective):
+    """NaN is not found among NaN: an evaluation of such a model has no recall of 100 %."""
+    more = {"objective": objective, "max_steps": 4, "learning_rate": 1e30, "optim": "sgd", "max_grad_norm": 0}
+    evaluated = {"eval_strategy": "steps", "eval_steps": 2, "eval_split": "validation"}
+    with pytest.raises(NotFinite, match="held-out pairs are not finite"):
+        train(flags(towers, shapes, tmp_path / "seen", **more, logging_steps=10, **evaluated))
+    with pytest.raises(NotFinite, match="step 2: the loss or the gradient is not finite"):
+        train(flags(towers, shapes, tmp_path / "trained", **more))
 
 
 def test_what_cannot_be_evaluated_is_told(towers, shapes, tmp_path):

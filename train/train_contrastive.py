@@ -202,7 +202,7 @@ def what_decides(command: ContrastiveCommand, samples: TrainingSet, order: Order
 def build_evaluation(command: ContrastiveCommand, loaded: Contrastive) -> Evaluation | None:
     """Held-out pairs and labelled images; None: nothing is evaluated."""
     from llava_graph.prompt import PromptOptions
-    from train.contrastive.retrieval import Evaluation
+    from train.contrastive.retrieval import AT, Evaluation
     from train.sources import sources_of
 
     data, asked, training = command.data, command.contrastive, command.training
@@ -217,11 +217,17 @@ def build_evaluation(command: ContrastiveCommand, loaded: Contrastive) -> Evalua
             where=", ".join(data.data_path),
             next_step="Give other pairs as --eval_data_path",
         )
-    held_out = data.eval_split or data.eval_data_path
+    pairs = open_data(command, encoder, paths, split)
+    if len(pairs) <= max(AT) and training.process_index == 0:
+        logging.getLogger(__name__).warning(
+            "%d held-out pairs: recall at %s finds everything",
+            len(pairs),
+            ", ".join(str(k) for k in AT if k >= len(pairs)),
+        )
     return Evaluation(
         collator=collator(command, loaded),
         encoder=encoder,
-        pairs=open_data(command, encoder, paths, split) if held_out else None,
+        pairs=pairs,
         labelled=open_data(command, encoder, [asked.zero_shot_data], "test") if asked.zero_shot_data else None,
         label_prompt=asked.label_prompt,
     )

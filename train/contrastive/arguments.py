@@ -18,6 +18,9 @@ from train.flags.packages import check_packages
 from train.flags.ranges import COUNT, NUMBER, PART, POSITIVE, RANGES, SHARE, Range, check_ranges
 
 OBJECTIVES = ("ita-itm", "clip")
+SCORES = tuple(f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10))
+ZERO_SHOT_SCORES = ("zero_shot_accuracy", "zero_shot_macro_f1")
+"""What an evaluation says (`retrieval.py`)."""
 BERT = "google-bert/bert-base-uncased"
 
 
@@ -207,6 +210,17 @@ def _check(asked: ContrastiveArguments, data: PairArguments, training: Contrasti
         )
     if (evaluated or asked.zero_shot_data) and training.eval_strategy == "no":
         raise InputError("pairs to evaluate on without evaluations", next_step="Add --eval_strategy steps or epoch")
+    scores = [*SCORES, *(ZERO_SHOT_SCORES if asked.zero_shot_data else ())]
+    best = (training.metric_for_best_model or SCORES[0]).removeprefix("eval_")
+    if training.eval_strategy != "no" and best not in scores:
+        raise InputError(
+            f"--metric_for_best_model: evaluations have no score {best!r}", next_step=did_you_mean(best, scores)
+        )
+    if not asked.fused and training.train_batch_size * training.world_size == 1:
+        raise InputError(
+            "one pair at a time has nothing to be told apart from: its loss is always 0",
+            next_step="Raise --per_device_train_batch_size",
+        )
 
 
 def settings(command: ContrastiveCommand) -> dict[str, Any]:

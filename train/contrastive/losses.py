@@ -72,9 +72,10 @@ def sample_negatives(similarity: torch.Tensor, same: torch.Tensor) -> torch.Tens
     """(n,) for each row the column of a hard negative, drawn by softmax of its similarity; -1 where every column is the pair's.
 
     `similarity` (n, m) is divided by the temperature. `same` (n, m) bool marks what is never a negative: the pair itself,
-    another pair of the same image, or of the same words.
+    another pair of the same image, or of the same words. Of a row with NaN every column is as likely: its loss tells of it.
     """
-    chances = (softmax(similarity.float(), dim=1) + FLOOR).masked_fill(same, 0.0)
+    # multinomial refuses NaN, on a GPU by ending the process.
+    chances = (softmax(similarity.float(), dim=1).nan_to_num() + FLOOR).masked_fill(same, 0.0)
     none = same.all(1)
     # multinomial refuses a row of zeros.
     drawn = torch.multinomial(chances.masked_fill(none[:, None], 1.0), 1).squeeze(1)

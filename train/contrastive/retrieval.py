@@ -5,7 +5,7 @@ recall@k as in CLIP, ALBEF and BLIP: the share of queries with a right answer am
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, Subset
 
+from llava_graph.errors import InputError
 from train.contrastive.encoders import same_pair
+from train.running.guard import NotFinite
 from train.running.watch import evaluating
 
 if TYPE_CHECKING:
@@ -33,10 +35,10 @@ ROWS = 1024
 def ranks(similarity: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """(n,) how many wrong candidates stand before the first right one. `similarity` (n, m), `right` (n, m) bool.
 
-    A tie counts against the query: a model that sees everything alike finds nothing.
+    A tie counts against the query, and so does NaN: a model that sees everything alike finds nothing.
     """
     best = similarity.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
-    return ((similarity >= best) & ~right).sum(1)
+    return (~(similarity < best) & ~right).sum(1)
 
 
 def recalls(found: torch.Tensor) -> dict[str, float]:
@@ -90,8 +92,20 @@ class Evaluation:
     """Images whose text is their label."""
     label_prompt: str = "{}"
 
+    def __post_init__(self) -> None:
+        """Raises InputError where labels cannot be told apart."""
+        if self.labelled is not None:
+            check_labels(self.label_texts(sorted({label_of(self.labelled, row) for row in range(len(self.labelled))})))
+
+    def label_texts(self, labels: Sequence[str]) -> dict[str, list[int]]:
+        """label -> the tokens that stand for it."""
+        return {label: self.encoder.encode_text(self.label_prompt.replace("{}", label)).input_ids for label in labels}
+
     def run(self, trainer: Trainer, model: ContrastiveModel) -> dict[str, float]:
-        """`eval_…` scores; the data are shared out over the processes, which all call it. No random number is drawn."""
+        """`eval_…` scores; the data are shared out over the processes, which all call it. No random number is drawn.
+
+        Raises NotFinite where the weights are spoilt.
+        """
         told: dict[str, float] = {}
         with evaluating(model):
             if self.pairs is not None:
@@ -112,6 +126,11 @@ class Evaluation:
         ]
         everyone = gather_object(parts) if args.world_size > 1 else parts
         image, text, keys, ids = (torch.cat(list(pieces)) for pieces in zip(*everyone, strict=True))
+        if spoilt := int((~(image.isfinite() & text.isfinite()).all(1)).sum()):
+            raise NotFinite(
+                f"the features of {spoilt} of {len(image)} held-out pairs are not finite: nothing can be compared",
+                next_step="Lower --learning_rate, or --max_grad_norm. Checkpoints from before are sound",
+            )
         return Seen(image=image, text=text, keys=keys, ids=ids)
 
     def _features(
@@ -139,13 +158,27 @@ class Evaluation:
         ]
         names = [label_of(dataset, row) for row in order]
         labels = sorted(set(names))
-        texts = [self.encoder.encode_text(self.label_prompt.format(label)).input_ids for label in labels]
+        texts = self.label_texts(labels).values()
         nothing = {"pixel_values": torch.zeros(1), "image_keys": torch.zeros(1)}
         batch = self.collator([{"input_ids": ids, "vision": nothing} for ids in texts])
         with _precision(trainer):
             place = trainer.args.device
             text = model.encoders.read(batch["input_ids"].to(place), batch["attention_mask"].to(place)).cpu()
         return classification(seen.image, text, [labels.index(name) for name in names])
+
+
+def check_labels(tokens: Mapping[str, Sequence[int]]) -> None:
+    """Raises InputError for less than two labels, and for two that are the same `tokens` once they are cut."""
+    if len(tokens) < 2:
+        raise InputError(f"--zero_shot_data has one label alone: {next(iter(tokens), '')!r}")
+    first: dict[tuple[int, ...], str] = {}
+    for label, ids in tokens.items():
+        other = first.setdefault(tuple(ids), label)
+        if other != label:
+            raise InputError(
+                f"the labels {other!r} and {label!r} of --zero_shot_data are the same tokens",
+                next_step="Raise --max_caption_tokens, or take a --text_tower that knows these words",
+            )
 
 
 def label_of(dataset: TrainingSet, row: int) -> str:
