@@ -22,6 +22,9 @@ _OLD = re.compile(
     r"(?P<archive>[a-z-]+)(?:\.[a-z]{2})?/(?P<month>\d{4})(?P<number>\d{3})(?:v(?P<version>[1-9]\d*))?", re.IGNORECASE
 )
 
+_SQUASHED = re.compile(r"([a-z-]*[a-z])(?:\.[a-z]{2})?[_-]?(\d{7}(?:v\d+)?)", re.IGNORECASE)
+"""Ids of before April 2007 lose their slash in file names: cs0102003v1, cs_0102003."""
+
 FIVE_DIGITS_SINCE = 1501
 """YYMM from which new-style numbers have five digits."""
 
@@ -65,6 +68,14 @@ def parse_arxiv_id(text: str) -> ArxivId:
     if match := re.fullmatch(r"(\d{4})(\d*)\.(\d+)(?:v[1-9]\d*)?", bare):
         raise _refused(text, f"no such id can exist: {_impossible(match)}")
     raise _refused(text, "it has neither the form 1706.03762 nor hep-th/9901001")
+
+
+def id_of_name(name: str) -> ArxivId | None:
+    """The id that a file or folder is named after ("1001.0025v1", "cs0102003v1", "arXiv-1706.03762v7"); None: there is none."""
+    try:
+        return parse_arxiv_id(_SQUASHED.sub(r"\1/\2", re.sub(r"(?i)^arxiv[-_]", "", name)))
+    except InputError:
+        return None
 
 
 def _impossible(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from llava_graph.dataset import read_json
 from llava_graph.errors import DatasetError, InputError
 from llava_graph.record import Dropped
+from scicap_builder.arxiv_id import ArxivId, id_of_name
 from scicap_builder.bulk import bulk_members, is_bulk
 from scicap_builder.paper_ref import PaperRef, whole
 
@@ -50,7 +51,7 @@ def _bulk_papers(path: Path) -> Iterator[PaperRef | Dropped]:
 def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
     """One paper if the folder holds one (LaTeX files; or one PDF, one archive, or both), else all in and below it.
 
-    A page belongs to the paper beside it (`_page_of`).
+    A page belongs to the paper beside it (`_page_of`). Files that are named after different arXiv ids are papers of their own.
     """
     try:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
@@ -65,7 +66,10 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
     archives = [file for file in files if kind_of_file(file) == "archive"]
     sources = [file for file in files if kind_of_file(file) == "tex"]
     pages = [file for file in files if kind_of_file(file) == "html"]
-    if sources:
+    papers = [*pdfs, *archives, *sources, *pages]
+    if _is_shelf(folder, entries, papers):
+        yield from _several(folder, entries, papers, where, bulk=bool(bulk))
+    elif sources:
         # The tree's other PDFs are figures; the paper itself is compiled from one of the .tex files.
         stems = {file.stem for file in sources} | {"paper", folder.name}
         compiled = [pdf for pdf in pdfs if pdf.stem in stems]
@@ -82,17 +86,38 @@ def _folder_papers(folder: Path, where: str) -> Iterator[PaperRef | Dropped]:
         html = _page_of(pages, {folder.name, *(bare_name(file) for file in (source, pdf) if file)})
         yield PaperRef(key=str(folder), where=where, source=source, pdf=pdf, html=html, licence=_licence(folder))
     else:
-        below: list[PaperRef | Dropped] = [*_pairs(folder, [*pdfs, *archives, *pages], where)]
-        for entry in entries:
-            if entry.is_dir() and not entry.is_symlink():
-                below.extend(
-                    paper
-                    for paper in _folder_papers(entry, str(entry))
-                    if isinstance(paper, PaperRef) or paper.reason != "no-papers"
-                )
-        if not below and not bulk:
-            below = [Dropped(item=where, reason="no-papers", detail=f"{folder} holds no PDF and no LaTeX source")]
-        yield from below
+        yield from _several(folder, entries, papers, where, bulk=bool(bulk))
+
+
+def _is_shelf(folder: Path, entries: list[Path], files: list[Path]) -> bool:
+    """Whether a folder's files say that it holds papers: they are named after several arXiv ids, or after one that is not
+    the folder's and there are folders beside it."""
+    first: ArxivId | None = None
+    for file in files:
+        found = id_of_path(file)
+        if found and first and found != first:
+            return True
+        first = first or found
+    loose = any(kind_of_file(file) == "tex" and not id_of_path(file) for file in files)
+    alone = loose or id_of_path(folder) or not any(entry.is_dir() for entry in entries)
+    return first is not None and not alone
+
+
+def _several(
+    folder: Path, entries: list[Path], files: list[Path], where: str, *, bulk: bool
+) -> Iterator[PaperRef | Dropped]:
+    """The papers among these files of the folder, and those below it; `bulk` says that bulk archives gave some already."""
+    below: list[PaperRef | Dropped] = [*_pairs(folder, files, where)]
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            below.extend(
+                paper
+                for paper in _folder_papers(entry, str(entry))
+                if isinstance(paper, PaperRef) or paper.reason != "no-papers"
+            )
+    if not below and not bulk:
+        below = [Dropped(item=where, reason="no-papers", detail=f"{folder} holds no PDF and no LaTeX source")]
+    yield from below
 
 
 def _pairs(folder: Path, files: list[Path], where: str) -> list[PaperRef]:
@@ -105,7 +130,7 @@ def _pairs(folder: Path, files: list[Path], where: str) -> list[PaperRef]:
             key=key,
             where=where,
             pdf=file if kind_of_file(file) == "pdf" else None,
-            source=file if kind_of_file(file) == "archive" else None,
+            source=file if kind_of_file(file) in ("archive", "tex") else None,
             html=file if kind_of_file(file) == "html" else None,
         )
         joined = whole(by_name[key], new) if key in by_name else new
@@ -132,6 +157,12 @@ def bare_name(path: Path) -> str:
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
     return path.name
+
+
+def id_of_path(path: Path) -> ArxivId | None:
+    """The arXiv id that a file or folder is named after, "hep-th/9901001v2.pdf" also by the folder that it lies in."""
+    name = bare_name(path)
+    return id_of_name(name) or id_of_name(f"{path.parent.name}/{name}")
 
 
 def kind_of_file(path: Path) -> str:

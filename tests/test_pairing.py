@@ -28,6 +28,7 @@ from scicap_builder.cli import app
 from scicap_builder.fetch import FetchOptions
 from scicap_builder.one_paper import ReadOptions
 from scicap_builder.pairing import Note, PairOptions, pair, read_notes
+from scicap_builder.pairing.library import library
 from scicap_builder.pairing.matching import UNPAIRED
 from scicap_builder.pairing.notes import SCHEMA
 from scicap_builder.pairing.published import grouped
@@ -213,6 +214,23 @@ def test_another_version_gives_words_and_no_places(root, tmp_path):
     figure = next(one for one in read_dataset(tmp_path / "out") if one.id == "scicap:1001.0025v1#fig2")
     assert (figure.mentions, figure.paper.id, figure.paper.page) == (("Seen in Figure 2.",), "arxiv:1001.0025v1", None)
     assert next(note for note in read_notes(tmp_path / "out") if note.id == figure.id).paper_read == "arxiv:1001.0025v3"
+
+
+def test_a_folder_of_papers_is_read_by_names_however_it_lies(tmp_path):
+    names = ("pdf/1001.0025v1.pdf", "src/arXiv-1001.0025v1.tar.gz", "cs/0102003v1.pdf", "tex/1502.00003v2.tex",
+             "hep-th9901001v2.tex", "notes.tex", "1502.00004v1.gz")  # fmt: skip
+    for name in names:
+        put(tmp_path, name, b"x")
+    found = library(tmp_path)
+    assert found.nameless == 1
+    files = {(base, v): (one.pdf, one.source) for base, of in found.papers.items() for v, one in of.items()}
+    assert files == {
+        ("1001.0025", 1): (tmp_path / names[0], tmp_path / names[1]),
+        ("cs/0102003", 1): (tmp_path / names[2], None),
+        ("1502.00003", 2): (None, tmp_path / "tex"),
+        ("hep-th/9901001", 2): (None, tmp_path / names[4]),
+        ("1502.00004", 1): (None, tmp_path / names[6]),
+    }
 
 
 def test_papers_come_out_of_bulk_archives(root, tmp_path):

@@ -120,6 +120,19 @@ def test_a_folder_of_papers_in_every_layout(corpus):
     assert (found["local:b"].pdf.name, found["local:b"].source) == ("b.pdf", None)
 
 
+def test_files_that_are_named_after_ids_are_papers_of_their_own(tmp_path):
+    names = ("1706.03762v7.tex", "arXiv-1706.03762v7.pdf", "2305.03393v1.tar.gz", "notes.tex", "hep-th/9901001v2.pdf",
+             "hep-th/9901002v1.tar.gz", "deep/2101.00001v1.pdf", "deep/more/2101.00002v1.pdf", "deep/more/index.html",
+             "own/1801.00001v1.pdf", "own/main.tex", "own/img/plot.pdf")  # fmt: skip
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert set(by_key(list_papers(tmp_path))) == {
+        "local:1706.03762v7", "local:arXiv-1706.03762v7", "local:2305.03393v1", "local:notes", "local:9901001v2",
+        "local:9901002v1", "local:2101.00001v1", "local:more", "local:own",
+    }  # fmt: skip
+
+
 def test_one_papers_folder_directly(corpus):
     [paper] = list_papers(corpus / "one").papers
     assert paper.key == "local:one"

@@ -1,16 +1,14 @@
 """The folder of papers that a person gives (`--papers-root`): which of its files are which arXiv paper, by their names."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llava_graph.errors import InputError
-from scicap_builder.arxiv_id import ArxivId, parse_arxiv_id
-from scicap_builder.folders import bare_name
-from scicap_builder.paper_ref import PaperRef
+from scicap_builder.arxiv_id import ArxivId
+from scicap_builder.folders import id_of_path
+from scicap_builder.paper_ref import PaperRef, whole
 from scicap_builder.papers import list_papers
-from scicap_builder.sources.names import arxiv_paper
 
 
 @dataclass(kw_only=True)
@@ -45,7 +43,10 @@ def library(folder: Path | None) -> Library:
         if arxiv is None:
             made.nameless += 1
         else:
-            made.papers.setdefault(arxiv.base, {}).setdefault(arxiv.version, paper)
+            versions = made.papers.setdefault(arxiv.base, {})
+            before = versions.get(arxiv.version)
+            # Its PDF and its source may lie in two folders.
+            versions[arxiv.version] = (whole(before, paper) or before) if before else paper
     if not made.papers:
         raise InputError(
             f"none of its {made.nameless} papers is named after an arXiv id",
@@ -57,10 +58,7 @@ def library(folder: Path | None) -> Library:
 
 def _ids(paper: PaperRef) -> Iterator[ArxivId]:
     """What the names of its folder and files say."""
-    for path in (Path(paper.place), paper.pdf, paper.source, paper.html):
-        if path is not None:
-            name = re.sub(r"(?<=[a-z])[_-](?=\d{7})", "", bare_name(path))  # cs_0102003
-            try:
-                yield parse_arxiv_id(arxiv_paper(name))
-            except InputError:
-                continue
+    inside = sorted(paper.source.glob("*.tex")) if paper.source and paper.source.is_dir() else ()
+    for path in (Path(paper.place), paper.pdf, paper.source, paper.html, *inside):
+        if path is not None and (found := id_of_path(path)):
+            yield found

@@ -4,14 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from llava_graph.errors import InputError
 from llava_graph.record import OcrLine, Paper
-from scicap_builder.arxiv_id import parse_arxiv_id
+from scicap_builder.arxiv_id import id_of_name
 from scicap_builder.mentions import parse_label
 
 _FIGURE = re.compile(r"(?P<paper>.+?v\d+)-Figure(?P<number>[\w.\-]+?)-(?P<copy>\d+)(?:\.\w+)?$")
-_SQUASHED = re.compile(r"([a-z-]+)(?:\.[a-z]{2})?(\d{7}(?:v\d+)?)", re.IGNORECASE)
-"""Ids of before April 2007 lose their slash in file names: cs0102003v1."""
 _VIDEO = re.compile(r"(?P<video>.+?)_(?:roi|image)_[0-9a-f-]{8,}", re.IGNORECASE)
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -45,10 +42,8 @@ def scicap_figure(name: str) -> Named:
 
 def arxiv_paper(name: str) -> str:
     """ "1001.0025v1" or "cs0102003v1" -> "arxiv:…" as our builder names the paper; another name stays as it is."""
-    try:
-        return "arxiv:" + str(parse_arxiv_id(_SQUASHED.sub(r"\1/\2", name)))
-    except InputError:
-        return name
+    found = id_of_name(name)
+    return f"arxiv:{found}" if found else name
 
 
 def pmc_paper(pair_id: str) -> Paper:
