@@ -24,6 +24,7 @@ from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
 from scicap_builder.settings import ENGINES
 from scicap_builder.sources.command import clean_command, images_command, import_command
+from scicap_builder.tables.command import tables_command
 from scicap_builder.terminal import (
     ProgressBar,
     chosen,
@@ -247,6 +248,7 @@ app.command("images")(images_command)
 app.command("clean")(clean_command)
 app.command("narratives")(narratives_command)
 app.command("dialogues")(dialogues_command)
+app.command("tables")(tables_command)
 
 
 def main() -> None:

@@ -148,7 +148,13 @@ def open_answerer(choice: ModelChoice) -> "Answerer":
     from llava_graph.chat import load_template
     from llava_graph.explain import Explainer
     from llava_graph.model.load import load
+    from llava_graph.tables.chart_model import CHART_MODELS, ChartModel, model_type_of
 
+    if choice.model and model_type_of(choice.model) in CHART_MODELS:
+        here = {"--model-base": choice.base, "--load-…bit": choice.bits, "--conv-mode": choice.conv_mode}
+        if given := [name for name, value in here.items() if value is not None]:
+            raise InputError(f"{', '.join(given)} is not for a model that reads charts", where=choice.model)
+        return ChartModel(choice.model, device=choice.device)
     template = load_template(choice.conv_mode) if choice.conv_mode else None
     loaded = load(choice.model, base=choice.base, device=choice.device, bits=choice.bits)
     return Explainer(model=replace(loaded, template=template) if template else loaded)

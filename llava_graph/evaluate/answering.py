@@ -10,9 +10,10 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from llava_graph.errors import LlavaGraphError, ServeError
+from llava_graph.errors import InputError, LlavaGraphError, ServeError
 from llava_graph.evaluate.answered import Item, Reply
 from llava_graph.explain import Answerer, Explainer, first_text
 from llava_graph.generate import Decoder, own_stops
@@ -21,8 +22,11 @@ from llava_graph.prompt import Message, PromptOptions
 from llava_graph.record import Dropped
 from llava_graph.sampling import NO_NUMBER, GenerationOptions
 from llava_graph.sources import reason_of, told
+from llava_graph.tables.chart_model import ChartModel
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from llava_graph.batched import Alone, Batch, Row
 
 FAILURES_IN_A_ROW = 3
@@ -43,8 +47,51 @@ def answer(answerer: Answerer, items: Iterable[Item], asking: Asking) -> Generat
     """Replies and failures, as they come. Raises ServeError when a model's server is gone."""
     if isinstance(answerer, Explainer):
         yield from _batched(answerer, iter(items), asking)
+    elif isinstance(answerer, ChartModel):
+        yield from _in_groups(answerer, iter(items), asking)
     else:
         yield from _at_once(answerer, iter(items), asking)
+
+
+def _in_groups(answerer: ChartModel, items: Iterator[Item], asking: Asking) -> Iterator[Outcome]:
+    """As many charts as are asked at once, together; a group that fails (a full GPU) is read one by one."""
+    while group := list(islice(items, asking.at_once)):
+        opened: list[tuple[Item, Image.Image]] = []
+        for item in group:
+            try:
+                if item.figure.image is None:
+                    raise InputError("the record has no picture", where=item.id)
+                opened.append((item, open_image(item.figure.image, where=item.id)))
+            except (LlavaGraphError, OSError) as error:
+                yield _failed(item, error)
+        if opened:
+            yield from _read_group(answerer, opened, asking)
+
+
+def _read_group(answerer: ChartModel, opened: list[tuple[Item, Image.Image]], asking: Asking) -> Iterator[Outcome]:
+    begun = time.monotonic()
+    questions = [item.question or "" for item, _ in opened]
+    try:
+        chunks = answerer.read(questions, [image for _, image in opened], asking.generation)
+    except (RuntimeError, ValueError) as error:
+        if len(opened) == 1:
+            yield _failed(opened[0][0], error)
+            return
+        for one in opened:
+            yield from _read_group(answerer, [one], asking)
+        return
+    seconds = round((time.monotonic() - begun) / len(opened), 3)
+    for (item, _), question, chunk in zip(opened, questions, chunks, strict=True):
+        yield Reply(
+            id=item.id,
+            text=chunk.text.strip(),
+            mark=item.mark,
+            prompt=question,
+            finish_reason=chunk.finish_reason or "",
+            prompt_tokens=chunk.prompt_tokens or None,
+            completion_tokens=chunk.completion_tokens,
+            seconds=seconds,
+        )
 
 
 def _at_once(answerer: Answerer, items: Iterator[Item], asking: Asking) -> Iterator[Outcome]:

@@ -137,7 +137,7 @@ def load(
     if bits is not None:
         usual = torch.float32 if place.type == "cpu" else torch.bfloat16
         quantization = in_bits(base, bits, getattr(torch, str(dtype).removeprefix("torch."), usual))
-    model = shapes_alone(base, kind) if empty else _load_weights(base, kind, place, quantization, stored=stored)
+    model = shapes_alone(base, kind) if empty else load_weights(base, kind, place, quantization, stored=stored)
     if base is not folder and not empty:
         model, config = merge_adapter(model, folder), own_config(folder) or config
         # Adapters of other trainers bring weights alone.
@@ -230,10 +230,10 @@ def _small_image_tokens(processor: ProcessorMixin, folder: Path) -> int:
         ) from error
 
 
-def _load_weights(
+def load_weights(
     folder: Path, dtype: Any, device: torch.device, quantization: Any = None, *, stored: bool = False
 ) -> PreTrainedModel:
-    """`stored`: the weights are packed already."""
+    """The model of a folder; `stored`: its weights are packed already. Raises CheckpointError, also for missing weights."""
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 

@@ -1,7 +1,7 @@
 """Where a generated table stops telling anything: rows that come again, rows and cells without end, rows that only count on.
 
-Of the 3,002 tables by DePlot that LLaVA-Graph published (2023) four in ten repeat a row. In: rows of cells. Out: the rows that say
-something, and how many were left out. Pure.
+Of the 3,002 tables by DePlot that LLaVA-Graph published (2023) four in ten repeat a row. In: rows of cells. Out: the rows that
+say something, and how many were left out. Pure.
 """
 
 import re
@@ -63,7 +63,7 @@ def without_counting(rows: Sequence[Row]) -> tuple[list[Row], int]:
 
 
 def _counts_on(rows: Sequence[Row], place: int) -> bool:
-    """Whether the row differs from the one before only by its first number, by the step that the next row takes, if there is one."""
+    """Whether the row differs from the one before only by its first number, and by the step that the next row takes."""
     before, row = rows[place - 1], rows[place]
     step = _step(before, row)
     if step is None:
