@@ -12,6 +12,7 @@ from llava_graph.evaluate.answered import FREE, Item
 from llava_graph.evaluate.judge import (
     pair_cases,
     pair_measures,
+    published_pair,
     rating_case,
     rating_measures,
     read_pair,
@@ -99,6 +100,26 @@ def test_pairs_in_both_orders_and_as_published():
     assert found["strict/win rate"] == pytest.approx((1 + 0.5) / 2)
     assert found["strict/order decides"] == pytest.approx(1 / 2)
     assert found["strict/judge not read"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("8 6", (8, 6)),
+        ("8,6\nbecause", (8, 6)),
+        ("8, 6", (-1, -1)),  # the comma becomes a second space
+        ("\n8 6", (-1, -1)),  # the first line is empty
+        ("0 12", (0, 12)),
+        ("nan 5", (-1, -1)),
+        ("8 6 7", (-1, -1)),
+        ("", (-1, -1)),
+    ],
+)
+def test_reviews_are_read_as_llavas_script_reads_them(words, read):
+    assert published_pair(words) == read
+    assert values(pair_measures(["a"], {("a", 0): words}))["published/relative score"] == (
+        100 * read[1] / read[0] if read[0] else None
+    )
 
 
 def test_a_run_is_judged_over_http_and_asked_once(tmp_path):

@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llava_graph.evaluate import choices, vqa
+from llava_graph.evaluate.answered import CLOSED, Item, Pair
 from llava_graph.evaluate.bleu import bleu_counts, coco_bleu, corpus_bleu, nltk_bleu
 from llava_graph.evaluate.challenge import LENGTHS, by_chance, normalized, treebank_length
 from llava_graph.evaluate.cider import cider_d
+from llava_graph.evaluate.measures import closed_questions
 from llava_graph.evaluate.meteor import meteor_exact_stem
 from llava_graph.evaluate.porter import stem
 from llava_graph.evaluate.rouge import coco_rouge_l, rouge_l, rouge_n
 from llava_graph.evaluate.words import caption_words
+from llava_graph.record import Figure
 
 MEASURED = json.loads((Path(__file__).parent / "fixtures/scores.json").read_text())
 CAPTIONS = MEASURED["captions"]
@@ -84,6 +87,8 @@ def test_chance_is_the_table_at_its_points_and_goes_on_straight_beyond():
     ("answer", "reference", "published", "lenient", "quilt", "strict"),
     [
         ("Yes.", "yes", 1, 1, 1, 1),
+        ("No.", "yes", None, 0, 0, 0),  # run_eval.py leaves a wrong yes or no out of its mean
+        ("Normal.", "right", None, 0, 0, 0),
         ("The chest is normal.", "no", 1, 1, 0, 0),  # "no" stands in "normal"; to Quilt's script all else is yes
         ("I do not know.", "no", 1, 1, 1, 0),
         ("", "yes", 0, 0, 1, 0),  # the empty answer says yes
@@ -95,9 +100,26 @@ def test_chance_is_the_table_at_its_points_and_goes_on_straight_beyond():
 )
 def test_closed_questions_in_every_flavour(answer, reference, published, lenient, quilt, strict):
     assert vqa.published_closed(answer, reference) == published
-    assert vqa.published_closed_lenient(answer, reference) == lenient
+    assert vqa.published_inside(answer, reference) == lenient
     assert vqa.published_closed_quilt(answer, reference) == quilt
     assert vqa.closed_accuracy(answer, reference) == strict
+
+
+def test_yes_to_everything_has_100_percent_by_run_eval_and_half_by_name():
+    """microsoft/LLaVA-Med 1.0.0 run_eval.py appends nothing for a yes or no that is wrong."""
+    figure = Figure(id="f")
+    pairs = [
+        Pair(item=Item(id=str(n), figure=figure, question="?", reference=right, kind=CLOSED), text=said)
+        for n, (said, right) in enumerate([("yes", "yes"), ("yes", "no"), ("none", "no"), ("left", "left")])
+    ]
+    found = {one.key: one for one in closed_questions(pairs)}
+    assert found["published/closed accuracy"].value == pytest.approx(1 / 3)  # yes; "0" and "left" have neither
+    assert "leaves 1 wrong answers out" in found["published/closed accuracy"].note
+    assert found["published/closed accuracy, lenient"].value == 2 / 4
+    assert found["published/closed accuracy, TinyLLaVA-Med"].value == 3 / 4  # "no" stands in "none"
+    assert found["strict/closed accuracy"].value == 2 / 4
+    only_wrong = {one.key: one for one in closed_questions(pairs[1:2])}
+    assert only_wrong["published/closed accuracy"].value == 0
 
 
 def test_what_is_called_exact_match_is_none_and_repeating_lifts_published_recall():
@@ -127,6 +149,12 @@ def test_letters(answer, published, strict):
     assert list(listed) == list("ABCD")
     assert choices.said_letter(answer, listed) == strict
     assert choices.published_letter(answer) == published
+
+
+def test_pa_llavas_letter_is_all_before_the_first_colon():
+    """ddw2AIGROUP2CQUPT/PA-LLaVA pmcvqa.py."""
+    said = ("B", "b: benign", "B. benign", "Answer: B", ":B")
+    assert [choices.published_letter_pa_llava(one) for one in said] == ["B", "B", "B. BENIGN", "ANSWER", ":B"]
 
 
 def test_a_label_inside_a_longer_one_does_not_count():

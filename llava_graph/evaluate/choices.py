@@ -32,6 +32,11 @@ def published_letter(answer: str, letters: str = LETTERS) -> str:
     return next((matches[0] for matches in found if len(matches) == 1), "")
 
 
+def published_letter_pa_llava(answer: str) -> str:
+    """What PA-LLaVA's `pmcvqa.py` compares with the letter: all before the first ":", else the whole answer; case aside."""
+    return answer.partition(":")[0].upper() if re.match(r"[^:]+:", answer) else answer.upper()
+
+
 def said_letter(answer: str, choices: dict[str, str]) -> str:
     """The choice that an answer takes: a letter at its beginning or behind "option", else the one choice whose text it says.
 

@@ -6,6 +6,7 @@ In: items with answers, verdicts. Out: prompts; ratings or None; measures. What 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,19 @@ def read_pair(text: str) -> tuple[float, float] | None:
     return values if all(1 <= value <= BEST for value in values) else None
 
 
+def published_pair(text: str) -> tuple[float, float]:
+    """As LLaVA's and Quilt-LLaVA's scripts read a review: (-1, -1) where the very first line is not two numbers and one space.
+
+    A comma becomes a space, so that "8, 6" is not read; numbers beyond 1..10 are taken as they are.
+    """
+    parts = text.partition("\n")[0].replace(",", " ").split(" ")
+    try:
+        first, second = (float(part) for part in parts)
+    except ValueError:
+        return -1.0, -1.0
+    return (first, second) if math.isfinite(first) and math.isfinite(second) else (-1.0, -1.0)
+
+
 def _first_line(text: str) -> str:
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
@@ -141,8 +155,8 @@ def _single_measures(
 def pair_measures(items: Sequence[str], verdicts: Verdicts) -> list[Measure]:
     """The second contestant against the first.
 
-    Published: the first stands first, always; what cannot be read counts as -1 for both (LLaVA), or is left out of the mean of
-    ratios (LLaVA-Med). Strict: both orders together, only where both can be read.
+    Published: the first stands first, always; what LLaVA's script cannot read counts as -1 for both, or is left out of the mean
+    of ratios (LLaVA-Med's script stops at it). Strict: both orders together, only where both can be read.
     """
     read = {
         (item, order): read_pair(verdicts[item, order])
@@ -151,7 +165,8 @@ def pair_measures(items: Sequence[str], verdicts: Verdicts) -> list[Measure]:
         if (item, order) in verdicts
     }
     ahead = {item: read[item, 0] for item in items if (item, 0) in read}
-    llava = {item: (100 * pair[1], pair[0]) if pair else (-100.0, -1.0) for item, pair in ahead.items()}
+    scripts = {item: published_pair(verdicts[item, 0]) for item in ahead}
+    llava = {item: (100 * pair[1], pair[0]) for item, pair in scripts.items()}
     ratios = {item: 100 * pair[1] / pair[0] for item, pair in ahead.items() if pair}
     sums, wins, turned = {}, {}, {}
     for item in ahead:

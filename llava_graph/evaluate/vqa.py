@@ -81,15 +81,26 @@ def published_f1(answer: str, reference: str) -> tuple[float, float, float]:
     return 2 * precision * recall / (precision + recall), precision, recall
 
 
-def published_closed(answer: str, reference: str) -> float:
-    """LLaVA-Med 1.0's yes/no accuracy: the answer has "yes" or "no" in it somewhere ("normal", "know"), and the reference."""
+def published_closed(answer: str, reference: str) -> float | None:
+    """LLaVA-Med 1.0's yes/no accuracy (`run_eval.py`): 1, 0, or None for what its mean leaves out.
+
+    An answer without "yes" and "no" (anywhere: "normal", "know") is wrong; one with either is right if the reference stands in
+    it, else it is not counted at all, so that "yes" to everything has 100 %.
+    """
     mine, theirs = normalize_answer(answer), normalize_answer(reference)
-    return float(("yes" in mine or "no" in mine) and theirs in mine)
+    if "yes" not in mine and "no" not in mine:
+        return 0.0
+    return 1.0 if theirs in mine else None
 
 
-def published_closed_lenient(answer: str, reference: str) -> float:
-    """The yes/no accuracy of its `run_eval_batch.py` and of TinyLLaVA-Med: the reference stands somewhere in the answer."""
+def published_inside(answer: str, reference: str) -> float:
+    """Accuracy of its `run_eval_batch.py`, of closed and of open questions: the reference stands somewhere in the answer."""
     return float(normalize_answer(reference) in normalize_answer(answer))
+
+
+def published_closed_tiny(answer: str, reference: str) -> float:
+    """TinyLLaVA-Med-F's yes/no accuracy: the same of the texts as they are, so that "none" and "an" are not rewritten."""
+    return float(reference.lower() in answer.lower())
 
 
 def published_closed_quilt(answer: str, reference: str) -> float:
