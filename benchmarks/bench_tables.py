@@ -23,9 +23,7 @@ def main(files: list[str]) -> None:
     if len(files) != 2:
         sys.exit("the prompts with and without DePlot are needed: see the top of benchmarks/bench_tables.py")
     counts: Counter[str] = Counter()
-    both = [
-        [json.loads(line)["text"] for line in Path(name).read_text().splitlines()] for name in (with_tables, without)
-    ]
+    both = [[json.loads(line)["text"] for line in Path(name).read_text().splitlines()] for name in files]
     for prompt, question in zip(*both, strict=True):
         linear = prompt.removeprefix(HISTORIC_TABLE).removesuffix(question)
         counts["prompts"] += 1
