@@ -13,9 +13,9 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from benchmarks.narrated_videos import Slide, Visit, render, tissue
+from benchmarks.narrated_videos import Slide, Visit, draw_cursor, render, tissue
 from llava_graph.dataset import read_dataset, read_dropped
-from llava_graph.errors import DatasetError, InputError, MissingExtra
+from llava_graph.errors import DatasetError, InputError, MissingExtra, SampleRefused
 from llava_graph.images import open_image
 from llava_graph.prompt import build_sample
 from llava_graph.region import crop
@@ -24,11 +24,12 @@ from scicap_builder.narratives import build as building
 from scicap_builder.narratives import read_narrative
 from scicap_builder.narratives.build import build_narratives, list_videos
 from scicap_builder.narratives.clusters import ClusterOptions
+from scicap_builder.narratives.command import narratives_summary, read_box
 from scicap_builder.narratives.cursor import cursor_trace
 from scicap_builder.narratives.options import DEFAULT_NARRATIVES, NarrativeOptions, VideoJob
 from scicap_builder.narratives.own_time import overlap
 from scicap_builder.narratives.read import read_video
-from scicap_builder.narratives.segments import SegmentOptions, crop_ssim, median, stable_segments
+from scicap_builder.narratives.segments import SegmentOptions, crop_ssim, median, other_images, stable_segments
 from scicap_builder.narratives.video import Frame, read_frames, video_facts
 from scicap_builder.workers import Failure
 
@@ -261,6 +262,78 @@ def test_where_nothing_stands_still_the_different_images_are_taken(tmp_path):
     assert [item.reason for item in without.dropped] == ["no-stable-segment"]
 
 
+def test_a_long_video_that_never_stands_still_has_no_record_of_all_its_words():
+    frames = [Frame(float(time), np.full((64, 64, 3), 9, np.uint8)) for time in range(0, 100, 3)]
+    parts = list(other_images(frames))
+    assert (len(parts), parts[0].start, parts[-1].end) == (4, 0.0, 102.0)
+    assert all(part.end - part.start == pytest.approx(25.5) for part in parts)
+
+
+def test_slides_of_a_frame_each_last_until_the_next_one():
+    """As screen recordings of a variable rate have them; the last ones too."""
+    shown = [(0.0, 1), (20.0, 2), (50.0, 3), (75.0, 4), (90.0, 4)]
+    frames = [Frame(time, tissue(SIZE, seed)) for time, seed in shown]
+    parts = list(stable_segments(frames, SegmentOptions(max_seconds=60.0)))
+    assert [(one.start, one.end) for one in parts] == [(0, 20), (20, 50), (50, 75), (75, 105)]
+
+
+def test_a_damaged_frame_costs_itself(tmp_path):
+    path = written(tmp_path / "damaged.avi", np.repeat(tissue(SIZE, 5)[None], 40, axis=0))
+    data = bytearray(path.read_bytes())
+    frames = [found.end() for found in re.finditer(rb"00dc", data)][1:]  # the first is in the header
+    for at in (frames[10], frames[11], frames[25]):
+        size = int.from_bytes(data[at : at + 4], "little")
+        data[at + 4 : at + 4 + size] = bytes(size)
+    path.write_bytes(data)
+    times = [frame.time for frame in read_frames(path, 10.0)]
+    assert len(times) == 37
+    assert times[-1] == pytest.approx(3.9)
+
+
+def camera(path):
+    """A slide with a cursor over LEFT, and in the lower right corner 6 % of it a picture that moves all the time."""
+    rng = np.random.default_rng(0)
+    width, height = SIZE
+    frames = np.repeat(tissue(SIZE, 5)[None], 50, axis=0)
+    for number, frame in enumerate(frames):
+        frame[height * 3 // 4 :, width * 3 // 4 :] = (
+            rng.integers(0, 255, (6, 8, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+        )
+        draw_cursor(frame, (0.25 + 0.15 * np.sin(number / 5), 0.3 + 0.18 * np.cos(number / 4)))
+    return written(path, frames)
+
+
+def test_a_camera_picture_can_be_hidden(tmp_path):
+    path = camera(tmp_path / "lecture.avi")
+    said(path, ("the gland at the left is dilated", 0.5, 4.5))
+    assert {figure.source for figure in read_video(job(path)).figures} == {"narratives/unstable"}
+    (figure,) = read_video(job(path, replace(DEFAULT_NARRATIVES, hidden=((0.75, 0.75, 1, 1),)))).figures
+    (part,) = read_narrative(figure.turns[1].text)
+    assert overlap(part.box, (0.1, 0.12, 0.4, 0.48)) > 0.6
+    assert np.asarray(open_image(figure.image))[180:, 240:].max() == 0
+    asked = ["narratives", str(path), "--out", str(tmp_path / "o"), "--hide"]
+    assert "no part of a frame: (0.9, 0.0, 0.1, 1.0)" in str(CliRunner().invoke(app, [*asked, "0.9,0,0.1,1"]).exception)
+    with pytest.raises(InputError, match=r"--hide takes x1,y1,x2,y2 in 0..1, got '0.5,0.5'"):
+        read_box("0.5,0.5")
+
+
+def test_a_transcript_of_other_times_is_told_by_name(short, tmp_path):
+    words = tmp_path / "words.srt"
+    words.write_text("1\n01:00:01,000 --> 01:00:02,000\nan hour late\n")
+    done = read_video(job(short, transcript=words))
+    assert not done.figures
+    (told,) = [item for item in done.dropped if item.reason == "bad-transcript"]
+    assert "it begins at 3601 s, when the video has ended" in told.detail
+
+
+@pytest.mark.parametrize("head", [b"GIF89a", b"G\nc=IN IP4 10.0.0.1\n", b"v=0\nc=IN IP4 10.0.0.1\n", b""])
+def test_what_only_begins_like_a_video_is_none(head, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(head + bytes(200) if head else b"")
+    with pytest.raises(SampleRefused, match="no video") as refused:
+        list(read_frames(tmp_path / "a.mp4", 5.0))
+    assert refused.value.reason == "not-a-video"
+
+
 def written(path, frames, fps=10.0):
     """A video of these BGR frames."""
     import cv2
@@ -344,6 +417,11 @@ def test_a_killed_run_goes_on_with_the_next_video(short, tmp_path):
     assert not again.given
     with pytest.raises(DatasetError, match="begun with other options"):
         build([tmp_path], out, OWN_TIME)
+    assert done.stale == ()
+    said(tmp_path / "one.mp4", ("words that were put right", 0.5, 2.0))
+    mended = build([tmp_path], out)
+    assert (mended.summary, mended.stale) == (done.summary, ("video:one",))
+    assert "not read again, though the transcript is new: video:one" in narratives_summary(mended).plain
     (tmp_path / "one.mp4").write_bytes(b"another")
     with pytest.raises(DatasetError, match="video:one is not the file that was read before"):
         build([tmp_path], out)
@@ -408,6 +486,8 @@ def test_transcripts_are_found_by_name(tmp_path):
         "t/y.srt",
         "t/deep/y.json",
         "t/z.txt",
+        "v/w.mp4",
+        *(f"t/w.{middle}" for middle in ("info.json", "live_chat.json", "part2.vtt", "de.vtt", "en-orig.vtt")),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -418,7 +498,14 @@ def test_transcripts_are_found_by_name(tmp_path):
         "video:x.1": "t/x.1.en.vtt",
         "video:z": None,
         "video:z.webm": None,
+        "video:w": "t/w.en-orig.vtt",
     }
+    (tmp_path / "t/w.en-orig.vtt").unlink()
+    assert (
+        list_videos([tmp_path / "v/w.mp4"], tmp_path / "t", DEFAULT_NARRATIVES)[0].transcript == tmp_path / "t/w.de.vtt"
+    )
+    (tmp_path / "t/w.de.vtt").unlink()
+    assert list_videos([tmp_path / "v/w.mp4"], tmp_path / "t", DEFAULT_NARRATIVES)[0].transcript is None
 
 
 def test_the_page_of_the_documentation_has_the_commands_and_defaults_that_there_are():

@@ -208,6 +208,19 @@ def test_a_transcript_is_read_in_the_forms_there_are(name, text, said, bad, tmp_
     assert speech.bad == bad
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_transcript_is_read_as_it_was_encoded(encoding, tmp_path):
+    (tmp_path / "a.srt").write_bytes("1\r\n00:00:01 --> 0:0:2,5\r\ngrößere Drüsen\r\n".encode(encoding))
+    assert read_speech(tmp_path / "a.srt").utterances == (Utterance("größere Drüsen", 1.0, 2.5),)
+
+
+def test_sounds_are_not_said(tmp_path):
+    (tmp_path / "a.vtt").write_text(
+        "WEBVTT\n\n00:01.000 --> 00:02.000\n[Music]\n\n00:02.000 --> 00:03.000\n♪ [Applause] a [ __ ] gland [arrow]\n"
+    )
+    assert [one.text for one in read_speech(tmp_path / "a.vtt").utterances] == ["a gland [arrow]"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason", "words"),
     [
@@ -251,6 +264,15 @@ def test_quilts_traces_become_narratives_without_videos(tmp_path):
     assert answers["scaled"] == answers["own-time"] == answers["kept"][:2]
 
 
+def test_utterances_that_cannot_be_used_are_counted(tmp_path):
+    write_quilt_cursor(tmp_path / "root")
+    path = tmp_path / "root" / "cursor.parquet"
+    row, *_ = pq.read_table(path).to_pylist()
+    words = [*row["extended_text_time_asrcorrected"], {"utterance": "no time", "start_time": None, "end_time": None}]
+    pq.write_table(pa.Table.from_pylist([row | {"extended_text_time_asrcorrected": json.dumps(words)}]), path)
+    assert imported(tmp_path / "root", tmp_path / "out").integrity.repairs == {"bad-utterances": 1}
+
+
 def test_traces_written_as_text_and_other_names_of_columns_are_read(tmp_path):
     write_quilt_cursor(tmp_path / "root")
     path = tmp_path / "root" / "cursor.parquet"
@@ -261,7 +283,8 @@ def test_traces_written_as_text_and_other_names_of_columns_are_read(tmp_path):
         row["image_path"] = dump(row["image_path"])
     pq.write_table(pa.Table.from_pylist(rows), path.with_name("cursor_small.parquet"))
     path.unlink()
-    imported(tmp_path / "root", tmp_path / "out")
+    done = imported(tmp_path / "root", tmp_path / "out")
+    assert done.integrity.repairs == {}
     assert len({figure.turns for figure in read_dataset(tmp_path / "out")}) == 1
     assert len(list(read_dataset(tmp_path / "out"))) == 2
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,6 +26,8 @@ from scicap_builder.workers import Engine, Failure, Workers
 PACKAGES = ("skimage", "sklearn")
 """Of the extra."""
 PATIENCE_S = 0.2
+LANGUAGE = re.compile(r"\.[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
+"""In a transcript's name: ".en", ".de-AT", ".en-orig"; not ".info" and ".live_chat", which yt-dlp writes beside it."""
 SHARD_RECORDS = 64
 SHARD_S = 120.0
 """s of reading that a kill may cost, and so long a video takes more."""
@@ -37,6 +41,8 @@ class NarrativeResult:
     summary: BuildSummary
     videos: int
     counts: dict[str, int]
+    stale: tuple[str, ...] = ()
+    """Videos that were read with another transcript than they have now, or without one; they are not read again."""
 
 
 def build_narratives(
@@ -66,7 +72,9 @@ def build_narratives(
         counts: Counter[str] = Counter()
         for notes in writer.places.values():
             counts.update(notes["counts"])
-        return NarrativeResult(out=out, summary=writer.finish(), videos=len(jobs), counts=dict(counts))
+        return NarrativeResult(
+            out=out, summary=writer.finish(), videos=len(jobs), counts=dict(counts), stale=tuple(run.stale)
+        )
 
 
 def _need_extra(options: NarrativeOptions) -> None:
@@ -111,6 +119,14 @@ def list_videos(videos: Sequence[Path], transcripts: Path | None, options: Narra
     return list(jobs.values())
 
 
+def _digest(transcript: Path | None) -> str:
+    """Of what is in the file; empty without one, or where it cannot be read."""
+    try:
+        return hashlib.sha256(transcript.read_bytes()).hexdigest()[:16] if transcript else ""
+    except OSError:
+        return ""
+
+
 def _transcript(
     video: Path, root: Path, transcripts: Path | None, by_name: Callable[[Path], dict[str, Path]]
 ) -> Path | None:
@@ -124,14 +140,15 @@ def _transcript(
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    """name -> transcript, of a folder; one without a language goes first."""
+    """name -> transcript, of a folder; one without a language goes first, then one in English, then by the alphabet."""
     found: dict[str, Path] = {}
     if not folder.is_dir():
         return found
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in FORMS)
     for path in files:
         found.setdefault(path.stem, path)
-    for path in files:
+    in_languages = [path for path in files if LANGUAGE.fullmatch(Path(path.stem).suffix)]
+    for path in sorted(in_languages, key=lambda path: not Path(path.stem).suffix.lower().startswith(".en")):
         found.setdefault(Path(path.stem).stem, path)
     return found
 
@@ -145,13 +162,17 @@ class _Run:
     figures: list[Figure] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     places: dict[str, Any] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
     since: float = field(default_factory=time.monotonic)
 
     def holds(self, job: VideoJob) -> bool:
         """Whether the data set has the video. Raises DatasetError where another file of the name was read."""
         if job.key not in self.writer.done:
             return False
-        if self.writer.places[job.key]["bytes"] != job.video.stat().st_size:
+        before = self.writer.places[job.key]
+        if before["transcript"] != _digest(job.transcript):
+            self.stale.append(job.key)
+        if before["bytes"] != job.video.stat().st_size:
             raise DatasetError(
                 f"the video {job.key} is not the file that was read before",
                 where=str(self.writer.out),
@@ -176,7 +197,11 @@ class _Run:
             outcome = VideoRecords(dropped=[Dropped(item=job.key, reason=outcome.reason, detail=outcome.detail)])
         self.figures += outcome.figures
         self.dropped += outcome.dropped
-        self.places[job.key] = {"bytes": job.video.stat().st_size, "counts": dict(outcome.counts)}
+        self.places[job.key] = {
+            "bytes": job.video.stat().st_size,
+            "transcript": _digest(job.transcript),
+            "counts": dict(outcome.counts),
+        }
         if len(self.figures) >= SHARD_RECORDS or time.monotonic() - self.since > SHARD_S:
             self.flush()
 

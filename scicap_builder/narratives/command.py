@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llava_graph.errors import InputError
+from llava_graph.record import Box
 from scicap_builder.narratives.build import NarrativeResult, build_narratives
 from scicap_builder.narratives.clusters import BOXES, DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions
 from scicap_builder.narratives.cursor import DEFAULT_CURSOR, CursorOptions
@@ -45,6 +46,12 @@ def narratives_command(  # noqa: PLR0917  (typer reads the options from the sign
     threshold: Annotated[
         int, typer.Option(help="A cursor differs so much from what is behind it, of 255.")
     ] = DEFAULT_CURSOR.threshold,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="x1,y1,x2,y2 (0..1) that is painted black first: a camera picture in a corner. Several times."
+        ),
+    ] = None,
     fallback: Annotated[
         bool, typer.Option("--fallback/--no-fallback", help="Nothing stands still: different images, without boxes.")
     ] = DEFAULT_NARRATIVES.fallback,
@@ -81,6 +88,7 @@ def narratives_command(  # noqa: PLR0917  (typer reads the options from the sign
         segments=SegmentOptions(min_seconds=min_seconds, max_seconds=max_seconds, blur=blur, seed=seed),
         cursor=CursorOptions(threshold=threshold),
         clusters=ClusterOptions(boxes=boxes, weighting=weighting, match=match, seed=seed),
+        hidden=tuple(read_box(text) for text in hide or ()),
         fallback=fallback,
         classifiers=tuple(str(folder) for folder in classifier or ()),
         label=label,
@@ -99,6 +107,15 @@ def narratives_command(  # noqa: PLR0917  (typer reads the options from the sign
         raise InputError(f"no narrative was found ({reasons})", where=", ".join(map(str, videos)))
 
 
+def read_box(text: str) -> Box:
+    """ "0.75,0,1,0.3" -> its four numbers. Raises InputError."""
+    try:
+        left, top, right, bottom = (float(number) for number in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--hide takes x1,y1,x2,y2 in 0..1, got {text!r}") from error
+    return left, top, right, bottom
+
+
 def narratives_summary(done: NarrativeResult) -> Text:
     """The end of a run: records by kind, what was left out and why."""
     summary = done.summary
@@ -109,6 +126,11 @@ def narratives_summary(done: NarrativeResult) -> Text:
         f"{summary.keys} of {done.videos} videos read: {summary.figures} narratives ({kinds or 'none'})",
         f"dropped: {left_out or 'nothing'}",
         f"in transcripts: {said or 'nothing'}",
+        *(
+            [f"not read again, though the transcript is new: {', '.join(done.stale)} (another --out reads them)"]
+            if done.stale
+            else []
+        ),
         f"The data set is in {done.out}.  Look at it:  scicap_builder show {done.out}",
     ]
     return Text("\n".join(lines))

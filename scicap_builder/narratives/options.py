@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_graph.errors import InputError
+from llava_graph.record import Box
 from scicap_builder.narratives.clusters import DEFAULT_CLUSTERS, ClusterOptions
 from scicap_builder.narratives.cursor import DEFAULT_CURSOR, CursorOptions
 from scicap_builder.narratives.segments import DEFAULT_SEGMENTS, SegmentOptions
@@ -28,6 +29,8 @@ class NarrativeOptions:
     segments: SegmentOptions = DEFAULT_SEGMENTS
     cursor: CursorOptions = DEFAULT_CURSOR
     clusters: ClusterOptions = DEFAULT_CLUSTERS
+    hidden: tuple[Box, ...] = ()
+    """Parts of the frame (0..1, origin top left) painted black before anything is looked at: a camera picture, a clock."""
     fallback: bool = True
     """A video without a stable stretch gives its different images, without boxes, as published."""
     classifiers: tuple[str, ...] = ()
@@ -49,6 +52,9 @@ class NarrativeOptions:
             raise InputError(f"a rate is above 0 and at most {MAX_RATE:.0f} frames/s, got {self.rate:g}")
         if self.workers < 1 or self.timeout_s <= 0 or self.memory_gb <= 0:
             raise InputError("workers, timeout_s and memory_gb must be positive")
+        for box in self.hidden:
+            if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+                raise InputError(f"no part of a frame: {box} (x1, y1, x2, y2 in 0..1, origin top left)")
         if bool(self.classifiers) != bool(self.label):
             raise InputError("a classifier and the label that it must give belong together")
         if not self.prefix or ":" in self.prefix or "#" in self.prefix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from scicap_builder.narratives.cursor import cursor_trace
 from scicap_builder.narratives.localize import localize
 from scicap_builder.narratives.options import VideoJob
 from scicap_builder.narratives.segments import Segment, other_images, stable_segments
-from scicap_builder.narratives.speech import NO_SPEECH, Speech, Utterance, read_speech
+from scicap_builder.narratives.speech import BAD_SPEECH, NO_SPEECH, Speech, Utterance, read_speech
 from scicap_builder.narratives.text import Narrated, write_narrative
 from scicap_builder.narratives.video import Frame, read_frames, video_facts
 
@@ -57,17 +58,23 @@ def _read(job: VideoJob, speech: Speech, done: VideoRecords) -> None:
     watch = _Watch()
     said = 0
     stable = False
-    for segment in stable_segments(watch.of(read_frames(job.video, options.rate)), options.segments):
+    for segment in stable_segments(watch.of(_frames(job, options.rate)), options.segments):
         stable = True
         said += _segment(job, segment, speech, done, boxes=True)
     if watch.last is None:
         raise SampleRefused("not one frame can be decoded", reason="no-frames", where=str(job.video))
     if not stable and options.fallback:
-        frames = read_frames(job.video, 1 / options.segments.min_seconds)
+        frames = _frames(job, 1 / options.segments.min_seconds)
         for segment in other_images(frames, options.segments):
             said += _segment(job, segment, speech, done, boxes=False)
     elif not stable:
         done.dropped.append(Dropped(item=job.key, reason="no-stable-segment", detail=str(job.video)))
+    if not done.figures and speech.utterances[0].start > watch.last + options.segments.min_seconds:
+        detail = (
+            f"{job.transcript}: it begins at {speech.utterances[0].start:.0f} s, when the video has ended "
+            f"({watch.last:.0f} s): another unit, or another beginning"
+        )
+        done.dropped.append(Dropped(item=job.key, reason=BAD_SPEECH, detail=detail))
     stated = video_facts(job.video).seconds
     if stated - watch.last > max(CUT_OFF_S, 0.02 * stated):
         detail = f"{watch.last:.1f} of {stated:.1f} s can be decoded; what was read of them is kept"
@@ -77,6 +84,16 @@ def _read(job: VideoJob, speech: Speech, done: VideoRecords) -> None:
         "outside segments": len(speech.utterances) - said,
         "bad entries": speech.bad,
     })  # fmt: skip
+
+
+def _frames(job: VideoJob, rate: float, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
+    """See `read_frames`; the hidden parts are black."""
+    for frame in read_frames(job.video, rate, start, end):
+        height, width = frame.pixels.shape[:2]
+        for left, top, right, bottom in job.options.hidden:
+            rows = slice(math.floor(top * height), math.ceil(bottom * height))
+            frame.pixels[rows, math.floor(left * width) : math.ceil(right * width)] = 0
+        yield frame
 
 
 @dataclass
@@ -123,7 +140,7 @@ def _segment(job: VideoJob, segment: Segment, speech: Speech, done: VideoRecords
 
 def _localized(job: VideoJob, segment: Segment, utterances: list[Utterance]) -> tuple[Narrated, ...]:
     options = job.options
-    frames = read_frames(job.video, options.rate, segment.start, segment.end)
+    frames = _frames(job, options.rate, segment.start, segment.end)
     trace = cursor_trace(frames, segment.image, options.cursor)
     return localize(trace, utterances, options.clusters)
 

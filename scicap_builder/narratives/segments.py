@@ -86,8 +86,17 @@ def stable_segments(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_S
             run, rest, held = _Run.begun(held[0], options), held[1:], []
             for one in rest:
                 held = run.after(held, one, rng)
-    if run is not None:
+    while run is not None:
         yield from run.segments(end=held[0].time if held else run.end)
+        if not held:
+            return
+        run, rest, held = (
+            _Run.begun(held[0], options),
+            held[1:],
+            [],
+        )  # seconds, where frames come only with a new picture
+        for one in rest:
+            held = run.after(held, one, rng)
 
 
 @dataclass(kw_only=True)
@@ -153,11 +162,16 @@ class _Run:
         # Times are floats: 3 s at 10 frames/s may be 2.9999.
         if seconds < self.options.min_seconds - 1e-6:
             return
-        image = median(self.kept)
-        parts = max(int(np.ceil(seconds / self.options.max_seconds - 1e-6)), 1)
-        for number in range(parts):
-            begin = self.first.time + seconds * number / parts
-            yield Segment(begin, self.first.time + seconds * (number + 1) / parts, image)
+        yield from parted(Segment(self.first.time, end, median(self.kept)), self.options.max_seconds)
+
+
+def parted(segment: Segment, max_seconds: float) -> Iterator[Segment]:
+    """A stretch in equal parts of at most `max_seconds`, before the same picture."""
+    seconds = segment.end - segment.start
+    parts = max(int(np.ceil(seconds / max_seconds - 1e-6)), 1)
+    for number in range(parts):
+        begin = segment.start + seconds * number / parts
+        yield Segment(begin, segment.start + seconds * (number + 1) / parts, segment.image)
 
 
 def alike(one: np.ndarray, other: np.ndarray, options: SegmentOptions, rng: np.random.Generator) -> bool:
@@ -226,7 +240,8 @@ def median(frames: list[np.ndarray]) -> np.ndarray:
 def other_images(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGMENTS) -> Iterator[Segment]:
     """Published fallback for a video without a stable stretch: every frame that is nothing like the image before it.
 
-    An image lasts until the next one; frames of `min_seconds` apart are enough. Its background moves, so no cursor is found.
+    An image lasts until the next one, long ones in parts as above; frames of `min_seconds` apart are enough.
+    Its background moves, so no cursor is found.
     """
     import cv2
 
@@ -240,7 +255,7 @@ def other_images(frames: Iterable[Frame], options: SegmentOptions = DEFAULT_SEGM
         frame_small = cv2.resize(frame.pixels, (OTHER_IMAGE_SIDE, OTHER_IMAGE_SIDE))
         if image is None or small is None or crop_ssim(small, frame_small, options, rng) < OTHER_IMAGE_SSIM:
             if image is not None:
-                yield Segment(image.time, frame.time, image.pixels)
+                yield from parted(Segment(image.time, frame.time, image.pixels), options.max_seconds)
             image, small = frame, frame_small
     if image is not None:
-        yield Segment(image.time, max(last + options.min_seconds, image.time), image.pixels)
+        yield from parted(Segment(image.time, last + options.min_seconds, image.pixels), options.max_seconds)

@@ -5,6 +5,7 @@ Read here and not by a library: those that are kept lose YouTube's word-timed ca
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import math
@@ -24,8 +25,10 @@ NO_SPEECH, BAD_SPEECH = "no-transcript", "bad-transcript"
 LISTS = ("segments", "utterances", "chunks")
 """Where JSON objects hold the utterances: Whisper's `segments`, transformers' `chunks`."""
 TEXTS, STARTS, ENDS = ("utterance", "text"), ("start_time", "start"), ("end_time", "end")
-_CUE = re.compile(r"\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\s*-->\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})")
-_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_STAMP = r"((?:\d+:)?\d{1,2}:\d{1,2}(?:[.,]\d{1,3})?)"
+_CUE = re.compile(rf"\s*{_STAMP}\s*-->\s*{_STAMP}")
+_TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}|\[(?:music|applause|laughter|[ _]+)\]|[\u2669-\u266c]", re.IGNORECASE)
+"""What is not said: marks, YouTube's sounds and its `[ __ ]`, notes of music."""
 _WORD_TIME = re.compile(r"<\d[\d:.]+>")
 
 
@@ -56,7 +59,7 @@ def read_speech(path: Path) -> Speech:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise SampleRefused(f"has more than {MAX_BYTES // 2**20} MB", reason=BAD_SPEECH, where=str(path))
-        data = path.read_text(encoding="utf-8-sig", errors="replace")
+        data = _decoded(path.read_bytes())
     except OSError as error:
         raise SampleRefused(f"cannot be read ({error.strerror})", reason=NO_SPEECH, where=str(path)) from error
     if path.suffix.lower() == ".json":
@@ -72,6 +75,16 @@ def read_speech(path: Path) -> Speech:
             next_step=did_you_mean(path.suffix, FORMS),
         )
     return _settled(_cues(data), str(path))
+
+
+def _decoded(data: bytes) -> str:
+    """UTF-8 or UTF-16 by their marks; what is no UTF-8 is Windows-1252, as subtitle programs wrote it."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
 
 
 def spoken(value: Any, where: str = "") -> Speech:

@@ -22,11 +22,17 @@ from llava_graph.images import check_size
 if TYPE_CHECKING:
     import cv2
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ogv")
+SUFFIXES = (
+    ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts",
+    ".flv", ".ogv",
+)  # fmt: skip
 """What is taken of a folder; a file that is named may be called anything."""
-_HEAD_BYTES = 12
-_MAGIC = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"FLV\x01", b"OggS", b"G")
-"""Beginnings of Matroska and WebM, MPEG, FLV, Ogg, MPEG-TS. MP4 and AVI are told by what follows their first four bytes."""
+_MAGIC = (b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"FLV\x01", b"OggS", b"0&\xb2u\x8ef\xcf\x11")
+"""Beginnings of Matroska and WebM, MPEG, FLV, Ogg, ASF (WMV). MP4 and AVI are told by what follows their first four bytes."""
+_TS_PACKETS = ((0, 188), (4, 196))
+"""Places of the first two packets of MPEG-TS, and of a camera's (M2TS); each begins with b"G"."""
+_DAMAGED_IN_A_ROW = 100
+"""So many frames may be damaged, about 3 s; then the file has ended. OpenCV does not tell one from the other."""
 _MAX_RATE = 1000.0
 """Frames/s; what a header states beyond it is wrong."""
 
@@ -59,7 +65,7 @@ def video_facts(path: Path) -> VideoFacts:
 def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
     """The frames shown from `start` to `end` (s), at most `rate` a second. Ends where the file ends or is cut off.
 
-    Raises SampleRefused as `video_facts`.
+    Frames that are damaged are left out. Raises SampleRefused as `video_facts`.
     """
     import cv2
 
@@ -69,7 +75,12 @@ def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.i
             capture.set(cv2.CAP_PROP_POS_MSEC, max(start - step, 0.0) * 1000)
         last, due = -math.inf, start
         nominal = 1 / (_facts(capture).fps or _MAX_RATE)
-        while capture.grab():
+        damaged = 0
+        while damaged < _DAMAGED_IN_A_ROW:
+            if not capture.grab():
+                damaged += 1
+                continue
+            damaged = 0
             stated = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             # A time that stands still or goes back is no time: the stated rate counts on.
             time = stated if stated > last else last + nominal
@@ -87,11 +98,15 @@ def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.i
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     _check_container(path)
-    # FFmpeg writes its complaints into the terminal; ours name the file.
+    # FFmpeg and OpenCV write their complaints into the terminal; ours name the file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     try:
         if not capture.isOpened():
             raise SampleRefused(
@@ -126,13 +141,15 @@ def _check_container(path: Path) -> None:
     """Refuse what is no file of frames, by its first bytes. Raises SampleRefused."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(_TS_PACKETS[-1][-1] + 1)
     except OSError as error:
         raise SampleRefused(f"cannot be read ({error.strerror})", reason="no-video", where=str(path)) from error
     if head.startswith(_MAGIC) or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return
+    if any(all(head[at : at + 1] == b"G" for at in places) for places in _TS_PACKETS):
+        return
     raise SampleRefused(
-        "no video (MP4, MOV, Matroska, WebM, AVI, MPEG, FLV, Ogg)", reason="not-a-video", where=str(path)
+        "no video (MP4, MOV, Matroska, WebM, AVI, WMV, MPEG, FLV, Ogg)", reason="not-a-video", where=str(path)
     )

@@ -21,7 +21,7 @@ from llava_graph.record import Figure, Paper
 from scicap_builder.narratives.clusters import BOXES, DEFAULT_CLUSTERS, MATCHES, WEIGHTINGS, ClusterOptions, Trace
 from scicap_builder.narratives.localize import localize
 from scicap_builder.narratives.read import narrative_turns
-from scicap_builder.narratives.speech import Utterance, spoken
+from scicap_builder.narratives.speech import spoken
 from scicap_builder.narratives.text import read_narrative
 from scicap_builder.sources.contract import HASHED, Entry, Part, PublishedFile, Source
 from scicap_builder.sources.quilt import KIND, LICENCE
@@ -95,12 +95,14 @@ class TraceRows:
 
 def _row(row: Any, _: int, *, options: ClusterOptions | None) -> Entry:
     """One row's narrative. Its id and its video are the published ones."""
-    row = record(row)
+    row, repairs = record(row), tuple[str, ...]()
     if options is None:
         parts = read_narrative(need_text(row, "clustered_whole_sentences"))
     else:
         try:
-            parts = localize(_trace(row), _utterances(row), options, caption=_caption(row), size=_size(row))
+            speech = spoken(_value(row, "extended_text_time_asrcorrected"))
+            parts = localize(_trace(row), speech.utterances, options, caption=_caption(row), size=_size(row))
+            repairs = ("bad-utterances",) if speech.bad else ()
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or "sklearn", "narratives", needed_for=NAME) from error
     video, images = need_text(row, "video_id"), _images(row)
@@ -112,7 +114,8 @@ def _row(row: Any, _: int, *, options: ClusterOptions | None) -> Entry:
         turns=narrative_turns(parts),
         source=f"{NAME}/{boxes}",
     )
-    return Entry(figure=figure, pictures=tuple(f"{folder}/{images[0]}" if folder else images[0] for folder in FOLDERS))
+    pictures = tuple(f"{folder}/{images[0]}" if folder else images[0] for folder in FOLDERS)
+    return Entry(figure=figure, pictures=pictures, repairs=repairs)
 
 
 def _trace(row: Mapping[str, Any]) -> Trace:
@@ -127,10 +130,6 @@ def _trace(row: Mapping[str, Any]) -> Trace:
     if not np.isfinite(trace).all():
         raise SampleRefused("a point is not finite", reason="bad-trace")
     return trace
-
-
-def _utterances(row: Mapping[str, Any]) -> tuple[Utterance, ...]:
-    return spoken(_value(row, "extended_text_time_asrcorrected")).utterances
 
 
 def _caption(row: Mapping[str, Any]) -> str:
