@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import time
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from llava_graph.errors import CheckpointError, InputError
 from llava_graph.model import PACKAGED, load
 from llava_graph.model.build import PRESETS
 from llava_graph.model.quantizing import costs, quantize_checkpoint
+from llava_graph.model.quantizing.answering import example_questions
 from llava_graph.model.quantizing.costs import Measured, compare, measure, spread
 from llava_graph.model.quantizing.footprint import weight_bytes
 from llava_graph.model.quantizing.meters import ResidentMeter, SampledMeter, meter_of
@@ -138,6 +140,12 @@ def test_the_change_is_said_as_a_share(pair):
     assert "3 questions of figures, greedy, 6 tokens at most" in text
 
 
+def test_any_number_of_questions_is_asked_one_after_the_other():
+    asked = example_questions(10**12)
+    ids = [question.id for question in islice(asked, 20)]
+    assert ids == [str(number) for number in range(1, 21)]
+
+
 def test_what_cannot_be_asked_is_counted(full, monkeypatch):  # noqa: F811
     from llava_graph.errors import ImageError
 
@@ -194,6 +202,7 @@ def test_what_does_not_go_together_is_refused(packed, full):  # noqa: F811
         (("--bits", 4, packed[8]), "is quantized already"),
         (("--task", "scicap"), "--task is for --data"),
         (("--dtype", "fp8"), "unknown number format"),
+        (("--against-bits", 4), "--against-bits is for --against"),
     ):
         done = invoke("memory", "--device", "cpu", "--questions", 1, *words)
         assert isinstance(done.exception, InputError), words

@@ -294,7 +294,10 @@ def test_two_at_once_are_refused(full, tmp_path):
 @pytest.fixture(scope="module")
 def told(full, tmp_path_factory):
     """The full model's answers to five questions, one of which does not fit."""
-    questions = [*example_questions(4), Question(id="long", figure=example_questions(1)[0].figure, text="why " * 4000)]
+    questions = [
+        *example_questions(4),
+        Question(id="long", figure=next(example_questions(1)).figure, text="why " * 4000),
+    ]
     return ask_full(load(full, device="cpu"), questions, tmp_path_factory.mktemp("told"), max_new_tokens=12)
 
 
@@ -306,6 +309,12 @@ def test_a_model_agrees_with_itself(full, told):
     assert found.tokens == sum(len(answer.tokens) for answer in told.answers)
 
 
+def test_no_room_for_what_the_full_model_predicts_is_one_line(full, tmp_path):
+    (tmp_path / "0.npy").mkdir()
+    with pytest.raises(InputError, match=r"cannot be kept there \(.+\)\. Ask fewer --questions, or set TMPDIR"):
+        ask_full(load(full, device="cpu"), example_questions(1), tmp_path, max_new_tokens=2)
+
+
 def test_more_bits_agree_better(packed, told):
     eight, four = (agreement(load(packed[bits], device="cpu"), told, data="examples") for bits in (8, 4))
     assert 0 < eight.kl < four.kl
@@ -314,7 +323,7 @@ def test_more_bits_agree_better(packed, told):
 
 def test_the_answer_is_what_the_model_would_take_when_it_reads_it(full):
     loaded = load(full, device="cpu")
-    prompt = read_prompt(loaded, example_questions(1)[0])
+    prompt = read_prompt(loaded, next(example_questions(1)))
     answer = answer_greedily(loaded, prompt, 12)
     read = next_log_probabilities(loaded, prompt, answer.tokens)
     assert read.shape == (len(answer.tokens), len(loaded.tokenizer))
@@ -383,6 +392,9 @@ def test_what_cannot_be_is_said_before_the_work(full, figures, tmp_path):
         assert isinstance(done.exception, InputError), more
         assert words in str(done.exception), done.exception
     assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("mine")
+    done = invoke("quantize", full, "--bits", 4, "--out", tmp_path / "file")
+    assert "holds something else" in str(done.exception)
 
 
 def test_explain_evaluate_and_the_worker_take_it(packed, figures, tmp_path, png):

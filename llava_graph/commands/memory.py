@@ -73,6 +73,8 @@ def memory_command(
 
     if data is None and task is not None:
         raise InputError("--task is for --data", next_step="Give --data DATASET too")
+    if against is None and against_bits is not None:
+        raise InputError("--against-bits is for --against", next_step="Give --against CHECKPOINT too, or --bits")
     wanted = Measured(
         model=checkpoint,
         base=model_base,

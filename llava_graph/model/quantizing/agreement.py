@@ -14,7 +14,9 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from llava_graph.errors import LlavaGraphError
+import numpy as np
+
+from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.evaluate.rouge import rouge_l
 from llava_graph.model.quantizing.answering import Answered, Question, answer_greedily, first_difference, read_prompt
 from llava_graph.record import Dropped
@@ -76,9 +78,10 @@ def ask_full(
     task: str | None = None,
     tick: Tick = lambda: None,
 ) -> FullAnswers:
-    """The full model's answers. What cannot be asked costs itself only."""
-    import torch
+    """The full model's answers. What cannot be asked costs itself only. Raises InputError where `folder` is full.
 
+    A question takes 4 bytes of `folder` for every token of its answer and of the vocabulary.
+    """
     asked: list[Question] = []
     answers: list[Answered] = []
     dropped: list[Dropped] = []
@@ -90,7 +93,7 @@ def ask_full(
         except (LlavaGraphError, OSError) as error:
             dropped.append(Dropped(item=question.id, reason=reason_of(error), detail=told_error(error, question.id)))
             continue
-        torch.save(next_log_probabilities(loaded, prompt, answer.tokens), folder / f"{len(asked)}.pt")
+        _keep(next_log_probabilities(loaded, prompt, answer.tokens), folder / f"{len(asked)}.npy")
         asked.append(question)
         answers.append(answer)
     return FullAnswers(
@@ -101,6 +104,17 @@ def ask_full(
         max_new_tokens=max_new_tokens,
         task=task,
     )
+
+
+def _keep(found: torch.Tensor, file: Path) -> None:
+    try:
+        np.save(file, found.numpy())
+    except OSError as error:
+        raise InputError(
+            f"what the full model predicts cannot be kept there ({error.strerror or error})",
+            where=str(file.parent),
+            next_step="Ask fewer --questions, or set TMPDIR to a folder with more room",
+        ) from error
 
 
 def agreement(loaded: LoadedModel, full: FullAnswers, *, data: str, tick: Tick = lambda: None) -> Agreement | None:
@@ -121,7 +135,7 @@ def agreement(loaded: LoadedModel, full: FullAnswers, *, data: str, tick: Tick =
         if place := first_difference(before.tokens, after.tokens):
             differences.append(place)
         ours = next_log_probabilities(loaded, prompt, before.tokens)
-        theirs = torch.load(full.folder / f"{number}.pt", weights_only=True)
+        theirs = torch.from_numpy(np.load(full.folder / f"{number}.npy"))
         divergence += next_token_divergence(theirs, ours).tolist()
         same += (theirs.argmax(-1) == ours.argmax(-1)).tolist()
     return Agreement(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,12 +64,12 @@ class Answered:
         return (len(self.tokens) - 1) / later if len(self.tokens) > 1 and later > 0 else None
 
 
-def example_questions(count: int) -> list[Question]:
+def example_questions(count: int) -> Iterator[Question]:
     """The figures in the package with captions, each asked one question after the other, as often as wanted."""
     shown = [figure_of_image(example.path, example.caption) for example in example_figures()]
     pairs = [(figure, question) for question in EXAMPLE_QUESTIONS for figure in shown]
-    chosen = [pairs[number % len(pairs)] for number in range(count)]
-    return [Question(id=f"{number}", figure=figure, text=text) for number, (figure, text) in enumerate(chosen, 1)]
+    chosen = enumerate(islice(cycle(pairs), count), 1)
+    return (Question(id=f"{number}", figure=figure, text=text) for number, (figure, text) in chosen)
 
 
 def data_questions(folder: Path, count: int, *, task: str | None = None, split: str | None = None) -> list[Question]:

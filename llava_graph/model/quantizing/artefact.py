@@ -68,7 +68,7 @@ def quantize_checkpoint(
         "dtype": kept_type,
         "from": {"name": _name_of(source, folder), "sha256": weights_digest(folder)},
     }
-    if is_made(out, made):
+    if out.is_dir() and is_made(out, made):
         return out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
@@ -214,5 +214,5 @@ def write_card(folder: Path, source: Path | None = None) -> None:
 
 def _read(loaded: LoadedModel) -> torch.Tensor:
     """(tokens, vocabulary): what the model holds of a sentence about a figure of the package; every part has its say."""
-    prompt = read_prompt(loaded, example_questions(1)[0])
+    prompt = read_prompt(loaded, next(example_questions(1)))
     return next_log_probabilities(loaded, prompt, loaded.tokenizer(SENTENCE, add_special_tokens=False)["input_ids"])

@@ -30,7 +30,7 @@ def check_checkpoint(
     """Ask both, one after the other, and write the agreement into config.json (`about.quantized.agreement`) and README.md.
 
     `source` None is the packaged model; `data` says what is asked; `tick` is called for every question of each. Returns the
-    questions that could not be asked. Raises InputError where none could.
+    questions that could not be asked. Raises InputError where none could, and where there is no room.
     """
     with tempfile.TemporaryDirectory(prefix="llava-graph-") as folder:
         full = ask_full(
@@ -48,6 +48,9 @@ def check_checkpoint(
         raise InputError(f"no question can be asked ({first.reason}: {first.detail})", where=first.item)
     config = read_json(quantized / "config.json")
     config["about"]["quantized"]["agreement"] = as_dict(found)
-    write_json(quantized / "config.json", config)
-    write_card(quantized)
+    try:
+        write_json(quantized / "config.json", config)
+        write_card(quantized)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror or error})", where=str(quantized)) from error
     return full.dropped

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -151,7 +151,7 @@ def measure(wanted: Measured) -> dict[str, Any]:
     }
 
 
-def _questions(wanted: Measured) -> Sequence[Question]:
+def _questions(wanted: Measured) -> Iterable[Question]:
     if wanted.data is None:
         return example_questions(wanted.questions)
     return data_questions(wanted.data, wanted.questions, task=wanted.task, split=wanted.split)
@@ -175,7 +175,7 @@ def _warm_imports(wanted: Measured) -> Path:
 
 
 def _ask(
-    loaded: LoadedModel, questions: Sequence[Question], wanted: Measured, meter: Meter
+    loaded: LoadedModel, questions: Iterable[Question], wanted: Measured, meter: Meter
 ) -> tuple[list[One], list[Dropped], int]:
     """Every question once, after one that does not count; and what is in use after that one."""
     ones: list[One] = []
