@@ -19,7 +19,7 @@ from llava_graph.record import Figure, Turn
 from train.contrastive.arguments import parse_contrastive
 from train.contrastive.augmenting import CHANGES, Augmentation
 from train.contrastive.encoders import same_pair
-from train.contrastive.folder import build_contrastive, read_contrastive, save_contrastive
+from train.contrastive.folder import build_contrastive, read_contrastive, restore, save_contrastive
 from train.contrastive.losses import follow, info_nce, ita_loss, ramped, sample_negatives, soft_targets
 from train.contrastive.momentum import FeatureQueue, Momentum
 from train.contrastive.pairs import PairCollator, PairEncoder, open_pairs
@@ -230,6 +230,14 @@ def test_everything_learns_and_the_same_with_checkpointed_layers(towers):
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
     assert not [name for name, gradient in gradients[0].items() if gradient is None], "DDP would wait for them"
     assert all(torch.allclose(gradients[0][name], gradients[1][name], atol=1e-6) for name in gradients[0])
+
+
+def test_a_checkpoint_of_another_width_is_refused(towers, tmp_path):
+    loaded = build(towers)
+    save_contrastive(loaded.model, loaded.tokenizer, loaded.images, tmp_path / "run")
+    restore(build(towers).model, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"do not fit this model .*projection.*Take the towers"):
+        restore(build(towers, projection_dim=8).model, tmp_path / "run")
 
 
 def test_temperature_stays_in_its_bounds(towers):

@@ -13,12 +13,14 @@ from tiny_run import arguments, losses, write_squares
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from llava_graph.dataset import write_dataset
+from llava_graph.errors import CheckpointError
 from llava_graph.model import load
 from llava_graph.model.assemble import assemble_checkpoint
 from llava_graph.model.assembly import Assembly
 from llava_graph.record import Figure, Turn
 from train.flags.command import parse_command
 from train.running.card import teaches_instructions
+from train.running.finish import restore_weights, take_weights
 from train.train_mem import train
 
 TOLD_TURNS = (Turn(role="user", text="Which colour?"), Turn(role="assistant", text="Red."))
@@ -157,6 +159,15 @@ def test_finished_run_that_is_started_again_learns_nothing_more(checkpoint, char
     *steps, _ = json.loads(history)["log_history"]  # the last line tells the speed of a start
     assert json.loads((tmp_path / "trainer_state.json").read_text())["log_history"] == steps
     assert {folder.name for folder in tmp_path.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+
+
+def test_weights_of_another_model_are_refused(checkpoint, tmp_path):
+    other = torch.nn.Linear(2, 3)
+    with pytest.raises(
+        CheckpointError, match=r"squares: its weights do not fit this model \(.*mismatch.*\)\. Take mine"
+    ):
+        take_weights(other, torch.nn.Linear(2, 4).state_dict(), tmp_path / "squares", next_step="Take mine")
+    restore_weights(load(checkpoint, device="cpu", dtype="float32").model, checkpoint)
 
 
 def test_finished_adapter_is_merged_by_another_start(checkpoint, charts, tmp_path):

@@ -15,6 +15,7 @@ from llava_graph.durable import write_json
 from llava_graph.errors import CheckpointError
 from llava_graph.model.hub import part_folder
 from llava_graph.model.towers import quiet_loading, read_errors, read_json, read_tower, unreadable
+from train.running.finish import take_weights
 
 if TYPE_CHECKING:
     import torch
@@ -119,14 +120,7 @@ def save_contrastive(model: ContrastiveModel, tokenizer: PreTrainedTokenizerBase
 def restore(model: ContrastiveModel, folder: Path) -> None:
     """The weights of a checkpoint of this run into the model in training. Raises CheckpointError."""
     saved = read_contrastive(folder, fused=model.itm_head is not None, bounds=model.bounds).model
-    try:
-        model.load_state_dict(saved.state_dict())
-    except RuntimeError as error:  # torch's word for other names or shapes
-        raise CheckpointError(
-            f"its weights do not fit this model ({' '.join(str(error).split())[:200]})",
-            where=str(folder),
-            next_step="Take the towers that this checkpoint was trained from",
-        ) from error
+    take_weights(model, saved.state_dict(), folder, next_step="Take the towers that this checkpoint was trained from")
 
 
 def image_processor(tower: VisionTower) -> Any:

@@ -242,13 +242,18 @@ def restore_weights(model: Any, folder: Path) -> None:
             next_step="Begin a new run from its weights (--model_name_or_path), or leave out --lora_enable",
         )
     saved = type(model).from_pretrained(folder, dtype="float32", local_files_only=True)
+    take_weights(model, saved.state_dict(), folder, next_step="Take the model that this checkpoint was trained from")
+
+
+def take_weights(model: Any, state: State, folder: Path, *, next_step: str) -> None:
+    """All weights of `folder` into the model in training. Raises CheckpointError where names or shapes are others."""
     try:
-        model.load_state_dict(saved.state_dict())
+        model.load_state_dict(state)
     except RuntimeError as error:  # torch's word for other names or shapes
         raise CheckpointError(
             f"its weights do not fit this model ({' '.join(str(error).split())[:200]})",
             where=str(folder),
-            next_step="Take the model that this checkpoint was trained from",
+            next_step=next_step,
         ) from error
 
 
