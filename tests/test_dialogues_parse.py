@@ -11,6 +11,7 @@ from llava_graph.evaluate.judge import read_rating
 from scicap_builder.dialogues.kinds import KINDS
 from scicap_builder.dialogues.parse import (
     MIN_CHARS,
+    QUOTING_WORD,
     SOURCE_WORD,
     UNSEEN_WORD,
     about_a_graph,
@@ -57,6 +58,18 @@ ONE = [("What is shown?", "A curve that falls.")]
         "Question:\nWhat is shown?\nAnswer:\nA curve that falls.",
         "```\nQuestion: What is shown?\nAnswer: A curve that falls.\n```",
         "Question: <image>\nWhat is shown?\nAnswer: A curve that falls.",
+        "Q1: What is shown?\nA1: A curve that falls.",
+        "**Q:** What is shown?\n\n**A:** A curve that falls.",
+        "Question #1: What is shown?\nAnswer #1: A curve that falls.",
+        "Question：What is shown?\nAnswer：A curve that falls.",
+        "### Question 1\nWhat is shown?\n\n### Answer\nA curve that falls.",
+        "**Question 1**\nWhat is shown?\n**Answer 1**\nA curve that falls.",
+        '[{"question": "What is shown?", "answer": "A curve that falls."}]',
+        'Here:\n```json\n{"dialogue": [{"Q": "What is shown?", "A": "A curve that falls."}]}\n```',
+        '[{"role": "user", "content": "What is shown?"}, {"role": "assistant", "content": "A curve that falls."}]',
+        '{"conversations": [{"from": "human", "value": "<image>\\nWhat is shown?"}, {"from": "gpt", "value": "A curve that falls."}]}',
+        "Question: What is shown?\nAnswer: A curve that falls.\n\n(Note: the text gives no numbers.)",
+        "Question: What is shown?\nAnswer: A curve that falls.\n\nLet me know if you want more!",
     ],
 )
 def test_pairs_as_models_write_them(said):
@@ -66,6 +79,28 @@ def test_pairs_as_models_write_them(said):
 def test_a_list_of_pairs_keeps_its_order_and_no_number_of_the_next_sticks_to_an_answer():
     said = "1. Question: What is shown?\nAnswer: A curve.\n\n2. Question: Why does it fall?\nAnswer: It learns.\n3. Question: Is it?\nAnswer: It is."
     assert pairs(said) == [("What is shown?", "A curve."), ("Why does it fall?", "It learns."), ("Is it?", "It is.")]
+
+
+def test_a_panel_named_a_is_no_answer():
+    said = "User: What do the panels show?\nGPT: Two sections.\nA: The normal one.\nB: The tumor."
+    assert pairs(said) == [("What do the panels show?", "Two sections.\nA: The normal one.\nB: The tumor.")]
+
+
+def test_json_keeps_its_order_and_what_is_none_of_it_is_left_out():
+    said = '[{"question": "What is shown?", "answer": "A curve.", "type": "x"}, 3, {"question": "Why?"}, [{"user": "Where?", "gpt": "Here."}]]'
+    found = read_pairs(said, anything)
+    assert [turn.text for turn in found.turns] == ["What is shown?", "A curve.", "Where?", "Here."]
+    assert found.left_out == {"unanswered": 1}
+    assert reason(read_pairs, '{"question": ["What is shown?"], "answer": null}', anything) == "no-question"
+    assert reason(read_pairs, "[" * 10_000, anything) == "no-question"
+
+
+def test_a_teacher_that_repeats_itself_or_gives_the_form_back():
+    found = read_pairs("Question: What is shown?\nAnswer: A curve.\n" * 3, anything)
+    assert [turn.text for turn in found.turns] == ["What is shown?", "A curve."]
+    assert found.left_out == {"repeated": 2}
+    assert reason(read_pairs, "Question: [Question about the figure]\nAnswer: [Answer]", anything) == "bad-form"
+    assert reason(spoken, "Question: What?\nAnswer: " + "x" * 1000, "stop", 10) == "too-long"
 
 
 def test_words_with_a_colon_inside_an_answer_are_no_label():
@@ -114,6 +149,10 @@ def test_questions_name_a_graph(question, kept):
         ("The caption says so.", SOURCE_WORD, True), ("As the narrator explains", SOURCE_WORD, True), ("at [0.1, 0.2, 0.5, 0.9]", SOURCE_WORD, True),
         ("Its coordinates are given.", SOURCE_WORD, True), ("A captive zebra, 0.5 mm [1]", SOURCE_WORD, False),
         ("in the given text", UNSEEN_WORD, True), ("The text beside the arrow", UNSEEN_WORD, False),
+        ("As the speaker says in this video", SOURCE_WORD, True), ("The loudspeaker", SOURCE_WORD, False),
+        ("According to the caption, it falls.", QUOTING_WORD, True), ("The citing paragraph says so.", QUOTING_WORD, True),
+        ("as mentioned in the abstract", QUOTING_WORD, True), ("The scores of generated captions rise.", QUOTING_WORD, False),
+        ("The paragraph encoder reads the text in the box.", QUOTING_WORD, False),
     ],
 )  # fmt: skip
 def test_what_only_the_teacher_sees_is_not_spoken_of(words, pattern, found):
@@ -234,7 +273,7 @@ plain = st.text(st.characters(categories=("Lu", "Ll", "Nd")), min_size=1, max_si
 sentence = st.lists(plain, min_size=3, max_size=12).map(" ".join)
 
 
-@given(st.lists(st.tuples(sentence, sentence), min_size=1, max_size=6))
+@given(st.lists(st.tuples(sentence, sentence), min_size=1, max_size=6, unique_by=lambda pair: pair[0].casefold()))
 def test_what_is_written_in_the_asked_form_is_read_back(given_pairs):
     said = "\n".join(f"Question: {question}\nAnswer: {answer}" for question, answer in given_pairs)
     assert pairs(said) == given_pairs

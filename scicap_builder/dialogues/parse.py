@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from llava_graph.errors import SampleRefused
@@ -27,14 +28,21 @@ GRAPH_WORD = re.compile(
 """The published words. They count at the beginning of a word (the published search finds "table" in "stable" and "graph" in
 "paragraph") and, for plots whose name ends so, at its end: histogram, subplot."""
 SOURCE_WORD = re.compile(
-    r"\b(?:captions?|narrat(?:ions?|ors?|ed|ive)|coordinates?|bounding box(?:es)?)\b|\[\s*[01]?\.\d+\s*,[\s\d.,]*\]",
+    r"\b(?:captions?|narrat(?:ions?|ors?|ed|ive)|coordinates?|bounding box(?:es)?)\b|\[\s*[01]?\.\d+\s*,[\s\d.,]*\]|"
+    r"\b(?:the|this) (?:video|lecture|lecturer|speaker|presenter|transcript|pointer)\b",
     re.IGNORECASE,
 )
-"""What a dialogue about the picture must not speak of (Quilt-LLaVA's rules)."""
-UNSEEN_WORD = re.compile(
-    r"\bcaptions?\b|\b(?:figure|given|provided) (?:context|text|description)\b|\bin-text\b", re.IGNORECASE
+"""What a dialogue about the picture must not speak of (Quilt-LLaVA's rules; the last line is of our prompts)."""
+_TEXT = r"(?:captions?|paragraphs?|text|abstract|passages?|context|description)"
+_ELSEWHERE = (
+    rf"\b(?:according to|(?:mentioned|stated|described|noted|explained|reported) in) (?:the|this|its) (?:\w+ )?{_TEXT}\b|"
+    rf"\b(?:the|this|its) (?:\w+ )?{_TEXT} (?:also )?(?:do(?:es)? not|(?:say|state|mention|note|describe|explain|report)s?)\b|"
+    rf"\b(?:given|provided) {_TEXT}\b|\bin-text\b"
 )
-"""The same for a biomedical figure."""
+QUOTING_WORD = re.compile(_ELSEWHERE, re.IGNORECASE)
+"""A figure's dialogue that quotes its texts. Figures about captions or paragraphs may be spoken of."""
+UNSEEN_WORD = re.compile(rf"\bcaptions?\b|\bfigure (?:context|text|description)\b|{_ELSEWHERE}", re.IGNORECASE)
+"""The same for a biomedical figure, where nothing else is called a caption."""
 THOUGHT = re.compile(r"\A\s*(?:<think>)?.*?</think>", re.DOTALL)
 """Reasoning models think aloud first."""
 REFUSAL = re.compile(
@@ -46,11 +54,26 @@ STOPS = ("CORRECT!!!", "End of Guidance")
 """Published: either ends an iterative abduction."""
 _ASKED, _SAID = ("question", "user", "human"), ("answer", "gpt", "assistant")
 _NAMES = "|".join((*_ASKED, *_SAID))
+_BEFORE = r"^[ \t>*#_(\-]*(?:\d+[.)][ \t]*)?[*_]*"
 _LABEL = re.compile(
-    rf"^[ \t>*#_(\-]*(?:\d+[.)][ \t]*)?[*_]*({_NAMES})[ \t]*\d*[*_]*[ \t]*:[*_]*|(?<=[.?!\"”)])[ \t]+({_NAMES.title()}|GPT):",
+    rf"{_BEFORE}({_NAMES})[ \t]*#?\d*[*_]*[ \t]*[:：][*_]*|(?<=[.?!\"”)])[ \t]+({_NAMES.title()}|GPT):|"
+    rf"^[ \t]*(?:#+[ \t]*|[*_]+)({_NAMES})[ \t]*#?\d*[*_]*[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""At the beginning of a line, decorated as models do; or behind a sentence on the same line."""
+"""At the beginning of a line, decorated as models do; behind a sentence on the same line; or a heading of its own."""
+_INITIAL = re.compile(rf"{_BEFORE}([QA])[ \t]*#?\d*[*_]*[ \t]*[:：.)][*_]*(?=\s)", re.MULTILINE)
+"""Q1: and A1:, where there are no names: "A:" may name a panel."""
+_CLOSING = re.compile(
+    r"\n\s*\n[^\w\n]*(?:let me know|feel free|i hope|would you like|please (?:let|tell|note)|note\b|word count)[^\n]*\s*\Z",
+    re.IGNORECASE,
+)
+"""What chat models say to whoever asked, behind the last answer."""
+_BLANK_FORM = re.compile(r"[\[<]\s*[a-z][^\]>]*[\]>]\W*|\W*", re.IGNORECASE)
+"""The form itself in place of words: "[Answer]"."""
+MAX_JSON_STARTS = 8
+"""Brackets at which JSON is looked for."""
+MAX_CHARS_A_WORD = 20
+"""On average; an answer of longer ones is no language with words, or no language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +105,18 @@ def spoken(text: str, finish_reason: str, max_words: int) -> str:
         raise SampleRefused("the answer is empty", reason="empty-answer")
     if REFUSAL.match(said):
         raise SampleRefused(said[:200], reason="refused")
-    if (words := len(said.split())) > max_words:
-        raise SampleRefused(f"{words} words, at most {max_words}", reason="too-long")
+    if (words := len(said.split())) > max_words or len(said) > MAX_CHARS_A_WORD * max_words:
+        raise SampleRefused(f"{words} words in {len(said)} characters, at most {max_words} words", reason="too-long")
     return said
 
 
 def read_pairs(said: str, keep: Keep) -> Dialogue:
-    """Labelled lines -> turns. Raises SampleRefused: no-question, no-answer, or the most frequent reason why no pair is left."""
-    parts = _labelled(said)
+    """Labelled lines (or Q: and A:, or JSON) -> turns. Raises SampleRefused: no-question, no-answer, or the most frequent
+    reason why no pair is left.
+    """
+    said = _CLOSING.sub("", said)
+    ways = _labelled(said, _LABEL), _labelled(said, _INITIAL), _in_json(said)
+    parts = next((parts for parts in ways if {"user", "assistant"} <= {role for role, _ in parts}), ways[0])
     roles = {role for role, _ in parts}
     for role, reason in (("user", "no-question"), ("assistant", "no-answer")):
         if role not in roles:
@@ -103,6 +130,8 @@ def read_pairs(said: str, keep: Keep) -> Dialogue:
         if role == "assistant":
             before = parts[number - 1] if number else ("", "")
             reason = _why_not(before[1], text, keep) if before[0] == "user" else "unasked"
+            if not reason and any(turn.text.casefold() == before[1].casefold() for turn in turns[::2]):
+                reason = "repeated"
             if reason:
                 left_out[reason] += 1
             else:
@@ -113,14 +142,50 @@ def read_pairs(said: str, keep: Keep) -> Dialogue:
     return Dialogue(turns=tuple(turns), left_out=left_out)
 
 
-def _labelled(said: str) -> list[tuple[str, str]]:
+def _labelled(said: str, label: re.Pattern[str]) -> list[tuple[str, str]]:
     """(role, text) of each labelled part, in order; what stands before the first label is no part."""
-    marks = list(_LABEL.finditer(said))
+    marks = list(label.finditer(said))
     ends = [mark.start() for mark in marks[1:]] + [len(said)] * bool(marks)
     return [
-        ("user" if (mark[1] or mark[2]).lower() in _ASKED else "assistant", _plain(said[mark.end() : end]))
+        (_role(mark[mark.lastindex or 0]), _plain(said[mark.end() : end]))
         for mark, end in zip(marks, ends, strict=True)
     ]
+
+
+def _role(name: str) -> str:
+    return "user" if name.lower() in (*_ASKED, "q") else "assistant"
+
+
+def _in_json(said: str) -> list[tuple[str, str]]:
+    """The same of the first JSON list or object: questions with answers, or chat messages, at whatever depth."""
+    parts: list[tuple[str, str]] = []
+    waiting = [value] if (value := _first_json(said)) is not None else []
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += reversed(one)
+        elif isinstance(one, dict):
+            named = {str(name).lower(): text for name, text in one.items()}
+            speaker, text = named.get("role", named.get("from")), named.get("content", named.get("value"))
+            if isinstance(speaker, str) and isinstance(text, str) and speaker.lower() in (*_ASKED, *_SAID):
+                parts.append((_role(speaker), _plain(encodable(text))))
+                continue
+            found = [
+                (_role(name), text) for name in (*_ASKED, "q", *_SAID, "a") if isinstance(text := named.get(name), str)
+            ]
+            parts += [(role, _plain(encodable(text))) for role, text in found]
+            waiting += reversed([] if found else list(one.values()))
+    return parts
+
+
+def _first_json(said: str) -> Any:
+    decoder = json.JSONDecoder()
+    for mark in islice(re.finditer(r"[\[{](?=\s*[\[{\"])", said), MAX_JSON_STARTS):
+        try:
+            return decoder.raw_decode(said, mark.start())[0]
+        except (ValueError, RecursionError):
+            continue
+    return None
 
 
 def _plain(text: str) -> str:
@@ -133,12 +198,14 @@ def _plain(text: str) -> str:
 def _why_not(question: str, answer: str, keep: Keep) -> str:
     if len(question) < MIN_CHARS or len(answer) < MIN_CHARS:
         return "too-short"
+    if _BLANK_FORM.fullmatch(question) or _BLANK_FORM.fullmatch(answer):
+        return "bad-form"
     return keep(question, answer)
 
 
-def about_a_graph(question: str, _: str) -> str:
-    """Whether the question names a graph: the published filter."""
-    return "" if GRAPH_WORD.search(question) else "no-graph-word"
+def about_a_graph(question: str, answer: str) -> str:
+    """Whether the question names a graph: the published filter; and that the pair does not quote the figure's texts: ours."""
+    return unspoken(QUOTING_WORD)(question, answer) if GRAPH_WORD.search(question) else "no-graph-word"
 
 
 def unspoken(pattern: re.Pattern[str]) -> Keep:
