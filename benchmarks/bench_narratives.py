@@ -29,7 +29,7 @@ from scicap_builder.narratives.own_time import overlap
 from scicap_builder.narratives.segments import SegmentOptions, stable_segments
 from scicap_builder.narratives.speech import Utterance
 from scicap_builder.narratives.text import Narrated
-from scicap_builder.narratives.video import read_frames, video_facts
+from scicap_builder.narratives.video import Spans, read_frames, video_facts
 
 RATE = 5.0
 SLIDES_A_VIDEO = 4
@@ -67,7 +67,8 @@ def rendered(folder: Path, count: int, seed: int) -> list[Chunk]:
         truth = render(path, batch, seed=seed + number)
         clock = time.process_time()
         found = list(stable_segments(read_frames(path, RATE), WHOLE))
-        traces = [cursor_trace(read_frames(path, RATE, one.start, one.end), one.image) for one in found]
+        again = Spans(read_frames(path, RATE))
+        traces = [cursor_trace(again.span(one.start, one.end), one.image) for one in found]
         seconds += time.process_time() - clock
         frames += round(video_facts(path).seconds * RATE)
         for slide, said in zip(batch, truth, strict=True):

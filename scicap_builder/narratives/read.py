@@ -18,9 +18,9 @@ from scicap_builder.narratives.cursor import cursor_trace
 from scicap_builder.narratives.localize import localize
 from scicap_builder.narratives.options import VideoJob
 from scicap_builder.narratives.segments import Segment, other_images, stable_segments
-from scicap_builder.narratives.speech import BAD_SPEECH, NO_SPEECH, Speech, Utterance, read_speech
+from scicap_builder.narratives.speech import BAD_SPEECH, NO_SPEECH, Speech, read_speech
 from scicap_builder.narratives.text import Narrated, write_narrative
-from scicap_builder.narratives.video import Frame, read_frames, video_facts
+from scicap_builder.narratives.video import Frame, Spans, read_frames, video_facts
 
 SOURCE = "narratives"
 BOXED, PLAIN, UNSTABLE = f"{SOURCE}/boxes", f"{SOURCE}/plain", f"{SOURCE}/unstable"
@@ -58,15 +58,16 @@ def _read(job: VideoJob, speech: Speech, done: VideoRecords) -> None:
     watch = _Watch()
     said = 0
     stable = False
+    again = Spans(_frames(job, options.rate))
     for segment in stable_segments(watch.of(_frames(job, options.rate)), options.segments):
         stable = True
-        said += _segment(job, segment, speech, done, boxes=True)
+        said += _segment(job, segment, speech, done, again)
     if watch.last is None:
         raise SampleRefused("not one frame can be decoded", reason="no-frames", where=str(job.video))
     if not stable and options.fallback:
         frames = _frames(job, 1 / options.segments.min_seconds)
         for segment in other_images(frames, options.segments):
-            said += _segment(job, segment, speech, done, boxes=False)
+            said += _segment(job, segment, speech, done, None)
     elif not stable:
         done.dropped.append(Dropped(item=job.key, reason="no-stable-segment", detail=str(job.video)))
     if not done.figures and speech.utterances[0].start > watch.last + options.segments.min_seconds:
@@ -86,9 +87,9 @@ def _read(job: VideoJob, speech: Speech, done: VideoRecords) -> None:
     })  # fmt: skip
 
 
-def _frames(job: VideoJob, rate: float, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
+def _frames(job: VideoJob, rate: float) -> Iterator[Frame]:
     """See `read_frames`; the hidden parts are black."""
-    for frame in read_frames(job.video, rate, start, end):
+    for frame in read_frames(job.video, rate):
         height, width = frame.pixels.shape[:2]
         for left, top, right, bottom in job.options.hidden:
             rows = slice(math.floor(top * height), math.ceil(bottom * height))
@@ -108,8 +109,11 @@ class _Watch:
             yield frame
 
 
-def _segment(job: VideoJob, segment: Segment, speech: Speech, done: VideoRecords, *, boxes: bool) -> int:
-    """Keep one segment, or why it is left out. Returns how many utterances it has."""
+def _segment(job: VideoJob, segment: Segment, speech: Speech, done: VideoRecords, again: Spans | None) -> int:
+    """Keep one segment, or why it is left out; `again` are the frames once more, None where no cursor is looked for.
+
+    Returns how many utterances it has.
+    """
     options = job.options
     name = f"{job.key}#{segment.start:.1f}-{segment.end:.1f}s"
     utterances = [one for one in speech.utterances if segment.start <= one.middle < segment.end]
@@ -121,7 +125,10 @@ def _segment(job: VideoJob, segment: Segment, speech: Speech, done: VideoRecords
             Dropped(item=name, reason="other-image", detail=f"no classifier takes it for {options.label}")
         )
         return len(utterances)
-    parts = _localized(job, segment, utterances) if boxes else (Narrated(" ".join(one.text for one in utterances)),)
+    parts: tuple[Narrated, ...] = (Narrated(" ".join(one.text for one in utterances)),)
+    if again is not None:
+        trace = cursor_trace(again.span(segment.start, segment.end), segment.image, options.cursor)
+        parts = localize(trace, utterances, options.clusters)
     height, width = segment.image.shape[:2]
     figure = Figure(
         id=name,
@@ -131,18 +138,11 @@ def _segment(job: VideoJob, segment: Segment, speech: Speech, done: VideoRecords
         kind=options.kind,
         paper=Paper(id=job.key),
         turns=narrative_turns(parts),
-        source=(BOXED if any(part.box for part in parts) else PLAIN) if boxes else UNSTABLE,
+        source=UNSTABLE if again is None else BOXED if any(part.box for part in parts) else PLAIN,
         licence=options.licence,
     )
     done.figures.append(figure)
     return len(utterances)
-
-
-def _localized(job: VideoJob, segment: Segment, utterances: list[Utterance]) -> tuple[Narrated, ...]:
-    options = job.options
-    frames = _frames(job, options.rate, segment.start, segment.end)
-    trace = cursor_trace(frames, segment.image, options.cursor)
-    return localize(trace, utterances, options.clusters)
 
 
 def narrative_turns(parts: tuple[Narrated, ...]) -> tuple[Turn, ...]:

@@ -62,8 +62,8 @@ def video_facts(path: Path) -> VideoFacts:
         return _facts(capture)
 
 
-def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
-    """The frames shown from `start` to `end` (s), at most `rate` a second. Ends where the file ends or is cut off.
+def read_frames(path: Path, rate: float) -> Iterator[Frame]:
+    """The frames in order, at most `rate` a second. Ends where the file ends or is cut off.
 
     Frames that are damaged are left out. Raises SampleRefused as `video_facts`.
     """
@@ -71,9 +71,7 @@ def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.i
 
     step = 1 / rate
     with _opened(path) as capture:
-        if start > step:
-            capture.set(cv2.CAP_PROP_POS_MSEC, max(start - step, 0.0) * 1000)
-        last, due = -math.inf, start
+        last, due = -math.inf, 0.0
         nominal = 1 / (_facts(capture).fps or _MAX_RATE)
         damaged = 0
         while damaged < _DAMAGED_IN_A_ROW:
@@ -85,14 +83,32 @@ def read_frames(path: Path, rate: float, start: float = 0.0, end: float = math.i
             # A time that stands still or goes back is no time: the stated rate counts on.
             time = stated if stated > last else last + nominal
             last = time
-            if time >= end:
-                return
             if time < due - nominal / 2:
                 continue
             read, pixels = capture.retrieve()
             if read and pixels is not None:
                 due = max(due + step, time)
                 yield Frame(time, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+class Spans:
+    """Frames of one span of time after the other, in order, of frames that are read once.
+
+    Read on and never sought: where frames come at a variable rate, or as MPEG-TS, OpenCV finds others, or none.
+    """
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self._waiting: Frame | None = None
+
+    def span(self, start: float, end: float) -> Iterator[Frame]:
+        """Those shown from `start` to `end` (s); each span begins where the one before ended, or later."""
+        while frame := self._waiting or next(self._frames, None):
+            self._waiting = frame if frame.time >= end else None
+            if self._waiting:
+                return
+            if frame.time >= start:
+                yield frame
 
 
 @contextmanager
