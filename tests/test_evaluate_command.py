@@ -361,3 +361,54 @@ def test_a_model_and_a_baseline_exclude_each_other(rad, tmp_path):
             catch_exceptions=False,
             standalone_mode=False,
         )
+
+
+# What is found out before anything is asked, and what chunks tell
+
+
+def refused(*words):
+    told = evaluate(*words)
+    assert isinstance(told.exception, InputError)
+    return str(told.exception)
+
+
+def test_another_run_that_cannot_be_compared_is_refused_before_anything_is_asked(tmp_path, rad, scicap, monkeypatch):
+    parrot = Parrot()
+    monkeypatch.setattr(asked, "open_answerer", lambda choice: parrot)
+    evaluate("--task", "scicap", "--data", scicap, "--baseline", "caption-echo", "--out", tmp_path / "echo")
+    command = ("--task", "vqa-rad", "--data", rad, "--out", tmp_path / "o", "--against")
+    assert "has no answer to any of these items" in refused(*command, tmp_path / "echo")
+    assert "there are no answers here" in refused(*command, tmp_path / "nowhere")
+    assert (parrot.asked, (tmp_path / "o").exists()) == ([], False)
+
+
+def test_a_chunk_whose_own_item_fails_says_so_and_one_that_is_done_does_not(tmp_path, monkeypatch):
+    figures = [explained(n) for n in range(4)]
+    write_dataset([replace(figures[0], image=b"no picture"), *figures[1:]], tmp_path / "data")
+    monkeypatch.setattr(
+        asked, "open_answerer", lambda choice: Parrot(fail={"epoch 0": InputError("bad picture", where="x")})
+    )
+    command = ("--task", "scicap", "--data", tmp_path / "data", "--out", tmp_path / "o", "--num-chunks", 2)
+    assert evaluate(*command, "--chunk-idx", 0).exit_code == 1
+    last = evaluate(*command, "--chunk-idx", 1)
+    assert last.exit_code == 0
+    assert "1 items of other chunks have no answer yet" in " ".join(last.stderr.split())
+    assert not (tmp_path / "o/metrics.json").exists()
+    assert "--num-chunks is for a model's work" in refused(*command, "--baseline", "caption-echo")
+
+
+def test_no_baseline_of_captions_sees_the_caption_that_is_asked_for():
+    first, second = (replace(explained(n), caption="The same words.") for n in (1, 2))
+    second = replace(second, caption="Other words.", mentions=("Figure 2 shows that the loss falls to 0.1.",))
+    (query,) = items("scicap-caption", [replace(explained(7), caption="The same words.", mentions=second.mentions)])
+    assert make_baseline("retrieval", items("scicap-caption", [first, second]))(query) == "Other words."
+    with pytest.raises(InputError, match="would echo the reference"):
+        make_baseline("caption-echo", [])(query)
+
+
+def test_answers_nested_too_deep_are_bad_input(tmp_path):
+    (tmp_path / "list.json").write_text("[" * 100_000)
+    (tmp_path / "lines.jsonl").write_text('{"question_id": "q0", "text": ' + "[" * 100_000)
+    with pytest.raises(InputError, match="is no JSON"):
+        read_answers([tmp_path / "list.json"])
+    assert [one.reason for one in read_answers([tmp_path / "lines.jsonl"])[1]] == ["not-json"]

@@ -8,6 +8,7 @@ from upstream_server import OpenAiServer, chunk, running_openai
 
 from llava_graph.cli import app
 from llava_graph.dataset import write_dataset
+from llava_graph.errors import InputError
 from llava_graph.evaluate.answered import FREE, Item
 from llava_graph.evaluate.judge import (
     pair_cases,
@@ -21,6 +22,7 @@ from llava_graph.evaluate.judge import (
     similarity_case,
     similarity_measures,
 )
+from llava_graph.evaluate.judging import Cache
 from llava_graph.record import Figure, Turn
 
 FIGURE = Figure(id="qa:1", caption="Loss over epochs.", mentions=("The loss falls to 0.1.",), split="test")
@@ -120,6 +122,16 @@ def test_reviews_are_read_as_llavas_script_reads_them(words, read):
     assert values(pair_measures(["a"], {("a", 0): words}))["published/relative score"] == (
         100 * read[1] / read[0] if read[0] else None
     )
+
+
+def test_a_spoilt_line_costs_its_own_verdict_and_another_file_is_refused(tmp_path):
+    path = tmp_path / "verdicts.jsonl"
+    path.write_bytes(b'{"key": "a", "text": "8"}\n\xff{"key":\n[]\n{"key": "b", "text": "7"}\n{"key": "c", "te')
+    with Cache(path) as cache:
+        assert [cache.get(key) for key in "abc"] == ["8", "7", None]
+    path.write_text("a note\n")
+    with pytest.raises(InputError, match="holds no verdicts"):
+        Cache(path)
 
 
 def test_a_run_is_judged_over_http_and_asked_once(tmp_path):

@@ -12,6 +12,7 @@ from llava_graph.commands.evaluating import (
     answered_by_baseline,
     answered_by_files,
     answered_by_model,
+    check_other_run,
     conclude,
     tell_lost,
 )
@@ -117,9 +118,13 @@ def evaluate_command(
         raise InputError(f"unknown choice --ocr {ocr!r}", next_step=did_you_mean(ocr, run.OCR_CHOICES))
     if sum(given is not None for given in (baseline, answers or None, model or api)) > 1:
         raise InputError("--model or --api, --baseline and --answers exclude each other")
+    if num_chunks > 1 and (baseline or answers):
+        raise InputError("--num-chunks is for a model's work; --baseline and --answers take no time")
     wanted = find_task(task)
     chosen = run.choose_items(wanted, run.DataChoice(folder=data, split=None if split == "all" else split, limit=limit))
     tell_lost(chosen.dropped)
+    if against:
+        check_other_run(chosen, against)
     order = Order(
         chosen=chosen,
         out=out,

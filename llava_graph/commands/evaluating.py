@@ -155,11 +155,15 @@ def conclude(order: Order, joined: Joined, context: str) -> int:
     try:
         run.check_complete(joined, partial=order.partial)
     except InputError as error:
-        if order.num_chunks > 1 and joined.pairs:
-            stderr.print(f"chunk {order.chunk_idx} of {order.num_chunks} is done; the last process scores")
-            return ALL_WELL
-        complain(str(error))
-        return INCOMPLETE
+        mine = {item.id for item in run.chunk(order.chosen.items, order.chunk_idx, order.num_chunks)}
+        if order.num_chunks == 1 or mine.intersection(joined.missing):
+            complain(str(error))
+            return INCOMPLETE
+        note(
+            f"chunk {order.chunk_idx} of {order.num_chunks} is done; {len(joined.missing)} items of other chunks have no answer "
+            "yet; the last process scores"
+        )
+        return ALL_WELL
     instruments, failed = open_instruments(order.instruments, order.chosen.task)
     found = run.metrics(
         order.chosen, joined, context, resamples=order.resamples, instruments=instruments, not_computed=failed
@@ -180,6 +184,16 @@ def conclude(order: Order, joined: Joined, context: str) -> int:
     if order.against:
         print("\n" + printed_comparison(found["against"]["scores"], str(order.against), str(order.out)))
     return ALL_WELL
+
+
+def check_other_run(chosen: run.Chosen, against: Path) -> None:
+    """Before anything is asked. Raises InputError: the other run has no answer to any of these items."""
+    if not run.read_run(against, chosen.items).pairs:
+        raise InputError(
+            "has no answer to any of these items",
+            where=str(against),
+            next_step="--against takes a run of the same task and data set",
+        )
 
 
 def tell_lost(dropped: Sequence[Dropped]) -> None:

@@ -128,14 +128,14 @@ def _rows(file: Path) -> Iterable[tuple[int, Any]]:
     if text.lstrip().startswith("["):
         try:
             yield from enumerate(json.loads(text), 1)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"is no JSON ({error})", where=str(file)) from error
         return
     for place, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 yield place, json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield place, None
 
 

@@ -7,14 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from llava_graph.errors import InputError, did_you_mean
-from llava_graph.evaluate.answered import Item
+from llava_graph.evaluate.answered import CAPTION, Item
 from llava_graph.evaluate.words import caption_words
 
 Baseline = Callable[[Item], str]
 ABOUT = {
     "majority": "the commonest answer to this kind of question in the training split",
     "question-only": "the answer to the training split's question with the nearest words",
-    "retrieval": "the answer of the training figure whose caption has the nearest words",
+    "retrieval": "the answer of the training figure whose caption (if that is asked for: paragraphs) has the nearest words",
     "caption-echo": "the caption",
     "ocr-echo": "the text in the figure",
 }
@@ -37,12 +37,20 @@ def make_baseline(name: str, training: Sequence[Item]) -> Baseline:
     if name == "question-only":
         return _nearest(training, lambda item: item.question or "")
     if name == "retrieval":
-        return _nearest(training, lambda item: item.figure.caption)
+        return _nearest(training, _told)
     return _caption if name == "caption-echo" else _figure_text
 
 
 def _caption(item: Item) -> str:
+    """Raises InputError where the caption is what is asked for."""
+    if item.kind == CAPTION:
+        raise InputError("caption-echo would echo the reference: the task asks for the caption", where=item.id)
     return item.figure.caption
+
+
+def _told(item: Item) -> str:
+    """What is known of a figure without looking at it."""
+    return "\n".join(item.figure.mentions) if item.kind == CAPTION else item.figure.caption
 
 
 def _figure_text(item: Item) -> str:

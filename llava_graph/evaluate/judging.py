@@ -28,7 +28,10 @@ class Cache:
     """Verdicts in a file. A context manager; one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Raises InputError: another process has it, or it cannot be written."""
+        """Raises InputError: another process has it, it cannot be written, or it is something else.
+
+        A spoilt line among others costs its own verdict, which is asked for again.
+        """
         try:
             self._file = path.open("a+b")
             if not try_lock(self._file, wait=False):
@@ -38,13 +41,14 @@ class Cache:
             data = self._file.read()
             whole = data.rfind(b"\n") + 1
             self._file.truncate(whole)
-            rows = [json.loads(line) for line in data[:whole].splitlines()]
-            self._texts: dict[str, str] = {row["key"]: row["text"] for row in rows}
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from error
-        except (ValueError, KeyError, TypeError) as error:
+        lines = data[:whole].splitlines()
+        read = [_verdict(line) for line in lines]
+        self._texts: dict[str, str] = dict(one for one in read if one)
+        if lines and not self._texts:
             self._file.close()
-            raise InputError("holds no verdicts", where=str(path), next_step="Move it away") from error
+            raise InputError("holds no verdicts", where=str(path), next_step="Move it away")
 
     def get(self, key: str) -> str | None:
         """The judge's words, if it was asked before."""
@@ -62,6 +66,16 @@ class Cache:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+def _verdict(line: bytes) -> tuple[str, str] | None:
+    """Key and words of a line; None where it is no verdict."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    key, text = (row.get("key"), row.get("text")) if isinstance(row, dict) else (None, None)
+    return (key, text) if isinstance(key, str) and isinstance(text, str) else None
 
 
 def judge_cases(
