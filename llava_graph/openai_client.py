@@ -116,12 +116,15 @@ class ApiModel(Answerer):
             if "json" in response.headers.get("content-type", ""):
                 yield read_answer(_json(_whole(response), self.base))
                 return
-            events = Events()
+            events, written = Events(), Written()
             for data in response.iter_bytes():
                 for event in events.feed(data):
                     delta = read_event(event)
                     if delta is None:
+                        if written.said_something and written.finish_reason is None:
+                            yield Delta(finish_reason="stop")  # the stream's own end: it did not break off
                         return
+                    written.add(delta)
                     yield delta
             yield from (delta for event in events.end() if (delta := read_event(event)) is not None)
 
@@ -209,11 +212,13 @@ class Written:
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
+        self.said_something = False
         self._prompt_tokens = self._completion_tokens = 0
 
     def add(self, delta: Delta) -> None:
         """One more delta."""
         self.finish_reason = delta.finish_reason or self.finish_reason
+        self.said_something = self.said_something or bool(delta.text)
         self._prompt_tokens = delta.prompt_tokens or self._prompt_tokens
         self._completion_tokens = delta.completion_tokens or self._completion_tokens
 

@@ -184,7 +184,10 @@ def read_event(event: str) -> Delta | None:
 
 
 def read_answer(data: Any, part: str = "message") -> Delta:
-    """A chunk (`part` "delta") or a whole completion ("message"). Raises ServeError: an error, or neither of them."""
+    """A chunk (`part` "delta") or a whole completion ("message"); a whole one that gives no reason has stopped by itself.
+
+    Raises ServeError: an error, or neither of them.
+    """
     if not isinstance(data, Mapping):
         raise ServeError(f"the server's answer is no completion: {_short(str(data))}", code=INTERNAL)
     if data.get("error") or data.get("object") == "error":
@@ -193,14 +196,23 @@ def read_answer(data: Any, part: str = "message") -> Delta:
     choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], Mapping) else {}
     said, usage = choice.get(part), data.get("usage")
     said = said if isinstance(said, Mapping) else {}
-    text = said.get("content")
     usage = usage if isinstance(usage, Mapping) else {}
+    whole = "stop" if part == "message" and isinstance(data.get("choices"), list) else None
     return Delta(
-        text=text if isinstance(text, str) else "",
-        finish_reason=str(reason) if (reason := choice.get("finish_reason")) else None,
+        text=_text(said.get("content")) or _text(said.get("refusal")),
+        finish_reason=str(reason) if (reason := choice.get("finish_reason")) else whole,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
     )
+
+
+def _text(content: Any) -> str:
+    """Of a string, or of a list of parts (Mistral's, with thoughts apart)."""
+    if isinstance(content, list):
+        return "".join(
+            _text(part.get("text")) for part in content if isinstance(part, Mapping) and part.get("type") == "text"
+        )
+    return content if isinstance(content, str) else ""
 
 
 def refusal(status: int, body: bytes, where: str) -> ServeError:

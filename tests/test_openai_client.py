@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from upstream_server import chunk, saying
+from upstream_server import USAGE, chunk, saying
 
 from llava_graph.errors import InputError, ServeError
 from llava_graph.generate import GenerationOptions
@@ -135,6 +135,16 @@ def test_what_goes_wrong_is_told_in_words(server, url, figure, refusal, words):
 
 def test_an_answer_that_breaks_off_is_no_answer(server, url, figure):
     server.script = [chunk({"content": "The"})]
+    with pytest.raises(ServeError, match="stopped in the middle"):
+        ApiModel(url).explain(figure, "Why?")
+
+
+def test_a_stream_that_ends_without_a_reason_is_whole(server, url, figure):
+    """Asked again, it would be paid for again. One that ends before it says anything is none."""
+    server.script = [chunk({"content": "The end."}), chunk(None, usage=USAGE), "data: [DONE]\n\n"]
+    answer = ApiModel(url).explain(figure, "Why?").answers[0]
+    assert (answer.text, answer.finish_reason) == ("The end.", "stop")
+    server.script = ["data: [DONE]\n\n"]
     with pytest.raises(ServeError, match="stopped in the middle"):
         ApiModel(url).explain(figure, "Why?")
 

@@ -198,6 +198,24 @@ def test_no_json_of_a_server_breaks_the_reader(data):
 def test_a_whole_completion_is_read_too():
     data = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 1}}
     assert read_answer(data) == Delta(text="Hi", finish_reason="stop", completion_tokens=1)
+    assert read_answer({"choices": [{"message": {"content": "Hi"}}]}).finish_reason == "stop"
+    assert read_answer({"choices": []}) == Delta(
+        text="", finish_reason="stop"
+    )  # Gemini's, of what its filter holds back
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ({"content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": " you"}]}, "Hi you"),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}, {"type": "text", "text": "Hi"}]}, "Hi"),
+        ({"content": None, "refusal": "I'm sorry."}, "I'm sorry."),
+        ({"content": None, "tool_calls": [{}]}, ""),
+        ({"content": ["Hi", 3, {"type": "text", "text": None}]}, ""),
+    ],
+)  # fmt: skip
+def test_what_was_said_stands_in_parts_or_as_a_refusal(said, text):
+    assert read_answer({"choices": [{"message": said}]}).text == text
 
 
 @pytest.mark.parametrize(
