@@ -266,9 +266,16 @@ def _files(folder: Path, split: str | None) -> list[Path]:
     ]
 
 
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return ", ".join(f"{name}: {old.get(name)!r} then, {new.get(name)!r} now" for name in names)
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], inside: str = "") -> str:
+    """What differs, option by option: "subset: '' then, 'all' now, pairing.ocr: …"."""
+    told = []
+    for name in sorted(name for name in {*old, *new} if old.get(name) != new.get(name)):
+        then, now = old.get(name), new.get(name)
+        if isinstance(then, dict) and isinstance(now, dict):
+            told.append(_changed(then, now, f"{inside}{name}."))
+        else:
+            told.append(f"{inside}{name}: {then!r} then, {now!r} now")
+    return ", ".join(told)
 
 
 def _versions() -> dict[str, str]:

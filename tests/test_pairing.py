@@ -374,8 +374,9 @@ def test_a_folder_keeps_the_rest_from_arxiv_unless_it_is_asked(root, tmp_path):
         both = paired("scicap", root, tmp_path / "both", papers=papers, fetch=fetch, clock=clock, fetch_missing=True)
         assert not any("1001.0025" in path for path in server.paths())
     assert dict(both.papers) == {"read": 2, "paper-not-found": 2}
-    with pytest.raises(DatasetError, match="begun with other options"):
-        paired("scicap", root, tmp_path / "folder", papers=papers, fetch=fetch, fetch_missing=True)
+    told = r"\(pairing.papers: 'a folder' then, 'a folder, then arXiv' now, pairing.unpaired: 'keep' then, 'drop' now\)"
+    with pytest.raises(DatasetError, match=f"begun with other options {told}"):
+        paired("scicap", root, tmp_path / "folder", papers=papers, fetch=fetch, fetch_missing=True, unpaired="drop")
 
 
 @pytest.mark.parametrize("killed_after", [0, 1, 3])
