@@ -232,6 +232,22 @@ def test_a_server_that_is_gone_ends_the_run_and_the_same_command_goes_on(teacher
     assert (done.summary.figures, done.summary.dropped, done.usage["teacher"].answers) == (12, {}, 12)
 
 
+def test_a_server_that_takes_none_of_our_requests_costs_no_record(data, teacher, url, tmp_path):
+    teacher.answer = lambda step, text: Reply("system role not supported", status=400)
+    with pytest.raises(ServeError, match="system role"):
+        write(data, tmp_path / "out", url)
+    teacher.answer = lambda step, text: Reply()
+    assert write(data, tmp_path / "out", url).summary.figures == 6
+
+
+def test_why_nothing_moves_is_told_once_until_it_moves(data, teacher, url, tmp_path, caplog):
+    left = [Reply(status=500), Reply(status=502), Reply(), Reply(status=504)]
+    teacher.answer = lambda step, text: left.pop(0) if left else Reply()
+    write(data, tmp_path / "out", url)
+    told = [record.message for record in caplog.records if "asked again" in record.message]
+    assert [re.findall(r"50\d|in \d+ s", one) for one in told] == [["500", "in 2 s"], ["504", "in 2 s"]]
+
+
 def test_a_refused_key_or_an_unknown_model_ends_the_run_at_once(data, teacher, url, tmp_path):
     teacher.answer = lambda step, text: Reply("no such key", status=401)
     with pytest.raises(KeyRefused, match="no such key"):
@@ -267,6 +283,20 @@ def test_the_estimate_sends_nothing_and_is_near_what_it_comes_to(data, teacher, 
     known = invoke(data, tmp_path / "out", url, "--estimate", "--overwrite", "--model", "figures")
     assert "6 answers are known already" in known.stdout
     assert "0 records to do" in invoke(data, tmp_path / "out", url, "--estimate").stdout
+
+
+def test_an_estimate_of_a_run_that_would_be_refused_is_refused(data, teacher, url, tmp_path):
+    out = tmp_path / "out"
+    assert invoke(data, out, url, "--limit", "2").exit_code == 0
+    assert "4 records to do" in invoke(data, out, url, "--estimate").stdout
+    assert "other options (min_rating, prompts, rater)" in str(invoke(data, out, url, "--estimate", "--rate").exception)
+    assert "6 records to do" in invoke(data, out, url, "--estimate", "--rate", "--overwrite").stdout
+    write_dataset(
+        charts(3), tmp_path / "others", options={"licence": "CC BY 4.0", "split": "as published"}
+    )  # never mixed
+    for more in ([], ["--estimate"]):
+        assert "other options (from" in str(invoke(tmp_path / "others", out, url, *more).exception)
+    assert len(teacher.bodies) == 2
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -314,6 +344,12 @@ def test_ratings_filter_are_kept_and_may_come_from_elsewhere(data, teacher, url,
         assert words in asked(rater.bodies[0])
     tally = json.loads((tmp_path / "out" / "teacher" / "tally.json").read_text())
     assert tally["rater: tokens"] == "300 in, 6 out"
+
+
+def test_a_model_that_is_to_rate_does(data, teacher, url, tmp_path):
+    teacher.answer = lambda step, text: Reply("8" if step == "rating" else GOOD)
+    assert invoke(data, tmp_path / "out", url, "--rate-model", "figures", "--limit", "1").exit_code == 0
+    assert teacher.steps() == ["scigraphqa", "rating"]
 
 
 def test_training_never_sees_a_held_out_figure(teacher, url, tmp_path):

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -19,7 +19,14 @@ from scicap_builder.dialogues.costs import Estimate, PriceList, Prices, money
 from scicap_builder.dialogues.estimating import estimate
 from scicap_builder.dialogues.kinds import KINDS
 from scicap_builder.dialogues.tally import Tally, tally_lines
-from scicap_builder.dialogues.writing import DialogueOptions, prepared, source_options, write_dialogues
+from scicap_builder.dialogues.writing import (
+    DialogueOptions,
+    begun_options,
+    prepared,
+    recorded_options,
+    source_options,
+    write_dialogues,
+)
 from scicap_builder.sources.command import step_bar
 
 MIN_RATING = 7.0
@@ -83,7 +90,9 @@ def dialogues_command(  # noqa: PLR0917  (typer reads the options from the signa
             metavar="URL", rich_help_panel=RATING, help=f"Another endpoint rates; its key is {RATER_KEY_VARIABLE}."
         ),
     ] = "",
-    rate_model: Annotated[str, typer.Option(rich_help_panel=RATING, help="Another model rates.")] = "",
+    rate_model: Annotated[
+        str, typer.Option(rich_help_panel=RATING, help="Another model rates. This and --rate-api imply --rate.")
+    ] = "",
     rate_price_in: Annotated[
         float | None, typer.Option(rich_help_panel=RATING, help="As --price-in. Default: the same.")
     ] = None,
@@ -112,6 +121,7 @@ def dialogues_command(  # noqa: PLR0917  (typer reads the options from the signa
 
         scicap_builder dialogues figures --kind scigraphqa --out figures_qa --api URL --rate --min-rating 8 --limit 50
     """
+    rate = rate or bool(rate_api or rate_model)
     prices = {
         "teacher": Prices(tokens_in=price_in, tokens_out=price_out),
         "rater": Prices(
@@ -136,12 +146,16 @@ def dialogues_command(  # noqa: PLR0917  (typer reads the options from the signa
     stopping = threading.Event()
     refuse_leaks(folder, [api, rate_api], may_be_sent=may_be_sent or estimate_only)
     if estimate_only:
-        names = {"teacher": model, "rater": rate_model or model}
+        begun = {} if overwrite else begun_options(out)
+        teacher = model or begun.get("teacher", "")
+        names = {"teacher": teacher, "rater": rate_model or (begun.get("rater") if rate_api else "") or teacher}
     else:
         models = _models((api, model), (rate_api, rate_model), timeout, stopping)
         names = {role: one.name for role, one in models.items()}
     with step_bar():
         desk = prepared(folder, options)
+        if estimate_only and begun:
+            refuse_other(begun, recorded_options(folder, names, options, desk), out)
         expected = estimate(folder, out, names, options, desk)
     (Console() if estimate_only else stderr).print(estimate_told(expected, prices), soft_wrap=True)
     if estimate_only:
@@ -180,6 +194,17 @@ def refuse_leaks(folder: Path, addresses: list[str], *, may_be_sent: bool) -> No
             f"its records are credentialed and would be sent to {away[0]}",
             where=str(folder),
             next_step="Ask a server on this machine, or give --may-be-sent if the data's agreement allows it",
+        )
+
+
+def refuse_other(begun: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
+    """An estimate of a run that would be refused is none. Raises InputError."""
+    names = sorted(name for name in {*begun, *now} if begun.get(name) != now.get(name))
+    if names:
+        raise InputError(
+            f"it was begun with other options ({', '.join(names)}), and such a run is refused",
+            where=str(out),
+            next_step="Estimate for another --out, or give --overwrite",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,11 +19,13 @@ from scicap_builder.dialogues.costs import Purse, tokens_of
 if TYPE_CHECKING:
     from PIL import Image
 
+_log = logging.getLogger(__name__)
+
 TRIES_WAIT_S = (2.0, 8.0, 30.0, 60.0)
 """Five tries as Quilt-LLaVA's generator makes (backoff, max_tries 5); busy servers are waited for by the client before that."""
 GONE_AFTER = 5
 """Requests in a row that fail for good: the server is gone, the run stops."""
-FAILED = "server-fails"
+FAILED, REFUSES = "server-fails", "server-refuses"
 FILTERED = ("content_filter", "content management policy", "content policy")
 """How servers say that they refuse the words (Azure answers 400)."""
 
@@ -50,6 +53,7 @@ class Teacher:
         self._lock = threading.Lock()
         self._under_way: dict[str, Future[Answer]] = {}
         self._failed_in_a_row = 0
+        self._told = False
         self.asked = 0
         """Requests that were answered in this run."""
         self.broken_off = 0
@@ -104,13 +108,21 @@ class Teacher:
                     raise
                 if pause is None or error.code not in (INTERNAL, OVERLOADED):
                     raise self._failed(error) from error
+                self._tell(error, pause)
                 self._wait(pause)
             else:
                 with self._lock:
-                    self._failed_in_a_row = 0
+                    self._failed_in_a_row, self._told = 0, False
                     self.asked += 1
                 return answer
         raise Stopped
+
+    def _tell(self, error: ServeError, pause: float) -> None:
+        """Why nothing moves, once until the server answers again."""
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            _log.warning("%s: asked again in %g s", error, pause)
 
     def _failed(self, error: ServeError) -> LlavaGraphError:
         """A request that has failed for good costs its record; several in a row end the run."""
@@ -124,7 +136,7 @@ class Teacher:
             if self._failed_in_a_row >= GONE_AFTER:
                 return error
         passing = error.code in (INTERNAL, OVERLOADED)
-        return SampleRefused(told, reason=FAILED if passing else "server-refuses")
+        return SampleRefused(told, reason=FAILED if passing else REFUSES)
 
     def _once(self, model: Answerer, request: Request, images: Sequence[Image.Image]) -> Answer:
         sizes = [image.size for image in images]

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from llava_graph.dataset import DatasetWriter, read_dataset
+from llava_graph.dataset import DatasetWriter, is_dataset, read_dataset
 from llava_graph.durable import read_json, write_json
 from llava_graph.errors import DatasetError, InputError, LlavaGraphError
 from llava_graph.explain import Answerer
@@ -27,7 +27,7 @@ from scicap_builder.dialogues.kinds import Desk, Kind, kind_of
 from scicap_builder.dialogues.settling import Settled, settle
 from scicap_builder.dialogues.slides import Slides, read_table
 from scicap_builder.dialogues.tally import Tally, tally_lines, write_ratings
-from scicap_builder.dialogues.teacher import FAILED, Stopped, Teacher
+from scicap_builder.dialogues.teacher import FAILED, REFUSES, Stopped, Teacher
 from scicap_builder.dialogues.wording import load_wording
 from scicap_builder.progress import tell
 
@@ -108,7 +108,7 @@ def write_dialogues(
         raise InputError("--out is the data set itself", where=str(out), next_step="Give another --out")
     stopping = stopping or threading.Event()
     held_out = HeldOut([folder, *options.held_out])
-    recorded = recorded_options(folder, models, options, desk)
+    recorded = recorded_options(folder, {role: model.name for role, model in models.items()}, options, desk)
     with (
         DatasetWriter(out, options=recorded, overwrite=options.overwrite) as writer,
         Answers(out / FOLDER / FILE) as answers,
@@ -132,19 +132,17 @@ def write_dialogues(
                         shard = shard.written(writer)
                     tell("dialogues", len(writer.done) + len(shard.keys), total)
         except Stopped:
-            shard.settled().written(writer)
+            shard.settled(teacher.asked).written(writer)
             raise teacher.ended_by or KeyboardInterrupt from None
         except BaseException:
-            shard.settled().written(writer)
+            shard.settled(teacher.asked).written(writer)
             raise
         shard.written(writer)
         return _finish(writer, answers, teacher, options)
 
 
-def recorded_options(
-    folder: Path, models: Mapping[str, Answerer], options: DialogueOptions, desk: Desk
-) -> dict[str, Any]:
-    """What build.json and the data card keep, and what must be the same when a run goes on."""
+def recorded_options(folder: Path, names: Mapping[str, str], options: DialogueOptions, desk: Desk) -> dict[str, Any]:
+    """What build.json and the data card keep, and what must be the same when a run goes on. `names`: role -> model."""
     before = source_options(folder)
     kept: dict[str, Any] = {
         name: before[name] for name in ("source", "title", "home", "licence", "access", "split") if name in before
@@ -153,16 +151,22 @@ def recorded_options(
     return {
         "builder": "dialogues",
         **kept,
+        "from": folder.resolve().name,
         "kind": options.kind,
-        "teacher": models["teacher"].name,
+        "teacher": names["teacher"],
         "prompts": {name: wording.named for name, wording in desk.wordings.items()},
         "with_image": options.with_image,
         "seed": options.seed,
         "clues": options.clues.name if options.clues else "",
         "held_out": [path.name for path in options.held_out],
-        "rater": models["rater"].name if rated else "",
+        "rater": names["rater"] if rated else "",
         "min_rating": options.min_rating,
     }
+
+
+def begun_options(out: Path) -> dict[str, Any]:
+    """With which the data set `out` was begun; empty where it was not."""
+    return source_options(out) if is_dataset(out) else {}
 
 
 def source_options(folder: Path) -> dict[str, Any]:
@@ -210,9 +214,12 @@ class _Shard:
         else:
             self.dropped.append(settled.result)
 
-    def settled(self) -> _Shard:
-        """Without the records on which the server failed: what ends the run may have been the reason, they are asked again."""
-        failed = {item.item for item in self.dropped if item.reason == FAILED}
+    def settled(self, answered: int) -> _Shard:
+        """Without the records on which the server failed: what ends the run may have been the reason, they are asked again.
+        So are those that it refused, where it has `answered` nothing at all: it was asked in a way that it does not take.
+        """
+        again = {FAILED} if answered else {FAILED, REFUSES}
+        failed = {item.item for item in self.dropped if item.reason in again}
         self.keys = [key for key in self.keys if key not in failed]
         self.dropped = [item for item in self.dropped if item.item not in failed]
         return self
