@@ -240,9 +240,12 @@ def test_papers_come_out_of_bulk_archives(root, tmp_path):
         info = tarfile.TarInfo("1001/1001.0025.gz")
         info.size = len(source)
         archive.addfile(info, io.BytesIO(source))
-    paired("scicap", root, tmp_path / "out", papers=tmp_path / "bulk")
+    put(tmp_path, "bulk/arXiv_src_1002_001.tar", b"cut off")
+    done = paired("scicap", root, tmp_path / "out", papers=tmp_path / "bulk")
     figure = next(one for one in read_dataset(tmp_path / "out") if one.id == "scicap:1001.0025v1#fig2")
     assert (figure.mentions, figure.paper.page) == (("From the archive: Figure 2.",), 1)
+    told = "the folder of papers: broken-archive 1, such as arXiv_src_1002_001.tar: "
+    assert [problem.startswith(told) for problem in done.imported.integrity.problems].count(True) == 1
 
 
 def test_a_paper_that_breaks_its_reader_costs_its_paragraphs_alone(root, tmp_path):
@@ -471,13 +474,16 @@ def test_figures_of_real_papers_are_found_with_their_true_first_paragraphs(paper
 def test_what_cannot_be_paired_is_named(root, tmp_path):
     with pytest.raises(InputError, match="names no papers of arXiv"):
         paired("slake", root, tmp_path / "out")
-    with pytest.raises(InputError, match="unknown choice 'dorp'"):
+    with pytest.raises(InputError, match="unknown choice 'dorp' for unpaired figures"):
         PairOptions(unpaired="dorp")
     put(tmp_path / "papers", "mine.pdf", b"%PDF\nfigure 1")
     with pytest.raises(InputError, match="none of its 1 papers is named after an arXiv id"):
         paired("scicap", root, tmp_path / "out", papers=tmp_path / "papers")
     with pytest.raises(InputError, match="no such folder"):
         paired("scicap", root, tmp_path / "out", papers=tmp_path / "nowhere")
+    put(tmp_path, "cut/arXiv_src_1002_001.tar", b"cut off")
+    with pytest.raises(InputError, match=r"holds no paper\. arXiv_src_1002_001.tar: broken-archive"):
+        paired("scicap", root, tmp_path / "out", papers=tmp_path / "cut")
     assert not (tmp_path / "out").exists()
 
 
@@ -491,7 +497,7 @@ The loss falls at once, as Figure~\ref{loss} shows.
 \end{document}"""
 
 
-def test_the_command_reads_a_source_in_a_process_of_its_own(root, tmp_path, capsys):
+def test_the_command_reads_a_source_in_a_process_of_its_own(root, tmp_path, capsys, monkeypatch):
     put(tmp_path, "papers/1001.0025v1/main.tex", TEX)
     put(tmp_path, "papers/1502.00004v1/main.tex", TEX)
 
@@ -511,8 +517,9 @@ def test_the_command_reads_a_source_in_a_process_of_its_own(root, tmp_path, caps
         assert told in said
     figure = next(one for one in read_dataset(tmp_path / "out") if one.id == "scicap:1001.0025v1#fig2")
     assert figure.mentions == ("The loss falls at once, as Figure 2 shows.",)
-    code, said = command("--papers-root", tmp_path / "papers")
-    assert (code, "Add --pair" in said) == (2, True)
+    monkeypatch.setenv("SCICAP_BUILDER_CONTACT", "me@example.org")
+    code, said = command("--unpaired", "keep", "--papers-root", tmp_path / "papers")
+    assert (code, "only for pairing: --papers-root, --unpaired. Add --pair" in said) == (2, True)
     code, said = command("--pair", "--check")
     assert (code, "--check reads the published files alone" in said) == (2, True)
     code, said = command("--pair", "--papers-root", tmp_path / "papers", "--ocr", "rapidorc")

@@ -60,7 +60,8 @@ class PairOptions:
     def __post_init__(self) -> None:
         if self.unpaired not in UNPAIRED_POLICIES:
             raise InputError(
-                f"unknown choice {self.unpaired!r}", next_step=did_you_mean(self.unpaired, UNPAIRED_POLICIES)
+                f"unknown choice {self.unpaired!r} for unpaired figures",
+                next_step=did_you_mean(self.unpaired, UNPAIRED_POLICIES),
             )
 
     @property
@@ -275,8 +276,7 @@ def _written(writer: DatasetWriter, result: BuildResult, units: _Units) -> Paire
         counts.update(notes["counts"])
         if notes["paper"] != NO_ID:
             states[notes["paper"]] += 1
-    if nameless := units.library.nameless:
-        units.root.notes.append(f"{nameless} papers of the folder are named after no arXiv id")
+    units.root.notes += units.library.problems()
     imported = outcome_of(units.source, units.root, units.parts, counts, writer=writer, summary=result.summary)
     report = sums(writer.out)
     write_json(writer.out / "integrity.json", asdict(imported.integrity))

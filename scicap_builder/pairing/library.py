@@ -1,10 +1,12 @@
 """The folder of papers that a person gives (`--papers-root`): which of its files are which arXiv paper, by their names."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llava_graph.errors import InputError
+from llava_graph.record import Dropped
 from scicap_builder.arxiv_id import ArxivId
 from scicap_builder.folders import id_of_path
 from scicap_builder.paper_ref import PaperRef, whole
@@ -18,6 +20,16 @@ class Library:
     papers: dict[str, dict[int | None, PaperRef]] = field(default_factory=dict)
     nameless: int = 0
     """Papers whose names are no arXiv ids; they are found for no figure."""
+    dropped: tuple[Dropped, ...] = ()
+    """What was left out while the folder was listed: archives that are cut off, folders that cannot be read."""
+
+    def problems(self) -> Iterator[str]:
+        """What a person should know of the folder, a sentence a reason."""
+        if self.nameless:
+            yield f"{self.nameless} papers of the folder are named after no arXiv id"
+        for reason, count in Counter(item.reason for item in self.dropped).most_common():
+            first = next(item for item in self.dropped if item.reason == reason)
+            yield f"the folder of papers: {reason} {count}, such as {first.item}: {first.detail}"
 
     def find(self, wanted: ArxivId, key: str) -> PaperRef | None:
         """The paper under the key of a unit of work: in this version, in none that is named, else in the latest."""
@@ -38,7 +50,9 @@ def library(folder: Path | None) -> Library:
         return made
     if not folder.is_dir():
         raise InputError("no such folder", where=str(folder), next_step="--papers-root is a folder of arXiv's papers")
-    for paper in list_papers(folder).papers:
+    listed = list_papers(folder)
+    made.dropped = listed.dropped
+    for paper in listed.papers:
         arxiv = paper.arxiv or next(_ids(paper), None)
         if arxiv is None:
             made.nameless += 1
@@ -49,9 +63,10 @@ def library(folder: Path | None) -> Library:
             versions[arxiv.version] = (whole(before, paper) or before) if before else paper
     if not made.papers:
         raise InputError(
-            f"none of its {made.nameless} papers is named after an arXiv id",
+            f"none of its {made.nameless} papers is named after an arXiv id" if made.nameless else "holds no paper",
             where=str(folder),
-            next_step="Name them 1706.03762v7.pdf, cs0102003v1.tar.gz",
+            next_step="; ".join(f"{item.item}: {item.reason}, {item.detail}" for item in listed.dropped[:1])
+            or "Name them 1706.03762v7.pdf, cs0102003v1.tar.gz",
         )
     return made
 

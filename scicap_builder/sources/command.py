@@ -32,6 +32,7 @@ PAIRING: Any = {"rich_help_panel": "With --pair"}
 
 
 def import_command(  # noqa: PLR0917  (typer reads the options from the signature)
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help=f"One of: {', '.join(SOURCES)}.")],
     root: Annotated[Path, typer.Option(help="Folder that holds the published files.")],
     out: Annotated[Path, typer.Option(help="Folder for the data set. Begun before: the import goes on.")] = Path(
@@ -140,13 +141,24 @@ def import_command(  # noqa: PLR0917  (typer reads the options from the signatur
         fetch = FetchOptions(base_url=base_url, contact=contact, cache=cache)
         pair_and_tell(source, root, out, options, pairing, fetch=fetch, metadata=metadata)
         return
-    if papers_root or fetch_missing:
-        raise InputError("--papers-root and --fetch-missing are for pairing", next_step="Add --pair, or leave them out")
+    if asked := _pairing_options(context):
+        raise InputError(f"only for pairing: {', '.join(asked)}", next_step="Add --pair, or leave it out")
     with step_bar():
         done = import_source(source, root, out, options)
     Console().print(import_summary(done), soft_wrap=True)
     if not done.integrity.figures:
         raise InputError("no record was read", where=str(root), next_step="See the reasons above")
+
+
+def _pairing_options(context: typer.Context) -> list[str]:
+    """The options of the panel of --pair that stand in the command; one from the environment (--contact) is no wish to pair."""
+    return [
+        max(param.opts, key=len)
+        for param in context.command.params
+        if getattr(param, "rich_help_panel", None) == PAIRING["rich_help_panel"]
+        and (source := context.get_parameter_source(str(param.name)))
+        and source.name == "COMMANDLINE"
+    ]
 
 
 def images_command(
