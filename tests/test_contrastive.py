@@ -22,7 +22,7 @@ from train.contrastive.encoders import same_pair
 from train.contrastive.folder import build_contrastive, read_contrastive, restore, save_contrastive
 from train.contrastive.losses import follow, info_nce, ita_loss, ramped, sample_negatives, soft_targets
 from train.contrastive.momentum import FeatureQueue, Momentum
-from train.contrastive.pairs import PairCollator, PairEncoder, open_pairs
+from train.contrastive.pairs import PairCollator, PairEncoder, as_pair, open_pairs
 from train.contrastive.retrieval import check_labels, classification, ranks, recalls
 from train.flags.command import find_recipe, parse_command
 from train.sources import Source
@@ -325,9 +325,26 @@ def test_captions_are_read_from_every_layout(towers, tmp_path):
         except SampleRefused as error:
             refused.append(error.reason)
     assert [pair.caption for pair in read] == ["a red square", "a bar", "the cross", "a circle"]
+    assert [pair.answer for pair in read] == ["", "", "a circle", "a circle"], (
+        "a label is an answer, whatever the caption"
+    )
     assert refused == ["no-caption", "no-image", "no-image", "no-image"]
     assert read[0].key == read[1].key != read[2].key == read[3].key
     assert samples.image_files(0) == (tmp_path / "a.png",)
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        (
+            "crypts here [0.07, 0.14, 0.42, 1.0], here the stroma [0.57, 0.33, 0.92, 0.75]",
+            "crypts here, here the stroma",
+        ),
+        ("scores of [1, 2] and [0.1, 0.2] mm", "scores of [1, 2] and [0.1, 0.2] mm"),
+    ],
+)
+def test_boxes_of_a_narrative_are_no_words(told, read):
+    assert as_pair(told, b"", "x", None).caption == read
 
 
 def test_long_captions_keep_their_end_and_batches_their_length(towers):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from train.sources import Samples
 
 
+BOX = re.compile(r"\s*\[\d(?:\.\d+)?(?:, \d(?:\.\d+)?){3}\]")
+"""Corners behind a part of a narrative, as in `crypts [0.07, 0.14, 0.42, 1.0], stroma [0.5, 0.3, 0.9, 0.7]`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair(Sample):
     """One image and its caption."""
@@ -43,6 +48,9 @@ class Pair(Sample):
     key: int = 0
     """Of the image: pairs of one image have the same."""
 
+    answer: str = ""
+    """The record's first answer, where its caption is something else: a label for zero-shot classification."""
+
     @property
     def caption(self) -> str:
         """The text."""
@@ -50,17 +58,23 @@ class Pair(Sample):
 
 
 def as_pair(
-    caption: str, image: bytes | Path | None, name: str, epoch: int | None, repairs: tuple[str, ...] = ()
+    caption: str,
+    image: bytes | Path | None,
+    name: str,
+    epoch: int | None,
+    repairs: tuple[str, ...] = (),
+    *,
+    answer: str = "",
 ) -> Pair:
-    """A pair. Raises SampleRefused (reasons: no-image, no-caption)."""
-    caption = " ".join(caption.replace(PLACEHOLDER, " ").split())
+    """A pair; boxes of a localized narrative are no part of its words. Raises SampleRefused (reasons: no-image, no-caption)."""
+    caption, answer = (" ".join(BOX.sub("", text.replace(PLACEHOLDER, " ")).split()) for text in (caption, answer))
     if image is None:
         raise SampleRefused("the record has no image", reason="no-image")
     if not caption:
         raise SampleRefused("the record has no caption and no answer", reason="no-caption")
     told = image if isinstance(image, bytes) else str(image).encode(errors="surrogateescape")
     key = int.from_bytes(hashlib.sha256(told).digest()[:7], "big")
-    return Pair([text_message("assistant", caption)], (image,), name, repairs, epoch, key)
+    return Pair([text_message("assistant", caption)], (image,), name, repairs, epoch, key, answer)
 
 
 def first_answer(messages: Sequence[Message]) -> str:
@@ -78,7 +92,7 @@ class CaptionReading(FigureReading):
         figure = Figure.from_row(row, f"{file.parent.name}/{file.name} row {number}")
         answer = next((turn.text for turn in figure.turns if turn.role == "assistant"), "")
         image = file.parent / figure.image if isinstance(figure.image, Path) else figure.image
-        return as_pair(figure.caption or answer, image, figure.id, epoch)
+        return as_pair(figure.caption or answer, image, figure.id, epoch, answer=answer)
 
 
 class CaptionSamples(ConversationSamples):

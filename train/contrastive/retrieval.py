@@ -182,10 +182,11 @@ def check_labels(tokens: Mapping[str, Sequence[int]]) -> None:
 
 
 def label_of(dataset: TrainingSet, row: int) -> str:
-    """The text of a row, whole."""
-    from train.contrastive.pairs import first_answer
+    """The first answer of a row, whole; of a record without one its caption."""
+    from train.contrastive.pairs import Pair
 
-    return first_answer(dataset.look_up(row).messages)
+    pair = dataset.look_up(row)
+    return pair.answer or pair.caption if isinstance(pair, Pair) else ""
 
 
 def _precision(trainer: Trainer) -> AbstractContextManager[Any]:
