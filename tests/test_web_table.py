@@ -1,7 +1,9 @@
 """The chart's data on the page: what a table model says in Chromium, and CSV that no spreadsheet runs. Parsing: test_tables_read.py."""
 
+import asyncio
 import csv
 import io
+import threading
 
 import pytest
 
@@ -12,8 +14,8 @@ from serve.http.servers import Server, bind
 from serve.protocol.messages import Usage
 from serve.web import WebOptions, create_web
 from serve.web.table.spreadsheet import csv_of, table_view
-from tests.browsing import choose_and_wait, models, running_chromium, told, visiting
-from tests.serving import ScriptedEngine, eventually, running_controller, running_worker
+from tests.browsing import choose, choose_and_wait, models, running_chromium, told, upload, visiting
+from tests.serving import ScriptedEngine, eventually, png, running_controller, running_worker
 
 DEPLOT = "TITLE | Loss over epochs <0x0A> Epoch | Baseline | Ours <0x0A> 10 | 0.9 | 0.8 <0x0A> 9 | 0.5 | -0.3"
 
@@ -44,7 +46,18 @@ class Reader(ScriptedEngine):
 
     async def stream(self, request):
         self.requests.append(request)
+        await asyncio.sleep(self.pause)
         yield Step(self.answer, Usage(7, 9), "stop")
+
+
+TEXT_MAY_COME = threading.Event()
+"""While it is not set, the text in a figure is still being read."""
+TEXT_MAY_COME.set()
+
+
+def no_text(_: bytes) -> tuple[()]:
+    TEXT_MAY_COME.wait(20)
+    return ()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +70,7 @@ def page(reader):
     options = WebOptions(table_model="deplot")
     with running_chromium() as browser, running_controller() as controller, running_worker(reader, controller.url):
         eventually(lambda: models(controller))
-        web = create_web(controller.url, options, read=lambda data: ())
+        web = create_web(controller.url, options, read=no_text)
         with Server(web, bind("127.0.0.1", 0), "page") as site, visiting(browser, site) as visitor:
             choose_and_wait(visitor)
             visitor.locator("#data-section button").first.click()
@@ -99,3 +112,22 @@ def test_an_answer_that_is_no_table_is_told_and_markup_stays_text(page, reader):
     eventually(lambda: "no table" in page.locator("#banner").inner_text())
     assert "I cannot read this." in told(page)
     assert page.locator("#data-table .data").is_hidden()
+
+
+@pytest.mark.browser
+def test_a_table_stays_when_the_text_in_the_figure_comes_after_it_and_goes_with_the_figure(page, reader):
+    reader.answer = DEPLOT
+    reader.pause = 1.0
+    TEXT_MAY_COME.clear()
+    try:
+        choose(page, upload(png(300, 200)))
+        eventually(lambda: page.locator("#viewer .count").inner_text() == "Reading the text …")
+        page.click("#data-read")
+        eventually(lambda: column(page, 1) == ["10", "9"])
+    finally:
+        TEXT_MAY_COME.set()
+    eventually(lambda: page.locator("#viewer .count").inner_text() != "Reading the text …")
+    assert column(page, 1) == ["10", "9"]
+    choose(page, upload(png(200, 300)))
+    eventually(lambda: page.locator("#data-table .data").is_hidden())
+    page.wait_for_selector("#data-read:not([disabled])")
