@@ -389,6 +389,8 @@ def test_every_kind_writes_dialogues_and_its_estimate_counts_its_requests(teache
     assert f"teacher: {len(teacher.bodies)} requests" in expected
     made = list(read_dataset(tmp_path / "out"))
     assert len(made) == 3
+    alone = "--context none" in (tmp_path / "out" / "README.md").read_text()  # else a caption gives the answers away
+    assert alone == ("--context none" in told.stdout) == (kind != "scigraphqa")
     for figure in made:
         assert [turn.role for turn in figure.turns] == ["user", "assistant"] * (len(figure.turns) // 2)
         assert len(figure.turns) >= 2

@@ -18,7 +18,7 @@ from llava_graph.openai_client import LOOPBACK, SILENCE_TIMEOUT_S, ApiModel
 from scicap_builder.dialogues.costs import Estimate, PriceList, Prices, money
 from scicap_builder.dialogues.estimating import estimate
 from scicap_builder.dialogues.kinds import KINDS
-from scicap_builder.dialogues.tally import Tally, tally_lines
+from scicap_builder.dialogues.tally import Tally
 from scicap_builder.dialogues.writing import (
     DialogueOptions,
     begun_options,
@@ -162,7 +162,7 @@ def dialogues_command(  # noqa: PLR0917  (typer reads the options from the signa
         return
     with step_bar():
         done = write_dialogues(folder, out, models, options, desk, stopping=stopping)
-    Console().print(tally_told(done, prices, out), soft_wrap=True)
+    Console().print(tally_told(done, out), soft_wrap=True)
     if not done.summary.figures:
         raise InputError("no dialogue was written", where=str(out), next_step="See the reasons above")
 
@@ -228,13 +228,12 @@ def estimate_told(expected: Estimate, prices: PriceList) -> RenderableType:
     return Group(*(Text(line) for line in lines))
 
 
-def tally_told(done: Tally, prices: PriceList, out: Path) -> RenderableType:
+def tally_told(done: Tally, out: Path) -> RenderableType:
     """The end of a run."""
     counts = done.summary
     dropped = "".join(f", {reason} {count}" for reason, count in counts.dropped.items())
     lines = [f"{counts.figures} of {counts.keys} records have a dialogue{dropped}"]
-    told: Mapping[str, str] = tally_lines(done.usage, done.cost, prices, done.left_out)
-    lines += [f"{name}: {value}" for name, value in told.items()]
+    lines += [f"{name}: {value}" for name, value in done.told.items()]
     lines.append(f"{done.asked} requests were answered in this run" + (
         f", {done.broken_off} answers broke off and were asked again" if done.broken_off else ""
     ))  # fmt: skip

@@ -83,6 +83,8 @@ class Kind:
     steps: Callable[[Figure, Desk], Steps]
     about_slides: bool = False
     """Whether it needs what was said over the whole slide."""
+    image_alone: bool = True
+    """Whether the dialogue is of people who see the image and nothing else: no caption, no text beside it."""
 
 
 PAIR = "Question: What does this figure show?\nAnswer: It shows …."
@@ -204,7 +206,7 @@ def rating_request(context: str, dialogue: Dialogue, desk: Desk) -> Request:
 
 
 _ALL = (
-    Kind(name="scigraphqa", wordings=("scigraphqa",), steps=_scigraphqa),
+    Kind(name="scigraphqa", wordings=("scigraphqa",), steps=_scigraphqa, image_alone=False),
     Kind(name="llava-med", wordings=("llava-med",), steps=_llava_med),
     Kind(name="quilt-conversation", wordings=("quilt-conversation",), steps=_conversation),
     Kind(name="quilt-description", wordings=("quilt-description",), steps=_description),

@@ -26,10 +26,12 @@ class Tally:
     broken_off: int
     left_out: Mapping[str, int]
     """Pairs that the dialogues lost, by reason."""
+    told: Mapping[str, str]
+    """What the data card says of the work."""
 
 
 def tally_lines(
-    usage: Mapping[str, Usage], cost: float, prices: PriceList, left_out: Mapping[str, int]
+    usage: Mapping[str, Usage], cost: float, prices: PriceList, left_out: Mapping[str, int], *, image_alone: bool
 ) -> dict[str, str]:
     """What the data card says of the work."""
     lines: dict[str, str] = {}
@@ -41,6 +43,10 @@ def tally_lines(
     lines["cost"] = f"{money(cost)} at the given prices" if priced else "no prices given"
     if left_out:
         lines["pairs left out of dialogues"] = ", ".join(f"{reason} {count}" for reason, count in left_out.items())
+    if image_alone:
+        lines["to train on it"] = (
+            "--context none: the answers are written from the captions, which would give them away"
+        )
     return lines
 
 

@@ -263,7 +263,7 @@ def _finish(writer: DatasetWriter, answers: Answers, teacher: Teacher, options: 
     if options.min_rating is not None:
         write_ratings(writer.out, (pair for note in notes for pair in note["ratings"].items()), options.min_rating)
     cost = total_cost(answers.usage, options.prices)
-    told = tally_lines(answers.usage, cost, options.prices, left_out)
+    told = tally_lines(answers.usage, cost, options.prices, left_out, image_alone=options.plan.image_alone)
     summary = writer.finish(notes=told)
     write_json(writer.out / FOLDER / "tally.json", told)
     return Tally(
@@ -273,4 +273,5 @@ def _finish(writer: DatasetWriter, answers: Answers, teacher: Teacher, options: 
         asked=teacher.asked,
         broken_off=teacher.broken_off,
         left_out=dict(left_out.most_common()),
+        told=told,
     )
