@@ -10,6 +10,7 @@ import torch
 from coloured_shapes import draw, flags, save_bert, save_parts
 from parsing import clean_process
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import CheckpointError, InputError, SampleRefused
@@ -288,6 +289,26 @@ def test_what_is_no_text_encoder_is_told(towers, tmp_path):
         build({**towers, "text_tower": towers["vision_tower"]})
     with pytest.raises(CheckpointError, match="no folder of train_contrastive"):
         read_contrastive(tmp_path, fused=True, bounds=(0.001, 0.5))
+
+
+def test_a_damaged_folder_is_told_by_its_file(towers, tmp_path):
+    loaded = build(towers, fused=False)
+    save_contrastive(loaded.model, loaded.tokenizer, loaded.images, tmp_path)
+    assert read_contrastive(tmp_path, fused=True, bounds=(0.001, 0.5)).model.itm_head is not None
+
+    def told():
+        with pytest.raises(CheckpointError) as refused:
+            read_contrastive(tmp_path, fused=True, bounds=(0.001, 0.5))
+        return str(refused.value)
+
+    heads = load_file(tmp_path / "contrastive.safetensors")
+    heads.pop("encoders.text_projection.bias")
+    save_file(heads, tmp_path / "contrastive.safetensors")
+    assert "contrastive.safetensors has no encoders.text_projection.bias" in told()
+    (tmp_path / "contrastive.safetensors").write_bytes(b"cut")
+    assert f"{tmp_path / 'contrastive.safetensors'}: does not load" in told()
+    (tmp_path / "contrastive.json").write_text('{"projection_dim": "x"}')
+    assert "contrastive.json states no projection_dim" in told()
 
 
 # ---- pairs ----

@@ -211,7 +211,7 @@ def test_the_cursor_is_followed(lecture, segments):
 def test_a_cursor_that_rested_in_the_median_does_not_hold_the_trace():
     image = np.full((240, 320, 3), 180, np.uint8)
     ghosted = image.copy()
-    ghosted[100:112, 50:58] = 0
+    ghosted[100:116, 50:62] = 0  # the larger one
 
     def frame(number, left, top):
         pixels = image.copy()
@@ -222,6 +222,9 @@ def test_a_cursor_that_rested_in_the_median_does_not_hold_the_trace():
     trace = cursor_trace(frames, ghosted)
     assert np.allclose(trace[:, 0] * 320, [124 + 5 * number for number in range(30)], atol=1)
     assert not len(cursor_trace([Frame(0.0, 255 - image)], image)), "another background is no cursor"
+    speck = image.copy()
+    speck[50, 60] = speck[90, 200] = 0
+    assert not len(cursor_trace([Frame(0.0, speck)], image)), "nor is a speck, however far it grows to join others"
 
 
 @pytest.mark.parametrize("options", [DEFAULT_NARRATIVES, OWN_TIME], ids=["clusters", "own-time"])

@@ -29,6 +29,8 @@ FUSED_TOKEN = "[ENC]"  # noqa: S105  (no password)
 """In the place of [CLS] it tells BLIP's text encoder to look at the image."""
 OURS = ("encoders.vision_projection.", "encoders.text_projection.", "temperature", "itm_head.")
 """Beginnings of the names of what is in HEADS."""
+NEW = ("itm_head.weight", "itm_head.bias")
+"""What a run that matches pairs adds to a folder that did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +82,19 @@ def read_contrastive(folder: Path, *, fused: bool, bounds: tuple[float, float]) 
             where=str(folder),
             next_step="Give --vision_tower and --text_tower for a new model",
         )
+    width = told.get("projection_dim")
+    if not isinstance(width, int) or width < 1:
+        raise CheckpointError(f"{SETTINGS} states no projection_dim", where=str(folder))
+    try:
+        heads = load_file(folder / HEADS)
+    except read_errors() as error:
+        raise unreadable(error, folder / HEADS) from error
     found = build_contrastive(
-        str(folder),
-        str(folder / TEXT),
-        fused=fused,
-        projection_dim=int(told["projection_dim"]),
-        temperature=1.0,
-        bounds=bounds,
+        str(folder), str(folder / TEXT), fused=fused, projection_dim=width, temperature=1.0, bounds=bounds
     )
-    heads = load_file(folder / HEADS)
     known = found.model.state_dict()
+    if missing := [name for name in known if name.startswith(OURS) and name not in heads | dict.fromkeys(NEW)]:
+        raise CheckpointError(f"{HEADS} has no {missing[0]}", where=str(folder))
     if wrong := [name for name, head in heads.items() if name in known and known[name].shape != head.shape]:
         raise CheckpointError(f"{HEADS} does not fit its towers ({wrong[0]})", where=str(folder))
     found.model.load_state_dict({name: head for name, head in heads.items() if name in known}, strict=False)
