@@ -28,7 +28,7 @@ from scicap_builder.cli import app
 from scicap_builder.dialogues.answers import Answers
 from scicap_builder.dialogues.costs import BudgetSpent, Prices
 from scicap_builder.dialogues.kinds import KINDS
-from scicap_builder.dialogues.wording import load_wording
+from scicap_builder.dialogues.wording import PICTURED, load_wording
 from scicap_builder.dialogues.writing import DialogueOptions, prepared, write_dialogues
 
 MENTION = "Figure {} shows that the loss falls with the epochs and stays flat from the tenth one on."
@@ -117,6 +117,7 @@ def test_records_come_out_with_turns_and_everything_else_as_it_was(data, teacher
     assert "600 in, 120 out" in told.stdout
     body = teacher.bodies[0]
     assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.2, 0.8, 1020)
+    assert PICTURED not in body["messages"][0]["content"]
     assert [message["role"] for message in body["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
     for words in ("Learning slowly", "We train for long.", "Loss over epochs", "loss", "stays flat from the tenth"):
         assert words in asked(body)
@@ -124,7 +125,7 @@ def test_records_come_out_with_turns_and_everything_else_as_it_was(data, teacher
     cost = 600 / 1e6 * 1 + 120 / 1e6 * 10
     for words in (
         "written by the model figures",
-        "scigraphqa': '1 (",
+        "scigraphqa': '2 (",
         "CC BY 4.0",
         f"{cost:.4f} at the given prices",
         "600 in, 120 out",
@@ -138,6 +139,7 @@ def test_the_picture_goes_along_where_it_is_wanted(data, teacher, url, tmp_path)
     assert image["image_url"]["url"].startswith("data:image/png;base64,")
     assert "stays flat" in text["text"]
     assert "image_url" not in json.dumps(teacher.bodies[0]["messages"][:-1])
+    assert PICTURED in teacher.bodies[0]["messages"][0]["content"]
 
 
 BAD = {
@@ -399,6 +401,17 @@ def test_every_kind_writes_dialogues_and_its_estimate_counts_its_requests(teache
         ]  # to train on
 
 
+def test_with_pictures_too_clues_are_asked_for_once_a_video(teacher, url, tmp_path):
+    write_dataset(slides(6, videos=2), tmp_path / "data")
+    teacher.answer = lambda step, text: Reply(SAID[step])
+    told = invoke(tmp_path / "data", tmp_path / "out", url, "--with-image", kind="quilt-complex")
+    assert told.exit_code == 0, told.output
+    assert sorted(teacher.steps()) == ["clues"] * 2 + ["quilt-complex"] * 6
+    assert "teacher: 8 requests" in told.output
+    shown = [step_of(body) for body in teacher.bodies if "image_url" in json.dumps(body["messages"][-1])]
+    assert shown == ["quilt-complex"] * 6
+
+
 def test_clues_are_asked_for_once_a_video_or_come_from_the_table(teacher, url, tmp_path):
     write_dataset(slides(6, videos=2), tmp_path / "data")
     teacher.answer = lambda step, text: Reply(SAID[step])
@@ -444,7 +457,7 @@ def test_prompts_of_ones_own_are_used_recorded_and_checked(data, teacher, url, t
     text = (Path(__file__).resolve().parent.parent / ours).read_text()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "scigraphqa.toml").write_text(
-        text.replace("version = 1", "version = 7").replace("curious", "strict")
+        text.replace("version = 2", "version = 7").replace("curious", "strict")
     )
     assert invoke(data, tmp_path / "out", url, "--prompts", str(tmp_path / "mine")).exit_code == 0
     assert "strict reader" in teacher.bodies[0]["messages"][0]["content"]

@@ -37,6 +37,8 @@ class Request:
     """An answer of that length, for an estimate of the steps behind it."""
     context: str = ""
     """What the answer is to be borne out by: the quoted parts."""
+    pictured: bool = False
+    """Whether the record's picture goes along."""
     role: str = "teacher"
     """Who is asked: "teacher" or "rater"."""
 

@@ -60,7 +60,7 @@ class _Count:
         stand_in = Answer(text=request.stand_in, finish_reason="stop", prompt_tokens=0, completion_tokens=0)
         if len(self._answers) or request.step == SHARED:
             key = key_of(request, self._names.get(request.role, ""), [])
-            known = None if self._options.with_image else self._answers.get(key)
+            known = None if request.pictured else self._answers.get(key)
             if known is not None:
                 self._known += 1
                 return known
@@ -68,7 +68,7 @@ class _Count:
                 if key in self._shared:
                     return stand_in
                 self._shared.add(key)
-        pictures = [(figure.width, figure.height)] if self._options.with_image else []
+        pictures = [(figure.width, figure.height)] if request.pictured else []
         used = self._usage.get(request.role, Usage())
         self._usage[request.role] = used.plus(tokens_of(request.messages, pictures), request.typical_tokens)
         most = self._most_out.get(request.role, 0)

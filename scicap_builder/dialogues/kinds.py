@@ -56,16 +56,19 @@ class Desk:
     seed: int = 0
     with_image: bool = False
 
-    def request(self, name: str, context: str, *, stand_in: str) -> Request:
-        """A step's request to the teacher. In `stand_in` a … is filled up to the typical length."""
-        wording = self.wordings[name]
+    def request(self, name: str, context: str, *, stand_in: str, about_slide: bool = False) -> Request:
+        """A step's request to the teacher. In `stand_in` a … is filled up to the typical length. What is asked about the whole
+        slide is asked without a record's picture, and so once for all its records.
+        """
+        wording, pictured = self.wordings[name], self.with_image and not about_slide
         return Request(
             step=name,
-            messages=wording.messages(context, pictured=self.with_image),
+            messages=wording.messages(context, pictured=pictured),
             generation=wording.generation,
             typical_tokens=wording.typical_tokens,
             stand_in=stand_in.replace("…", " ".join(["tissues"] * (wording.typical_tokens // 2))),
             context=context,
+            pictured=pictured,
         )
 
     def spoken(self, name: str, answer: Answer) -> str:
@@ -146,7 +149,8 @@ def _case(figure: Figure, said: str, desk: Desk) -> Generator[Request, Answer, d
     known = desk.slides.known(figure)
     if known is None:
         context = quoted({"Slide": desk.slides.narration(figure)})
-        request = desk.request("clues", context, stand_in='{"diagnosis": ["a tumor"], "clues": ["…"]}')
+        stand_in = '{"diagnosis": ["a tumor"], "clues": ["…"]}'
+        request = desk.request("clues", context, stand_in=stand_in, about_slide=True)
         answer = yield request
         known = read_clues(desk.spoken("clues", answer))
     return _parts(known, said)
@@ -201,6 +205,7 @@ def rating_request(context: str, dialogue: Dialogue, desk: Desk) -> Request:
         generation=wording.generation,
         typical_tokens=wording.typical_tokens,
         stand_in="10",
+        pictured=desk.with_image,
         role="rater",
     )
 

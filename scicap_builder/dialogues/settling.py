@@ -37,7 +37,7 @@ def settle(
     rating = None
     try:
         images = [_picture(figure)] if desk.with_image else []
-        asked = Asked(lambda request: ask(figure.id, request, images))
+        asked = Asked(lambda request: ask(figure.id, request, images if request.pictured else []))
         dialogue = asked.drive(kind.steps(figure, desk))
         if least is not None:
             rating = rated(asked.one(rating_request(asked.context, dialogue, desk)), desk)
