@@ -25,11 +25,11 @@ from scicap_builder.narratives import read_narrative
 from scicap_builder.narratives.build import build_narratives, list_videos
 from scicap_builder.narratives.clusters import ClusterOptions
 from scicap_builder.narratives.command import narratives_summary, read_box
-from scicap_builder.narratives.cursor import cursor_trace
+from scicap_builder.narratives.cursor import CursorOptions, cursor_trace, find_spots
 from scicap_builder.narratives.options import DEFAULT_NARRATIVES, NarrativeOptions, VideoJob
 from scicap_builder.narratives.own_time import overlap
 from scicap_builder.narratives.read import read_video
-from scicap_builder.narratives.segments import SegmentOptions, crop_ssim, median, other_images, stable_segments
+from scicap_builder.narratives.segments import SegmentOptions, alike, crop_ssim, median, other_images, stable_segments
 from scicap_builder.narratives.video import Frame, Spans, read_frames, video_facts
 from scicap_builder.workers import Failure
 
@@ -224,7 +224,27 @@ def test_a_cursor_that_rested_in_the_median_does_not_hold_the_trace():
     assert not len(cursor_trace([Frame(0.0, 255 - image)], image)), "another background is no cursor"
     speck = image.copy()
     speck[50, 60] = speck[90, 200] = 0
-    assert not len(cursor_trace([Frame(0.0, speck)], image)), "nor is a speck, however far it grows to join others"
+    assert not len(find_spots(speck, image, CursorOptions())), "nor is a speck, however far it grows to join others"
+
+
+def test_frames_are_alike_above_the_published_similarity():
+    rng = np.random.default_rng(0)
+    one = tissue(SIZE, 9)[..., ::-1]
+    other = np.clip(one + rng.normal(0, 9, one.shape), 0, 255).astype(np.uint8)
+    found = [crop_ssim(one, other, SegmentOptions(), rng) for _ in range(20)]
+    assert 0.93 < min(found) < max(found) < 0.98
+    assert not alike(one, other, SegmentOptions(), rng)
+    assert alike(one, other, SegmentOptions(ssim=0.93), rng)
+
+
+def test_an_utterance_belongs_where_its_middle_is(short, tmp_path):
+    words = tmp_path / "words.srt"
+    words.write_text(
+        "1\n00:00:01,000 --> 00:00:02,000\nin the video\n\n2\n00:00:02,000 --> 00:00:30,000\nmostly after it\n"
+    )
+    done = read_video(job(short, transcript=words))
+    assert done.counts == {"utterances": 2, "outside segments": 1, "bad entries": 0}
+    assert [read_narrative(figure.turns[1].text)[0].text for figure in done.figures] == ["in the video"]
 
 
 @pytest.mark.parametrize("options", [DEFAULT_NARRATIVES, OWN_TIME], ids=["clusters", "own-time"])

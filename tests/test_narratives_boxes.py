@@ -123,6 +123,16 @@ def test_boxes_that_are_too_small_or_too_large_say_nothing():
     assert part.box[2:] == (0.85, 0.85)
 
 
+def square(second, left):
+    """The corners of a square of 0.35 during one second, twice each."""
+    corners = [(left, 0.2), (left + 0.35, 0.2), (left, 0.55), (left + 0.35, 0.55)] * 2
+    return [(x, y, second + 0.1 * (number + 1)) for number, (x, y) in enumerate(corners)]
+
+
+def spoken(second):
+    return Utterance(f"the words of second {second}", second, second + 0.95)
+
+
 def test_by_its_own_time_an_utterance_has_the_box_of_the_points_meanwhile():
     trace, said = two_places(100.0)
     own = ClusterOptions(boxes="own-time")
@@ -136,6 +146,10 @@ def test_by_its_own_time_an_utterance_has_the_box_of_the_points_meanwhile():
     same = [Utterance("this is the first half", 100.0, 104.0), Utterance("this is the other half", 104.0, 108.0)]
     (part,) = localize(trace, same, own)
     assert part.box == pytest.approx(LEFT, abs=0.02), "two boxes of one place are one"
+    parts = localize(np.array([*square(0, 0.1), *square(1, 0.15), *square(2, 0.4)]), [spoken(n) for n in range(3)], own)
+    assert [round(part.box[0], 2) for part in parts] == [0.1, 0.4], (
+        "three quarters in common are one place, a quarter is not"
+    )
 
 
 numbers = st.integers(0, 100).map(lambda number: number / 100)
