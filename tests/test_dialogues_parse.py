@@ -172,6 +172,29 @@ def test_answers_that_are_none(text, finish, why):
     assert reason(spoken, text, finish, 10) == why
 
 
+def test_of_an_answer_that_was_cut_whole_pairs_are_kept():
+    said = "Question: What is shown?\nAnswer: A curve.\nQuestion: Why does it fall?\nAnswer: It lear"
+    found = read_pairs(spoken(said, "length", 99, whole=False), anything, cut=True)
+    assert [turn.text for turn in found.turns] == ["What is shown?", "A curve."]
+    assert found.left_out == {"cut-at-length": 1}
+    for half in (
+        "Question: What is shown?\nAnswer: A cur",
+        "Question: Wh",
+        '[{"question": "What is shown?", "answer": "A cu',
+    ):
+        with pytest.raises(SampleRefused) as refused:
+            read_pairs(half, anything, cut=True)
+        assert refused.value.reason == "cut-at-length"
+
+
+@pytest.mark.parametrize(("finish", "why"), [("length", "cut-at-length"), ("stop", "empty-answer")])
+def test_a_thought_that_does_not_end_is_no_answer(finish, why):
+    said = "<think>Question: What may be shown?\nAnswer: Perhaps a curve.\nQuestion: And"
+    with pytest.raises(SampleRefused) as refused:
+        spoken(said, finish, 99, whole=False)
+    assert refused.value.reason == why
+
+
 def test_thoughts_are_no_part_of_an_answer():
     assert spoken("<think>Question: no?\nAnswer: no.</think>\n\nYes it is.", "stop", 10) == "Yes it is."
     assert spoken("thought without a beginning</think>Yes.", "stop", 10) == "Yes."

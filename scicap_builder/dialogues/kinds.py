@@ -71,9 +71,9 @@ class Desk:
             pictured=pictured,
         )
 
-    def spoken(self, name: str, answer: Answer) -> str:
-        """An answer within the step's limits. Raises SampleRefused."""
-        return spoken(answer.text, answer.finish_reason, self.wordings[name].max_words)
+    def spoken(self, name: str, answer: Answer, *, whole: bool = True) -> str:
+        """An answer within the step's limits, `whole` or cut at its longest. Raises SampleRefused."""
+        return spoken(answer.text, answer.finish_reason, self.wordings[name].max_words, whole=whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def _vqa(figure: Figure, desk: Desk) -> Steps:
 
 def _pairs(name: str, context: str, keep: Keep, desk: Desk) -> Generator[Request, Answer, Dialogue]:
     answer = yield desk.request(name, context, stand_in=PAIR)
-    return read_pairs(desk.spoken(name, answer), keep)
+    return read_pairs(desk.spoken(name, answer, whole=False), keep, cut=answer.finish_reason == "length")
 
 
 def _need_words(said: str) -> str:

@@ -19,6 +19,7 @@ from llava_graph.errors import SampleRefused
 from llava_graph.evaluate.answers import encodable
 from llava_graph.record import Turn
 
+CUT = "cut-at-length"
 MIN_CHARS = 4
 """Published: a question or an answer of three characters or fewer is left out."""
 GRAPH_WORD = re.compile(
@@ -94,12 +95,17 @@ Keep = Callable[[str, str], str]
 """Question, answer -> the reason why the pair is left out; empty: it is kept."""
 
 
-def spoken(text: str, finish_reason: str, max_words: int) -> str:
-    """The answer without thoughts. Raises SampleRefused: refused, cut-at-length, empty-answer, too-long."""
+def spoken(text: str, finish_reason: str, max_words: int, *, whole: bool = True) -> str:
+    """The answer without thoughts; not `whole`: one that was cut at its longest is taken, too. Raises SampleRefused: refused,
+    cut-at-length, empty-answer, too-long.
+    """
     if finish_reason == "content_filter":
         raise SampleRefused("the server's filter cut the answer off", reason="refused")
-    if finish_reason == "length":
-        raise SampleRefused("the answer was cut at its longest", reason="cut-at-length")
+    thinking = text.lstrip().startswith("<think>") and "</think>" not in text
+    if finish_reason == "length" and (whole or thinking or not text.strip()):
+        raise SampleRefused("the answer was cut at its longest", reason=CUT)
+    if thinking:
+        raise SampleRefused("thoughts without an answer", reason="empty-answer")
     said = THOUGHT.sub("", encodable(text), count=1).strip() if "</think>" in text else encodable(text).strip()
     if not said:
         raise SampleRefused("the answer is empty", reason="empty-answer")
@@ -110,23 +116,25 @@ def spoken(text: str, finish_reason: str, max_words: int) -> str:
     return said
 
 
-def read_pairs(said: str, keep: Keep) -> Dialogue:
+def read_pairs(said: str, keep: Keep, *, cut: bool = False) -> Dialogue:
     """Labelled lines (or Q: and A:, or JSON) -> turns. Raises SampleRefused: no-question, no-answer, or the most frequent
-    reason why no pair is left.
+    reason why no pair is left. Of an answer that was `cut` the last part is left out: it may be half a sentence.
     """
     said = _CLOSING.sub("", said)
     ways = _labelled(said, _LABEL), _labelled(said, _INITIAL), _in_json(said)
     parts = next((parts for parts in ways if {"user", "assistant"} <= {role for role, _ in parts}), ways[0])
+    if cut:
+        parts = parts[:-1]
     roles = {role for role, _ in parts}
     for role, reason in (("user", "no-question"), ("assistant", "no-answer")):
         if role not in roles:
-            raise SampleRefused(f"it begins: {said[:120]}", reason=reason)
-    left_out: Counter[str] = Counter()
+            raise SampleRefused(f"it begins: {said[:120]}", reason=CUT if cut else reason)
+    left_out: Counter[str] = Counter({CUT: 1} if cut else {})
     turns: list[Turn] = []
     for number, (role, text) in enumerate(parts):
         follows = parts[number + 1][0] if number + 1 < len(parts) else ""
         if role == "user" and follows != "assistant":
-            left_out["unanswered"] += 1
+            left_out["unanswered"] += not (cut and number == len(parts) - 1)
         if role == "assistant":
             before = parts[number - 1] if number else ("", "")
             reason = _why_not(before[1], text, keep) if before[0] == "user" else "unasked"
@@ -136,6 +144,7 @@ def read_pairs(said: str, keep: Keep) -> Dialogue:
                 left_out[reason] += 1
             else:
                 turns += [Turn(role="user", text=before[1]), Turn(role="assistant", text=text)]
+    left_out = +left_out
     if not turns:
         reason = left_out.most_common(1)[0][0]
         raise SampleRefused(f"no pair is left; it begins: {said[:120]}", reason=reason)
