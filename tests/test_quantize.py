@@ -380,7 +380,7 @@ def test_the_command_makes_checks_and_tells(full, figures, tmp_path):
     assert load(out, device="cpu").name == "test-nano-4bit"
 
 
-def test_what_cannot_be_is_said_before_the_work(full, figures, tmp_path):
+def test_what_cannot_be_is_said_before_the_work(full, figures, tmp_path, monkeypatch):
     for more, words in (
         (("--bits", 3), "no weights in 3 bits"),
         (("--bits", 4, "--dtype", "fp16"), "unknown number format 'fp16'"),
@@ -393,6 +393,10 @@ def test_what_cannot_be_is_said_before_the_work(full, figures, tmp_path):
         assert words in str(done.exception), done.exception
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    done = invoke("quantize", full, "--bits", 4, "--out", ".")
+    assert "is the folder that this runs in" in str(done.exception)
     done = invoke("quantize", full, "--bits", 4, "--out", tmp_path / "file")
     assert "holds something else" in str(done.exception)
 

@@ -74,6 +74,8 @@ def quantize_checkpoint(
         raise InputError(
             "holds something else than this quantized checkpoint", where=str(out), next_step="Give another --out"
         )
+    if not out.name:  # "."
+        raise InputError("is the folder that this runs in", where=str(out), next_step="Give --out a new folder's name")
     try:
         _write_beside(out, lambda draft: _write(folder, draft, bits, made, device))
     except (OSError, SafetensorError) as error:
