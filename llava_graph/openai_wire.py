@@ -221,6 +221,8 @@ def refusal(status: int, body: bytes, where: str) -> ServeError:
     told = f"{status}: {told}" if told else f"{status}"
     if status in (401, 403):
         return KeyRefused(f"the server refuses the API key ({told})", code=INTERNAL, where=where)
+    if status == 402 or (status == 429 and b"insufficient_quota" in body):
+        return KeyRefused(f"the account has nothing left to spend ({told})", code=INTERNAL, where=where)
     if status == 404:
         return ServeError(
             f"the server does not know the model or the address ({told})", code=INVALID_MODEL, where=where

@@ -238,6 +238,8 @@ def test_a_server_that_takes_none_of_our_requests_costs_no_record(data, teacher,
     teacher.answer = lambda step, text: Reply("system role not supported", status=400)
     with pytest.raises(ServeError, match="system role"):
         write(data, tmp_path / "out", url)
+    with pytest.raises(ServeError, match="system role"):
+        write(data, tmp_path / "out", url, limit=2)  # nor do fewer than the five that end a run
     teacher.answer = lambda step, text: Reply()
     assert write(data, tmp_path / "out", url).summary.figures == 6
 

@@ -224,6 +224,8 @@ def test_what_was_said_stands_in_parts_or_as_a_refusal(said, text):
         (401, b'{"error": {"message": "bad key"}}', 50001, "refuses the API key \\(401: bad key"),
         (404, b'{"error": {"message": "no model x"}}', 40301, "no model x"),
         (429, b"{}", 42903, "busy"),
+        (429, b'{"error": {"message": "no money", "code": "insufficient_quota"}}', 50001, "nothing left to spend"),
+        (402, b'{"error": {"message": "Insufficient Balance"}}', 50001, "nothing left to spend"),
         (503, b"", 42903, "busy"),
         (400, b'{"message": "maximum context length is 9"}', 40303, "maximum context"),
         (422, b'{"detail": [{"msg": "field required"}]}', 40302, "field required"),

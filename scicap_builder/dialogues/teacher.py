@@ -54,6 +54,8 @@ class Teacher:
         self._under_way: dict[str, Future[Answer]] = {}
         self._failed_in_a_row = 0
         self._told = False
+        self.failure: ServeError | None = None
+        """The last request that failed for good."""
         self.asked = 0
         """Requests that were answered in this run."""
         self.broken_off = 0
@@ -132,6 +134,7 @@ class Teacher:
         if error.code == CONTEXT_OVERFLOW:
             return SampleRefused(told, reason="context-overflow")
         with self._lock:
+            self.failure = error
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= GONE_AFTER:
                 return error

@@ -137,6 +137,9 @@ def write_dialogues(
         except BaseException:
             shard.settled(teacher.asked).written(writer)
             raise
+        if teacher.failure and not len(answers):  # no answer ever: no record's fault
+            shard.settled(0).written(writer)
+            raise teacher.failure
         shard.written(writer)
         return _finish(writer, answers, teacher, options)
 
