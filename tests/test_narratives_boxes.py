@@ -111,6 +111,15 @@ def test_words_decide_how_many_clusters_there_are(words, count):
     assert cluster_count("w " * words) == count
 
 
+@pytest.mark.parametrize("weighting", ["scaled", "published"])
+def test_a_cursor_beside_the_image_has_no_box(weighting):
+    """Its box is large, and clipped to the image a line."""
+    trace = np.array([(1.3 + 0.3 * (n % 2), 0.5 + 0.02 * n, n / 5) for n in range(20)])
+    assert localize(trace, [Utterance(WORDS, 0.0, 4.0)], ClusterOptions(weighting=weighting)) == (Narrated(WORDS),)
+    inside = trace - (0.9, 0, 0)
+    assert localize(inside, [Utterance(WORDS, 0.0, 4.0)], ClusterOptions(weighting=weighting))[0].box
+
+
 def test_boxes_that_are_too_small_or_too_large_say_nothing():
     said = [Utterance("nothing but this", 0, 4)]
     for box in ((0.4, 0.4, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0)):
@@ -299,6 +308,12 @@ def test_traces_written_as_text_and_other_names_of_columns_are_read(tmp_path):
     path.unlink()
     done = imported(tmp_path / "root", tmp_path / "out")
     assert done.integrity.repairs == {}
+    for row in rows:
+        points = json.loads(row["cursor"].replace("'", '"'))
+        row["cursor"] = json.dumps([{**point, "x": 640 * point["x"]} for point in points])
+    pq.write_table(pa.Table.from_pylist(rows), path.with_name("cursor_small.parquet"))
+    imported(tmp_path / "root", tmp_path / "in_px")
+    assert [item.reason for item in read_dropped(tmp_path / "in_px")] == ["bad-trace"] * 2
     assert len({figure.turns for figure in read_dataset(tmp_path / "out")}) == 1
     assert len(list(read_dataset(tmp_path / "out"))) == 2
 

@@ -29,6 +29,8 @@ MOST_CLUSTERS = 4
 FEW_WORDS = 3
 """A cluster with no more words joins a neighbour."""
 IQR = 1.5
+LEAST_SIDE = 0.01
+"""Of the image: corners are written with two decimals."""
 
 Trace = np.ndarray
 """(n, 3) float64: x and y in 0..1 of the image, origin top left; t in s of the video."""
@@ -149,7 +151,10 @@ def scaled(values: np.ndarray) -> np.ndarray:
 def measure(
     trace: Trace, labels: np.ndarray, options: ClusterOptions, size: tuple[int, int] | None
 ) -> dict[int, tuple[Box, float]]:
-    """cluster -> its box without outliers (clipped to the image), and the share of the image that the box takes."""
+    """cluster -> its box without outliers, clipped to the image, and the share of the image that it takes unclipped.
+
+    The share is 0 where the cursor was outside, and nothing is left to clip.
+    """
     width, height = size or (1, 1)
     found: dict[int, tuple[Box, float]] = {}
     for label in range(int(labels.max()) + 1):
@@ -161,7 +166,8 @@ def measure(
         left, top = np.clip(points.min(axis=0), 0, 1).tolist()
         right, bottom = np.clip(points.max(axis=0), 0, 1).tolist()
         sides = (places.max(axis=0) - places.min(axis=0)) / (width, height)
-        found[label] = ((left, top, right, bottom), float(sides[0] * sides[1]))
+        seen = right - left > LEAST_SIDE and bottom - top > LEAST_SIDE
+        found[label] = ((left, top, right, bottom), float(sides[0] * sides[1]) if seen else 0.0)
     return found
 
 

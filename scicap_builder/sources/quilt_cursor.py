@@ -40,6 +40,8 @@ COLUMNS = (
 )  # fmt: skip
 NEEDED = ("unique_row_id", "video_id", "image_path", "extended_text_time_asrcorrected")
 FOLDERS = ("", "images", "quilt_instruct", "quilt_1m")
+MOST_OUTSIDE = 2.0
+"""Images' sides that a cursor may be off in the median; beyond it a trace is in px, or in per cent."""
 BATCH_ROWS = 128
 """pandas writes one row group of all rows: 333 MB of traces, many times that as Python's objects."""
 
@@ -129,6 +131,8 @@ def _trace(row: Mapping[str, Any]) -> Trace:
         raise SampleRefused(f"a point is no {{x, y, t}} ({error!r})", reason="bad-trace") from error
     if not np.isfinite(trace).all():
         raise SampleRefused("a point is not finite", reason="bad-trace")
+    if np.abs(np.median(trace[:, :2], axis=0)).max() > MOST_OUTSIDE:
+        raise SampleRefused("its points are no shares of the image, 0..1", reason="bad-trace")
     return trace
 
 
