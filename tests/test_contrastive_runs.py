@@ -131,6 +131,10 @@ def test_resumed_run_is_the_run_without_a_break(towers, shapes, tmp_path, object
         one, two = (load_file(out / "checkpoint-8" / file) for out in (whole, resumed))
         assert one.keys() == two.keys()
         assert all(torch.equal(one[name], two[name]) for name in one), file
+    if objective == "ita-itm":
+        assert len(load_file(whole / "checkpoint-8" / "momentum.safetensors")["queue.image"]) == 40, (
+            "full, of 4 x 24 pairs and more"
+        )
     assert not (whole / "momentum.safetensors").exists(), "what the run alone needs is not handed on"
     with pytest.raises(InputError, match="going on would not be exact: --alpha was 0.4, is 0.1"):
         train(flags(towers, shapes, resumed, **{**more, "alpha": 0.1}))
