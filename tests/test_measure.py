@@ -9,7 +9,7 @@ import pytest
 
 from llava_graph.evaluate.answered import CHOICE, CLOSED, LABEL, OPEN, Item, Pair
 from llava_graph.evaluate.bleu import bleu_counts, corpus_bleu
-from llava_graph.evaluate.measure import STRICT, Measure, compare, interval, mean
+from llava_graph.evaluate.measure import STRICT, Measure, compare, interval, intervals, mean, ratio
 from llava_graph.evaluate.measures import BY_KIND, labels, measure_all
 from llava_graph.record import Figure
 
@@ -59,6 +59,21 @@ def test_paired_test_sees_what_intervals_of_each_run_do_not():
     assert told.p_value < 0.01
     assert told.interval.low > 0
     assert told.items == 50
+
+
+def test_scores_that_share_their_draws_have_the_intervals_they_have_alone():
+    groups = {str(n): str(n // 2) for n in range(12)}
+    some = [
+        mean("a", STRICT, {str(n): n % 3 for n in range(12)}),
+        ratio("b", STRICT, {str(n): (n, n + 1) for n in range(12)}),
+        mean("of fewer groups", STRICT, {str(n): n for n in range(7)}),
+        mean("of one", STRICT, {"0": 1, "1": 2}),
+        mean("of none", STRICT, {}),
+    ]
+    alone = [interval(one, groups, resamples=100) for one in some]
+    assert alone[3:] == [None, None]
+    for one, other in zip(alone[:3], intervals(some, groups, resamples=100)[:3], strict=True):
+        assert (one.low, one.high) == pytest.approx((other.low, other.high))
 
 
 def test_equal_runs_do_not_differ():

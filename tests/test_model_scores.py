@@ -92,6 +92,9 @@ def test_other_checkpoints_are_no_encoders(roberta, tmp_path):
     (tmp_path / "other/vocab.json").write_text(json.dumps(pieces | {f"more{n}": len(pieces) + n for n in range(40)}))
     with pytest.raises(CheckpointError, match="its tokenizer has 315 words and its model 300"):
         open_bert_scorer(tmp_path / "other")
+    (tmp_path / "other/config.json").write_text('{"model_type": "llava"}')
+    with pytest.raises(CheckpointError, match="is no text encoder: a llava"):
+        open_bert_scorer(tmp_path / "other")
     (tmp_path / "other/config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="does not load"):
         open_bert_scorer(tmp_path / "other")
@@ -238,6 +241,7 @@ def test_annotations_are_joined_by_id_and_text_and_the_rest_is_counted(tmp_path)
         "x:a": pytest.approx((4 / 5 + 2 / 3) / 2), "x:b": 0,
     }  # fmt: skip
     assert files(pairs).problems == {"no-such-item": 1, "no-graph": 1, "other-text": 1, "not-annotated": 1}
+    assert found["strict/RadGraph F1"].note.startswith("PARTIAL: 2 of 4 reports, ")
     assert "other-text 1" in found["strict/RadGraph F1"].note
     answers.write_text(json.dumps({"zz": MORE}))
     with pytest.raises(InputError, match="no annotation belongs to an item"):

@@ -79,7 +79,7 @@ def judge_command(
         "answered": len({item for item, _ in verdicts}),
         "complete": len(verdicts) == len(cases) and len(ids) == len(chosen.items),
         "problems": dict(failed),
-        "scores": [run.score_row(measure, chosen.groups, _context(out), resamples) for measure in measures],
+        "scores": run.score_rows(measures, chosen.groups, _context(out), resamples),
     }
     for reason, count in failed.items():
         note(f"{reason}: {count} cases without a verdict")

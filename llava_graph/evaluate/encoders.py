@@ -13,9 +13,15 @@ from llava_graph.model.towers import quiet_loading, read_errors, unreadable
 def open_encoder(name: Path | str) -> tuple[Any, Path]:
     """A transformers encoder in float32 on the GPU if there is one, and its folder. Raises CheckpointError."""
     import torch
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
 
     folder = _there(name)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except read_errors() as error:
+        raise unreadable(error, folder) from error
+    if any(getattr(config, one, None) is None for one in ("num_hidden_layers", "hidden_size", "vocab_size")):
+        raise CheckpointError(f"is no text encoder: a {config.model_type}", where=str(name))
     try:
         with quiet_loading():
             model = AutoModel.from_pretrained(

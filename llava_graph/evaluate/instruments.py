@@ -163,7 +163,8 @@ def radgraph_scores(pairs: Pairs, instruments: Instruments) -> list[Measure]:
     if instruments.radgraph is None:
         return []
     graphs = instruments.radgraph(pairs)
-    note = ", ".join(f"{reason} {count}" for reason, count in graphs.problems.items())
+    some = [f"PARTIAL: {len(graphs.found)} of {len(pairs)} reports"] if len(graphs.found) < len(pairs) else []
+    note = ", ".join([*some, *(f"{reason} {count}" for reason, count in graphs.problems.items())])
     published = {name: published_radgraph_f1(*both) for name, both in graphs.found.items()}
     strict = {name: radgraph_f1(*both) for name, both in graphs.found.items()}
     said = {name: value for name, value in strict.items() if value is not None}
@@ -185,7 +186,8 @@ def radcliq(pairs: Pairs, found: Sequence[Measure]) -> list[Measure]:
             bleu = nltk_bleu(*words, (0.5, 0.5), epsilon=CXR_EPSILON)
             graphs, words_alike, vectors_alike = (rows[pair.item.id][0] for rows in wanted)
             values[pair.item.id] = radcliq_v1(graphs, words_alike, vectors_alike, bleu)
-    return [mean("RadCliQ-v1", PUBLISHED, values, scale=0.0, note="errors: lower is better")]
+    some = f"PARTIAL: {len(values)} of {len(pairs)} reports; " if len(values) < len(pairs) else ""
+    return [mean("RadCliQ-v1", PUBLISHED, values, scale=0.0, note=f"{some}errors: lower is better")]
 
 
 def candidate_scores(pairs: Pairs, instruments: Instruments) -> list[Measure]:

@@ -20,7 +20,7 @@ from llava_graph.errors import InputError
 from llava_graph.evaluate.answered import Item
 from llava_graph.evaluate.answers import Joined, join, read_answers
 from llava_graph.evaluate.instruments import NOTHING, Instruments
-from llava_graph.evaluate.measure import Difference, Measure, compare, interval
+from llava_graph.evaluate.measure import Difference, Interval, Measure, compare, intervals
 from llava_graph.evaluate.measures import measure_all
 from llava_graph.evaluate.tasks import Task, items_of
 from llava_graph.evaluate.words import PINNED
@@ -186,19 +186,25 @@ def metrics(
         "data": chosen.fingerprint,
         "words": PINNED,
         "not_computed": failed,
-        "scores": [score_row(measure, chosen.groups, context, resamples) for measure in measures],
+        "scores": score_rows(measures, chosen.groups, context, resamples),
     }
 
 
-def score_row(measure: Measure, groups: Mapping[str, str], context: str, resamples: int) -> dict[str, Any]:
-    """One score as plain values, with its interval and what the model was given of the figures' text."""
+def score_rows(
+    measures: Sequence[Measure], groups: Mapping[str, str], context: str, resamples: int
+) -> list[dict[str, Any]]:
+    """Scores as plain values, with their intervals and what the model was given of the figures' text."""
+    ends = intervals(measures, groups, resamples=resamples)
+    return [_score_row(measure, one, context) for measure, one in zip(measures, ends, strict=True)]
+
+
+def _score_row(measure: Measure, ends: Interval | None, context: str) -> dict[str, Any]:
     value = measure.value
-    ends = interval(measure, groups, resamples=resamples) if value is not None else None
     return {
         "name": measure.name,
         "flavour": measure.flavour,
         "value": value,
-        "interval": [ends.low, ends.high] if ends else None,
+        "interval": [ends.low, ends.high] if ends and value is not None else None,
         "items": len(measure.rows),
         "best": measure.scale or None,
         "ocr_context": context,

@@ -190,7 +190,8 @@ def unreadable(error: Exception, folder: Path) -> CheckpointError:
 
     if isinstance(error, pickle.UnpicklingError):
         return CheckpointError("its pickled weights hold more than tensors and are not opened", where=str(folder))
-    return CheckpointError(f"does not load ({first_line(error)})", where=str(folder))
+    told = f"damaged, or something else: no {error}" if isinstance(error, KeyError) else first_line(error)
+    return CheckpointError(f"does not load ({told})", where=str(folder))
 
 
 @contextmanager
