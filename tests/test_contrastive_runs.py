@@ -140,6 +140,7 @@ def test_resumed_run_is_the_run_without_a_break(towers, shapes, tmp_path, object
         train(flags(towers, shapes, resumed, **{**more, "alpha": 0.1}))
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns(shapes, tmp_path):
     """Without dropout: CLIP's loss over both batches joined, step by step; alignment in the first step, and with a queue."""
     towers = save_parts(tmp_path, dropout=0.0)
