@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -243,3 +244,15 @@ def test_evaluate_asks_a_chart_model_and_scores_what_was_read(deplot, data, tmp_
 def test_wrong_options_are_named(data, tmp_path, words, said):
     done = CliRunner().invoke(app, ["tables", str(data), "--out", str(tmp_path / "out"), *words])
     assert said in str(done.exception)
+
+
+def test_credentialed_charts_are_not_sent_away_and_two_data_sets_never_mix(api_server, data, tmp_path):
+    api_server.script = saying("A | B\n1 | 2")
+    run(data, "--api", api_server.url, "--out", tmp_path / "out")
+    gated, chart = tmp_path / "gated", [replace(figure, id="c") for figure in read_dataset(data)][:1]
+    write_dataset(chart, gated)
+    words = ["tables", str(gated), "--out", str(tmp_path / "out"), "--api"]
+    assert "from: 'data' then, 'gated' now" in str(CliRunner().invoke(app, [*words, api_server.url]).exception)
+    write_dataset(chart, tmp_path / "mimic", options={"access": "credentialed"})
+    told = CliRunner().invoke(app, ["tables", str(tmp_path / "mimic"), *words[2:], "https://reader.example/v1"])
+    assert "would be sent to https://reader.example/v1" in str(told.exception)

@@ -96,6 +96,7 @@ def test_rows_that_do_not_fit_are_filled_up_for_a_reader_and_left_out_for_a_mode
         ("", NO_TABLE), ("The curve rises.", NO_TABLE), ("A | B", NO_TABLE), ("TITLE | x\nA | B", NO_TABLE),
         ("one\ntwo\nthree", NO_TABLE), ("<0x0A>", NO_TABLE), ("|\n|", NO_TABLE),
         ("It rises, then falls.\nAfter that, nothing.", NO_TABLE),
+        ("x" * 140_000 + ",1\n2,3", LOOPED),
         ("TITLE | <0x0A> " + "Square Ratio<0x0A>L<0x0A>" * 40, LOOPED),
     ],
 )  # fmt: skip

@@ -131,7 +131,10 @@ def _clean(cells: Sequence[str]) -> Row:
 def _comma_separated(lines: Sequence[str], *, fenced: bool) -> list[Row]:
     """CSV, or text with tabs. Prose has commas too: without a fence all rows must have one length, and one of them a number."""
     separator = "\t" if lines and "\t" in lines[0] else ","
-    rows = [_clean(row) for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
+    try:
+        rows = [_clean(row) for row in csv.reader(lines, delimiter=separator, skipinitialspace=True) if row]
+    except csv.Error:  # a cell beyond csv's 131,072 characters
+        return [(" ".join(lines),)]
     even = len({len(row) for row in rows}) == 1 and any(_is_number(cell) for row in rows[1:] for cell in row)
     return rows if fenced or even else [(" ".join(lines),)] if lines else []
 

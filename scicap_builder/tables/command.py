@@ -48,6 +48,9 @@ def tables_command(  # noqa: PLR0917  (typer reads the options from the signatur
     ] = None,
     all_kinds: Annotated[bool, typer.Option("--all-kinds", help="Figures of every kind, not charts alone.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Read charts that have a table, too.")] = False,
+    may_be_sent: Annotated[
+        bool, typer.Option("--may-be-sent", help="Send credentialed data to another machine: its agreement allows it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
 ) -> None:
     """Have a model read the data of charts into the records' `table`.
@@ -63,12 +66,14 @@ def tables_command(  # noqa: PLR0917  (typer reads the options from the signatur
 
         scicap_builder tables charts --model google/deplot --replace --out read_anew
     """
+    from scicap_builder.dialogues.command import refuse_leaks
     from scicap_builder.tables.filling import TableOptions, fill_tables, unread_lines
 
     if not model and not api:
         raise InputError("a model reads the charts", next_step="Give --model, or --api")
     if api and (font or device):
         raise InputError("--font and --device are for a model in this process; the server of --api has its own")
+    refuse_leaks(folder, [api], may_be_sent=may_be_sent)
     words = request_named(request) if request else ""
     reader, own_request, tokens = _open(model, api, font, device)
     options = TableOptions(

@@ -91,7 +91,7 @@ def _recorded(folder: Path, reader: Answerer, options: TableOptions) -> dict[str
     before = begun.get("options", {})
     kept = {name: before[name] for name in ("source", "licence", "access", "split") if name in before}
     how = {name: getattr(options, name) for name in ("request", "max_new_tokens", "all_kinds", "replace")}
-    return {"builder": "tables", **kept, "model": reader.name, **how}
+    return {"builder": "tables", **kept, "from": folder.resolve().name, "model": reader.name, **how}
 
 
 def _unread(figure: Figure, options: TableOptions) -> str:
