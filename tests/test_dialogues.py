@@ -486,6 +486,8 @@ def test_credentialed_data_are_not_sent_away(tmp_path, url):
     write_dataset(charts(1), tmp_path / "data", options={"access": "credentialed"})
     told = invoke(tmp_path / "data", tmp_path / "out", "https://teacher.example/v1")
     assert "would be sent to https://teacher.example/v1" in str(told.exception)
+    words = ["clean", str(tmp_path / "data"), "--out", str(tmp_path / "clean"), "--api", "https://judge.example/v1"]
+    assert "would be sent to https://judge.example/v1" in str(CliRunner().invoke(app, words).exception)
     assert invoke(tmp_path / "data", tmp_path / "out", url).exit_code == 0
 
 

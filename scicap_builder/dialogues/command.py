@@ -5,7 +5,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -14,7 +13,7 @@ from rich.text import Text
 from llava_graph.command import stderr
 from llava_graph.errors import InputError
 from llava_graph.explain import Answerer
-from llava_graph.openai_client import LOOPBACK, SILENCE_TIMEOUT_S, ApiModel
+from llava_graph.openai_client import SILENCE_TIMEOUT_S, ApiModel
 from scicap_builder.dialogues.costs import Estimate, PriceList, Prices, money
 from scicap_builder.dialogues.estimating import estimate
 from scicap_builder.dialogues.kinds import KINDS
@@ -24,9 +23,9 @@ from scicap_builder.dialogues.writing import (
     begun_options,
     prepared,
     recorded_options,
-    source_options,
     write_dialogues,
 )
+from scicap_builder.sources.access import MAY_BE_SENT, refuse_leaks
 from scicap_builder.sources.command import step_bar
 
 MIN_RATING = 7.0
@@ -99,9 +98,7 @@ def dialogues_command(  # noqa: PLR0917  (typer reads the options from the signa
     rate_price_out: Annotated[
         float | None, typer.Option(rich_help_panel=RATING, help="As --price-out. Default: the same.")
     ] = None,
-    may_be_sent: Annotated[
-        bool, typer.Option("--may-be-sent", help="Send credentialed data to another machine: its agreement allows it.")
-    ] = False,
+    may_be_sent: Annotated[bool, typer.Option("--may-be-sent", help=MAY_BE_SENT)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin anew in --out; answers that are paid for are kept.")
     ] = False,
@@ -184,17 +181,6 @@ def _models(
     elif rater[1]:
         models["rater"] = opened(api, rater[1])
     return models
-
-
-def refuse_leaks(folder: Path, addresses: list[str], *, may_be_sent: bool) -> None:
-    """Credentialed data (MIMIC-CXR) stay on this machine unless somebody says that they may be sent. Raises InputError."""
-    away = [address for address in addresses if address and urlsplit(address).hostname not in LOOPBACK]
-    if away and not may_be_sent and source_options(folder).get("access") == "credentialed":
-        raise InputError(
-            f"its records are credentialed and would be sent to {away[0]}",
-            where=str(folder),
-            next_step="Ask a server on this machine, or give --may-be-sent if the data's agreement allows it",
-        )
 
 
 def refuse_other(begun: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:

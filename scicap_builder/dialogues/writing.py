@@ -17,7 +17,7 @@ from typing import Any
 
 from llava_graph.dataset import DatasetWriter, is_dataset, read_dataset
 from llava_graph.durable import read_json, write_json
-from llava_graph.errors import DatasetError, InputError, LlavaGraphError
+from llava_graph.errors import InputError, LlavaGraphError
 from llava_graph.explain import Answerer
 from llava_graph.record import Dropped, Figure
 from scicap_builder.dialogues.answers import FILE, Answers
@@ -30,6 +30,7 @@ from scicap_builder.dialogues.tally import Tally, tally_lines, write_ratings
 from scicap_builder.dialogues.teacher import FAILED, REFUSES, Stopped, Teacher
 from scicap_builder.dialogues.wording import load_wording
 from scicap_builder.progress import tell
+from scicap_builder.sources.access import source_options
 
 RECORDS_PER_SHARD = 256
 """Written at once; the answers of an unwritten shard are kept all the same."""
@@ -170,14 +171,6 @@ def recorded_options(folder: Path, names: Mapping[str, str], options: DialogueOp
 def begun_options(out: Path) -> dict[str, Any]:
     """With which the data set `out` was begun; empty where it was not."""
     return source_options(out) if is_dataset(out) else {}
-
-
-def source_options(folder: Path) -> dict[str, Any]:
-    """What the build.json of a data set says of it. Raises DatasetError: it is none of ours."""
-    if not (folder / "build.json").is_file():
-        raise DatasetError("no data set of ours (build.json is missing)", where=str(folder))
-    found = read_json(folder / "build.json").get("options", {})
-    return found if isinstance(found, dict) else {}
 
 
 def records_left(folder: Path, done: frozenset[str], limit: int | None, *, images: bool = True) -> Iterator[Figure]:

@@ -21,6 +21,7 @@ from scicap_builder.pairing.driver import DEFAULT_PAIRING, PairOptions
 from scicap_builder.progress import Step, listening
 from scicap_builder.settings import DEFAULT_BUILD, ENGINES, BuildOptions
 from scicap_builder.sources import SOURCES, source_of
+from scicap_builder.sources.access import MAY_BE_SENT, refuse_leaks
 from scicap_builder.sources.cleaning import STEPS, CleanOptions, clean
 from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
 from scicap_builder.sources.importing import import_source
@@ -202,6 +203,7 @@ def clean_command(  # noqa: PLR0917  (typer reads the options from the signature
         str, typer.Option(help="The model there, if it has several. It must see images for `pathology`.")
     ] = "",
     workers: Annotated[int, typer.Option(min=1, help="Questions asked at once.")] = 4,
+    may_be_sent: Annotated[bool, typer.Option("--may-be-sent", help=MAY_BE_SENT)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
 ) -> None:
     """Keep the records that PA-LLaVA's cleaning keeps: 20 words or more, a pathology image, human.
@@ -215,6 +217,7 @@ def clean_command(  # noqa: PLR0917  (typer reads the options from the signature
 
         scicap_builder clean pairs --out pairs_long --steps words
     """
+    refuse_leaks(folder, [api], may_be_sent=may_be_sent)
     options = CleanOptions(steps=tuple(steps.split(",")), workers=workers, overwrite=overwrite)
     with step_bar():
         done = clean(folder, out, ApiModel(api, model) if api else None, options)

@@ -10,6 +10,7 @@ from rich.text import Text
 from llava_graph.errors import InputError
 from llava_graph.explain import Answerer
 from llava_graph.tables.requests import DEPLOT, DEPLOT_TOKENS, REQUESTS, TABLE_TOKENS, request_named
+from scicap_builder.sources.access import MAY_BE_SENT, refuse_leaks
 from scicap_builder.sources.command import step_bar
 
 
@@ -48,9 +49,7 @@ def tables_command(  # noqa: PLR0917  (typer reads the options from the signatur
     ] = None,
     all_kinds: Annotated[bool, typer.Option("--all-kinds", help="Figures of every kind, not charts alone.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Read charts that have a table, too.")] = False,
-    may_be_sent: Annotated[
-        bool, typer.Option("--may-be-sent", help="Send credentialed data to another machine: its agreement allows it.")
-    ] = False,
+    may_be_sent: Annotated[bool, typer.Option("--may-be-sent", help=MAY_BE_SENT)] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out holds a data set.")] = False,
 ) -> None:
     """Have a model read the data of charts into the records' `table`.
@@ -66,7 +65,6 @@ def tables_command(  # noqa: PLR0917  (typer reads the options from the signatur
 
         scicap_builder tables charts --model google/deplot --replace --out read_anew
     """
-    from scicap_builder.dialogues.command import refuse_leaks
     from scicap_builder.tables.filling import TableOptions, fill_tables, unread_lines
 
     if not model and not api:
