@@ -177,6 +177,18 @@ def test_two_processes_learn_what_one_learns(shapes, tmp_path):
     assert scores[0] == scores[1]
 
 
+def test_the_temperature_does_not_decay(towers, shapes, tmp_path):
+    """A tenth of each weight goes in a step, and AdamW itself moves none by more than 1e-4."""
+    more = {"objective": "clip", "max_steps": 3, "learning_rate": 1e-4, "weight_decay": 1000}
+    train(flags(towers, shapes, tmp_path / "out", **more))
+    told = [entry["temperature"] for entry in history(tmp_path / "out") if "temperature" in entry]
+    assert told == pytest.approx([0.07] * 3, abs=5e-4)
+    begun, ended = (load_file(f"{folder}/model.safetensors") for folder in (towers["vision_tower"], tmp_path / "out"))
+    name = next(name for name in ended if name.endswith("self_attn.q_proj.weight"))
+    before = next(weight for other, weight in begun.items() if other.endswith(name))
+    assert float(ended[name].norm() / before.norm()) == pytest.approx(0.9**3, abs=0.02)
+
+
 def test_the_asked_checkpoint_is_the_result(towers, shapes, tmp_path):
     """The least recall is asked for, so that it is not the last step's by itself; the text side comes from it too."""
     more = {
