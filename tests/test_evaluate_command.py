@@ -382,6 +382,13 @@ def test_another_run_that_cannot_be_compared_is_refused_before_anything_is_asked
     assert (parrot.asked, (tmp_path / "o").exists()) == ([], False)
 
 
+@pytest.mark.parametrize("manifest", ["[1]", '{"asked": 3}', "{}"])
+def test_a_manifest_that_is_none_is_refused(tmp_path, scicap, manifest):
+    (tmp_path / "run.json").write_text(manifest)
+    told = refused("--task", "scicap", "--data", scicap, "--baseline", "caption-echo", "--out", tmp_path)
+    assert "is no manifest of a run" in told
+
+
 def test_a_chunk_whose_own_item_fails_says_so_and_one_that_is_done_does_not(tmp_path, monkeypatch):
     figures = [explained(n) for n in range(4)]
     write_dataset([replace(figures[0], image=b"no picture"), *figures[1:]], tmp_path / "data")

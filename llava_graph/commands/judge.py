@@ -13,7 +13,7 @@ from rich.progress import track
 from llava_graph.command import note, stderr
 from llava_graph.commands import asked
 from llava_graph.commands.scores import printed_scores
-from llava_graph.durable import write_json
+from llava_graph.durable import read_json, write_json
 from llava_graph.errors import InputError
 from llava_graph.evaluate import judge, run
 from llava_graph.evaluate.judging import Cache, judge_cases
@@ -134,4 +134,5 @@ def ask_judge(
 def _context(out: Path) -> str:
     """What the answering model was given of the text in the figures."""
     path = out / "metrics.json"
-    return str(json.loads(path.read_text(encoding="utf-8"))["ocr_context"]) if path.exists() else "not known"
+    told = read_json(path) if path.exists() else None
+    return str(told.get("ocr_context", "not known")) if isinstance(told, dict) else "not known"

@@ -119,7 +119,10 @@ def begin(out: Path, asked: Mapping[str, Any]) -> None:
     """Write the manifest, or go on with a run that was asked the same. Raises InputError that names what differs."""
     path, asked = out / "run.json", json.loads(json.dumps(asked))
     if path.exists():
-        before = read_json(path).get("asked", {})
+        manifest = read_json(path)
+        before = manifest.get("asked") if isinstance(manifest, dict) else None
+        if not isinstance(before, dict):
+            raise InputError("is no manifest of a run", where=str(path), next_step="Give another --out")
         changed = [
             f"{name}: {before.get(name)!r} before, {asked.get(name)!r} now"
             for name in {**before, **asked}
