@@ -319,6 +319,15 @@ def test_a_budget_stops_before_it_is_exceeded_and_a_larger_one_goes_on(data, tea
         DialogueOptions(kind="scigraphqa", budget=1)
 
 
+def test_what_broke_off_counts_against_the_budget(data, teacher, url, tmp_path):
+    """Each half answer may have been charged: its prompt (over 1,000 tokens) is counted, and the second does not fit."""
+    prices = dict.fromkeys(("teacher", "rater"), Prices(tokens_in=1))
+    teacher.answer = lambda step, text: Reply(ending=DEAD)
+    with pytest.raises(BudgetSpent, match="0.00[12]\\d* spent"):
+        write(data, tmp_path / "out", url, prices=prices, budget=0.0015)
+    assert len(teacher.bodies) == 1
+
+
 def test_a_server_that_counts_no_tokens_is_estimated_and_it_is_said(data, teacher, url, tmp_path):
     teacher.answer = lambda step, text: Reply(usage=None)
     done = write(data, tmp_path / "out", url)
@@ -469,6 +478,11 @@ def test_prompts_of_ones_own_are_used_recorded_and_checked(data, teacher, url, t
     (tmp_path / "mine" / "scigraphqa.toml").write_text(text.replace("max_words = 800", "max_word = 800"))
     with pytest.raises(InputError, match="Did you mean 'max_words'"):
         load_wording("scigraphqa", tmp_path / "mine")
+    for name, said in (("scigraphqua", "Did you mean 'scigraphqa'"), ("clues", "holds no scigraphqa.toml")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.toml").write_text(text)
+        assert said in str(invoke(data, tmp_path / "x", url, "--prompts", str(tmp_path / name)).exception)
+    assert "holds no" in str(invoke(data, tmp_path / "x", url, "--prompts", str(tmp_path / "nowhere")).exception)
     told = invoke(data, tmp_path / "x", url, kind="scigraphqb")
     assert "Did you mean 'scigraphqa'" in str(told.exception)
 

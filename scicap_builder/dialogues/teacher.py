@@ -169,6 +169,7 @@ class Teacher:
             return answer
         except ServeError:
             if text:
+                cost = self._purse.prices[request.role].cost(tokens_in, about_tokens(text))
                 with self._lock:
                     self.broken_off += 1
             raise

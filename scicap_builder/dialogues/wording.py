@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
@@ -81,6 +81,22 @@ def quoted(parts: Mapping[str, str]) -> str:
     """ "[Figure]\\n…\\n[End of Figure]", part by part. No text can end its own part."""
     whole = {name: re.sub(r"\[\s*(?=end of\b)", "(", text.strip(), flags=re.IGNORECASE) for name, text in parts.items()}
     return "\n\n".join(f"[{name}]\n{text}\n[End of {name}]" for name, text in whole.items())
+
+
+def check_folder(folder: Path, names: Iterable[str]) -> None:
+    """A folder of one's own prompts has some of `names`, and no other: a misspelt file would be passed over, and ours paid for.
+
+    `names`: all steps that this run asks. Raises InputError.
+    """
+    found = sorted(file.stem for file in folder.glob("*.toml"))
+    known = [file.name.removesuffix(".toml") for file in (files(__package__) / "prompts").iterdir()]
+    for name in found:
+        if name not in known:
+            raise InputError(f"there is no prompt {name!r}", where=str(folder), next_step=did_you_mean(name, known))
+    names = list(names)
+    if not {*found} & {*names}:
+        wanted = " or ".join(f"{name}.toml" for name in names)
+        raise InputError(f"holds no {wanted}", where=str(folder), next_step="Check --prompts, or leave it out")
 
 
 def load_wording(name: str, folder: Path | None = None) -> Wording:

@@ -28,7 +28,7 @@ from scicap_builder.dialogues.settling import Settled, settle
 from scicap_builder.dialogues.slides import Slides, read_table
 from scicap_builder.dialogues.tally import Tally, tally_lines, write_ratings
 from scicap_builder.dialogues.teacher import FAILED, REFUSES, Stopped, Teacher
-from scicap_builder.dialogues.wording import load_wording
+from scicap_builder.dialogues.wording import check_folder, load_wording
 from scicap_builder.progress import tell
 from scicap_builder.sources.access import source_options
 
@@ -80,6 +80,8 @@ class DialogueOptions:
 def prepared(folder: Path, options: DialogueOptions) -> Desk:
     """Prompts and clues for a data set. Raises InputError and DatasetError."""
     names = [*options.plan.wordings, *(["rating"] if options.min_rating is not None else [])]
+    if options.prompts:
+        check_folder(options.prompts, names)
     slides = Slides(read_table(options.clues) if options.clues else None)
     if options.plan.about_slides:
         slides.gather(_told(read_dataset(folder, images=False), "what was said over the slides"))
