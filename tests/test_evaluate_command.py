@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from llava_graph.errors import InputError, ServeError
 from llava_graph.evaluate.answered import Reply
 from llava_graph.evaluate.answering import Asking, answer
 from llava_graph.evaluate.answers import AnswerFile, join, read_answers
-from llava_graph.evaluate.baselines import make_baseline
+from llava_graph.evaluate.baselines import _Index, make_baseline
 from llava_graph.evaluate.run import chunk
 from llava_graph.evaluate.tasks import TASKS, find_task, items_of
 from llava_graph.explain import Explainer
@@ -402,6 +403,28 @@ def test_a_chunk_whose_own_item_fails_says_so_and_one_that_is_done_does_not(tmp_
     assert "1 items of other chunks have no answer yet" in " ".join(last.stderr.split())
     assert not (tmp_path / "o/metrics.json").exists()
     assert "--num-chunks is for a model's work" in refused(*command, "--baseline", "caption-echo")
+
+
+def test_the_nearest_of_many_is_the_one_of_the_highest_cosine():
+    """By scikit-learn's formula, written out: tf-idf with smoothed idf, cosine; the first of equals, the first of all for none."""
+    chance = random.Random(3)
+    texts = [
+        " ".join(chance.choices(["loss", "epoch", "of", "the", "model", "curve", "rises", "falls"], k=5))
+        for _ in range(40)
+    ]
+    index = _Index(texts, [str(n) for n in range(40)])
+    idf = {
+        word: math.log(41 / (1 + sum(word in text.split() for text in texts))) + 1 for word in " ".join(texts).split()
+    }
+
+    def cosine(one, other):
+        a, b = ({word: text.split().count(word) * idf.get(word, 0) for word in text.split()} for text in (one, other))
+        return sum(a[word] * b.get(word, 0) for word in a) / math.hypot(*b.values())
+
+    for text in (*texts, "the curve of the loss", "falls falls"):
+        best = max(range(40), key=lambda n, text=text: (round(cosine(text, texts[n]), 12), -n))
+        assert index.nearest(text) == str(best)
+    assert index.nearest("nothing in common") == "0"
 
 
 def test_no_baseline_of_captions_sees_the_caption_that_is_asked_for():

@@ -6,6 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from llava_graph.errors import InputError, did_you_mean
 from llava_graph.evaluate.answered import CAPTION, Item
 from llava_graph.evaluate.words import caption_words
@@ -85,18 +87,24 @@ class _Index:
         spread = Counter(word for one in counts for word in one)
         self._rarity = {word: math.log((1 + len(counts)) / (1 + seen)) + 1 for word, seen in spread.items()}
         self._answers = answers
-        self._places: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        found: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for place, one in enumerate(counts):
             weights = {word: count * self._rarity[word] for word, count in one.items()}
             norm = math.sqrt(sum(weight**2 for weight in weights.values())) or 1.0
             for word, weight in weights.items():
-                self._places[word].append((place, weight / norm))
+                found[word].append((place, weight / norm))
+        self._places = {word: _columns(rows) for word, rows in found.items()}
 
     def nearest(self, text: str) -> str:
         """The answer that stands with the nearest text; the first of those as near."""
-        scores: dict[int, float] = defaultdict(float)
+        scores = np.zeros(len(self._answers))
         for word, count in Counter(caption_words(text)).items():
-            for place, weight in self._places.get(word, ()):
-                scores[place] += count * self._rarity[word] * weight
-        best = min(scores, key=lambda place: (-round(scores[place], 12), place), default=0)
-        return self._answers[best]
+            if word in self._places:
+                places, weights = self._places[word]
+                scores[places] += count * self._rarity[word] * weights
+        return self._answers[int(np.argmax(scores.round(12)))]
+
+
+def _columns(rows: Sequence[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
+    places, weights = zip(*rows, strict=True)
+    return np.array(places), np.array(weights)
