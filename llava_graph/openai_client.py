@@ -46,6 +46,8 @@ SILENCE_TIMEOUT_S = 300.0
 """A large model on a CPU reads a prompt for minutes before its first word."""
 BUSY_WAITS_S = (1.0, 4.0, 16.0)
 """Between tries when a server says that it is busy and not for how long."""
+ABORTED = ("abort", "error")
+"""Reasons of SGLang, vLLM and OpenRouter for an answer that they did not end."""
 SAMPLING = {"temperature", "top_p", "seed", "repetition_penalty"}
 """What somebody may have asked for; that it is left out is told."""
 MAX_BODY_BYTES = 16 * 2**20
@@ -107,8 +109,9 @@ class ApiModel(Answerer):
                 reason = "cancelled"
                 break
         reason = reason or written.finish_reason
-        if reason is None:
-            raise ServeError("the server stopped in the middle of the answer", code=INTERNAL, where=self.base)
+        if reason is None or reason in ABORTED:
+            told = f" ({reason})" if reason else ""
+            raise ServeError(f"the server stopped in the middle of the answer{told}", code=INTERNAL, where=self.base)
         yield written.chunk("", reason)
 
     def _deltas(self, body: Mapping[str, Any]) -> Iterator[Delta]:

@@ -139,6 +139,12 @@ def test_an_answer_that_breaks_off_is_no_answer(server, url, figure):
         ApiModel(url).explain(figure, "Why?")
 
 
+def test_an_answer_that_the_server_aborts_is_no_answer(server, url, figure):
+    server.script = [chunk({"content": "The"}), chunk({}, "abort"), "data: [DONE]\n\n"]
+    with pytest.raises(ServeError, match="in the middle of the answer .abort."):
+        ApiModel(url).explain(figure, "Why?")
+
+
 def test_a_stream_that_ends_without_a_reason_is_whole(server, url, figure):
     """Asked again, it would be paid for again. One that ends before it says anything is none."""
     server.script = [chunk({"content": "The end."}), chunk(None, usage=USAGE), "data: [DONE]\n\n"]
