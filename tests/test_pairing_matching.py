@@ -66,6 +66,18 @@ def test_captions_that_several_figures_have_pair_by_number_only():
     assert matched(asked, found) == [("2", "number"), ("", "several-alike")]
 
 
+def test_the_likeliest_caption_wins_where_it_is_likelier_by_more_than_chance():
+    published = [Asked(number="7", caption=LOSS.replace("both", "b0th"))]
+    assert matched(published, read(("3", LOSS.replace("small", "large")), ("4", LOSS))) == [("4", "caption")]
+    assert matched(published, read(("3", LOSS.replace("both", "bofh")), ("4", LOSS))) == [("", "several-alike")]
+
+
+def test_a_figure_that_has_its_published_one_is_no_other_ones():
+    asked = [Asked(number="1", caption=LOSS), Asked(number="9", caption=LOSS), Asked(number="8", caption=LOSS + " b")]
+    assert matched(asked, read(("1", LOSS)))[0] == ("1", "number")
+    assert matched(asked, read(("1", LOSS)))[1:] == [("", "no-such-figure")] * 2
+
+
 def test_short_captions_name_nothing():
     found = read(("1", "Results."), ("2", "Setup."))
     assert matched([Asked(number="5", caption="Results."), Asked(number="2", caption="Setup.")], found) == [
