@@ -359,6 +359,23 @@ def test_ratings_filter_are_kept_and_may_come_from_elsewhere(data, teacher, url,
     assert tally["rater: tokens"] == "300 in, 6 out"
 
 
+def test_no_answers_cost_more_than_the_estimate_says_at_most(teacher, url, tmp_path):
+    """A teacher that always writes as much as it may: what later requests quote of it counts, too."""
+    write_dataset(slides(12), tmp_path / "data")
+    long = {
+        "quilt-student": "Abduction: A tumor " + "x" * 700 + ".\nFacts used: Nests.",  # 200 tokens
+        "quilt-guide": "Comments: Go on " + "x" * 1300 + ".\nHint: Look.",
+        "clues": SAID["clues"], "rating": "8",
+    }  # fmt: skip
+    teacher.answer = lambda step, text: Reply(long[step], usage=None)
+    prices = ["--price-in", "1000", "--price-out", "1000", "--rate"]
+    told = invoke(tmp_path / "data", tmp_path / "out", url, *prices, kind="quilt-abductive")
+    assert told.exit_code == 0, told.output
+    likely, most = map(float, re.search(r"cost: about ([\d.]+), at most ([\d.]+)", told.output).groups())
+    came = float(re.search(r"cost: ([\d.]+) at the given prices", told.output)[1])
+    assert likely < came <= most
+
+
 def test_a_model_that_is_to_rate_does(data, teacher, url, tmp_path):
     teacher.answer = lambda step, text: Reply("8" if step == "rating" else GOOD)
     assert invoke(data, tmp_path / "out", url, "--rate-model", "figures", "--limit", "1").exit_code == 0

@@ -204,7 +204,7 @@ def estimate_told(expected: Estimate, prices: PriceList) -> RenderableType:
     for role, used in expected.usage.items():
         lines.append(
             f"{role}: {used.answers} requests, about {used.prompt_tokens:,} tokens in, {used.completion_tokens:,} out "
-            f"(at most {expected.most_out[role]:,} out)"
+            f"(at most {expected.most_in[role]:,} in, {expected.most_out[role]:,} out)"
         )
     likely, most = expected.cost(prices)
     if most:

@@ -141,10 +141,15 @@ class Estimate:
     """Answers that are there already."""
     usage: Mapping[str, Usage] = field(default_factory=dict)
     """role -> requests and tokens, with answers of typical length."""
+    most_in: Mapping[str, int] = field(default_factory=dict)
+    """role -> tokens, if every answer that a later request quotes were as long as it may be."""
     most_out: Mapping[str, int] = field(default_factory=dict)
     """role -> tokens, if every answer were as long as it may be."""
 
     def cost(self, prices: PriceList) -> tuple[float, float]:
         """(likely, if every answer were as long as it may be)."""
-        most = {role: replace(used, completion_tokens=self.most_out[role]) for role, used in self.usage.items()}
+        most = {
+            role: replace(used, prompt_tokens=self.most_in[role], completion_tokens=self.most_out[role])
+            for role, used in self.usage.items()
+        }
         return total_cost(self.usage, prices), total_cost(most, prices)

@@ -41,12 +41,15 @@ class _Count:
         self._answers, self._names, self._options = answers, names, options
         self.records = self._free = self._known = 0
         self._usage: dict[str, Usage] = {}
+        self._most_in: dict[str, int] = {}
         self._most_out: dict[str, int] = {}
+        self._longer = 0
+        """Tokens by which the record's answers so far may be longer than typical: later requests quote them."""
         self._shared: set[str] = set()
 
     def add(self, figure: Figure, desk: Desk) -> None:
         """One record's requests."""
-        self.records += 1
+        self.records, self._longer = self.records + 1, 0
         asked = Asked(lambda request: self._ask(request, figure))
         before = self._known, sum(used.answers for used in self._usage.values())
         try:
@@ -66,17 +69,30 @@ class _Count:
                 return known
             if request.step == SHARED:
                 if key in self._shared:
+                    self._longer += request.generation.max_new_tokens - request.typical_tokens
                     return stand_in
                 self._shared.add(key)
         pictures = [(figure.width, figure.height)] if request.pictured else []
-        used = self._usage.get(request.role, Usage())
-        self._usage[request.role] = used.plus(tokens_of(request.messages, pictures), request.typical_tokens)
-        most = self._most_out.get(request.role, 0)
-        self._most_out[request.role] = most + request.generation.max_new_tokens
+        tokens_in, role, longest = (
+            tokens_of(request.messages, pictures),
+            request.role,
+            request.generation.max_new_tokens,
+        )
+        self._usage[role] = self._usage.get(role, Usage()).plus(tokens_in, request.typical_tokens)
+        # A rater reads what was said once as the dialogue, and once in what its last writer was shown.
+        quoted = self._longer * (2 if role == "rater" else 1)
+        self._most_in[role] = self._most_in.get(role, 0) + tokens_in + quoted
+        self._most_out[role] = self._most_out.get(role, 0) + longest
+        self._longer += longest - request.typical_tokens
         return stand_in
 
     def result(self) -> Estimate:
         """All of it."""
         return Estimate(
-            records=self.records, free=self._free, known=self._known, usage=self._usage, most_out=self._most_out
+            records=self.records,
+            free=self._free,
+            known=self._known,
+            usage=self._usage,
+            most_in=self._most_in,
+            most_out=self._most_out,
         )
