@@ -30,7 +30,7 @@ from scicap_builder.one_paper import ReadOptions
 from scicap_builder.pairing import Note, PairOptions, pair, read_notes
 from scicap_builder.pairing.library import library
 from scicap_builder.pairing.matching import UNPAIRED
-from scicap_builder.pairing.notes import SCHEMA
+from scicap_builder.pairing.notes import SCHEMA, PairingReport, compared_mentions
 from scicap_builder.pairing.published import grouped
 from scicap_builder.pairing.records import NEVER_CITED, NO_ID, NOT_FOUND, UNREADABLE
 from scicap_builder.parts import carried
@@ -172,6 +172,25 @@ def test_the_published_paragraphs_stand_beside_ours(tmp_path):
     assert (report["paragraphs_compared"], report["same_first"], report["kept_published"]) == (2, 1, 1)
 
 
+def test_published_paragraphs_stay_where_the_paper_cites_the_figure_nowhere(tmp_path):
+    write_scicap_plus(tmp_path / "root")
+    papers = put_papers(tmp_path / "papers", p1001_0025v1="figure 1 | A plot. | ")
+    done = paired("scicap-plus", tmp_path / "root", tmp_path / "out", papers=papers)
+    note = next(note for note in read_notes(tmp_path / "out") if note.id == "scicap-plus:1001.0025v1#fig2")
+    assert (note.by, note.reason, note.mentions_from) == ("number", "never-cited", "published")
+    figure = next(figure for figure in read_dataset(tmp_path / "out") if figure.id == note.id)
+    assert figure.mentions == note.published_paragraphs == ("As Figure 2 shows, loss falls.", "See Figure 2.")
+    assert done.report.kept_published >= 1
+
+
+def test_a_first_paragraph_that_is_a_later_one_of_ours_is_not_the_same():
+    report = PairingReport()
+    for place, ours in enumerate((("Figure 2 shows loss.", "Else."), ("Else.", "Figure 2 shows loss."), ("Else.",))):
+        found = compared_mentions(ours, ("Figure 2 shows loss.", "More."))
+        report.add(Note(id=f"{place}", row="", kept=True, by="number", **found))
+    assert (report.paragraphs_compared, report.same_first, report.first_is_later) == (3, 1, 1)
+
+
 def test_the_challenge_names_papers_in_its_metadata_only(tmp_path):
     write_challenge(tmp_path / "root")
     papers = put_papers(tmp_path / "papers", p1502_00003="figure 8 | Loss of run 8. | We see it in Figure 8.")
@@ -186,12 +205,13 @@ def test_the_challenge_names_papers_in_its_metadata_only(tmp_path):
 
 
 def test_a_paper_is_opened_once_for_all_its_figures_in_the_version_that_most_name(root):
-    for name in ("1001.0025v2-Figure3-1", "1001.0025v2-Figure4-1"):
+    for name in ("1001.0025v2-Figure3-1", "1001.0025v2-Figure4-1", "1502.00003v1-Figure5-1", "1502.00003v1-Figure6-1"):
         put(root, f"SciCap-Caption-All/test/{name}.json", scicap_row(name, "Figure 3: Another."))
     parts = SOURCES["scicap"].parts(Root(root), "all")
     groups = {group.key: group for group in grouped(SOURCES["scicap"], parts)}
     assert len(groups["arxiv:1001.0025"].rows) == 3
     assert str(groups["arxiv:1001.0025"].arxiv) == "1001.0025v2"
+    assert str(groups["arxiv:1502.00003"].arxiv) == "1502.00003v1"
     assert groups["arxiv:cs/0102003"].rows == ((0, 2),)
 
 
