@@ -262,6 +262,20 @@ def test_first_step_of_the_objectives_differs_by_matching_alone(towers):
     assert torch.allclose(momentum.queue.image[2:4], keys.own[0][2:4])
 
 
+@torch.no_grad()
+def test_a_pair_alone_is_a_match_whatever_token_its_caption_begins_with(towers):
+    model = build(towers).model.eval()
+    one = {name: value[:1] for name, value in batch(build(towers)).items()}
+    _, tokens = model.encoders.look(one["pixel_values"])
+    verdict = model.match(one["input_ids"], one["attention_mask"], tokens)
+    matched = torch.nn.functional.cross_entropy(verdict, torch.tensor([1]))
+    assert float(model(**one)["itm"]) == pytest.approx(float(matched), rel=1e-5)
+    assert float(matched) != pytest.approx(math.log(2), abs=1e-3), "else the other verdict would cost as much"
+    other = one["input_ids"].clone()
+    other[:, 0] = other[0, 1]
+    assert torch.equal(model.match(other, one["attention_mask"], tokens), verdict), "[ENC] takes its place"
+
+
 @pytest.mark.parametrize("siglip", [False, True])
 def test_folder_is_a_vision_tower_and_goes_on(towers, tmp_path, siglip):
     from tiny_parts import save_tower
