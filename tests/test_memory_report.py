@@ -20,7 +20,7 @@ from llava_graph.model.quantizing import costs, quantize_checkpoint
 from llava_graph.model.quantizing.answering import example_questions
 from llava_graph.model.quantizing.costs import Measured, compare, measure, spread
 from llava_graph.model.quantizing.footprint import weight_bytes
-from llava_graph.model.quantizing.meters import ResidentMeter, SampledMeter, meter_of
+from llava_graph.model.quantizing.meters import Meter, ResidentMeter, SampledMeter, meter_of
 
 MB = 10**6
 
@@ -112,6 +112,33 @@ def test_what_is_measured(pair, full, packed):  # noqa: F811
         assert times["tokens_per_s"]["low"] > 0
         assert found["asked"]["data"] == "figures"
     assert json.loads(json.dumps(pair)) == pair
+
+
+class Counted(Meter):
+    """1,000 bytes before the model, 1,500 with it; at most 2,000 while it loads, and 1,800, 1,900 and 2,300 in questions."""
+
+    how = "told"
+
+    def __init__(self, _):
+        self.held, self.peaks = iter([1000]), iter([2000, 1800, 1900, 2300])
+
+    def now(self):
+        return next(self.held, 1500)
+
+    def reset(self):
+        pass
+
+    def peak(self):
+        return next(self.peaks)
+
+
+def test_static_is_what_the_model_added_and_dynamic_what_a_question_added(full, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(costs, "meter_of", Counted)
+    found = measure(Measured(model=str(full), device="cpu", questions=2, max_new_tokens=2))
+    static, dynamic = found["static"], found["dynamic"]
+    assert [static[name] for name in ("in_use", "peak_while_loading", "in_use_after_an_answer")] == [500, 1000, 500]
+    # The first question does not count.
+    assert (dynamic["peak_above"]["median"], dynamic["peak"]["median"], dynamic["mean_peak"]) == (600, 1100, 1100)
 
 
 def test_the_rate_is_of_the_tokens_behind_the_first(monkeypatch):

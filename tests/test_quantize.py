@@ -227,6 +227,14 @@ def test_what_is_no_whole_checkpoint_is_sent_to_convert(full, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_text_alone_is_told(full, tmp_path):
+    shutil.copytree(full, tmp_path / "text")
+    (tmp_path / "text" / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 64}))
+    with pytest.raises(CheckpointError, match=r"text: a model of type 'llama' reads no images"):
+        quantize_checkpoint(tmp_path / "text", tmp_path / "out", bits=4)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_too_narrow_for_4_bits_is_refused_before_anything_is_written(tmp_path):
     narrow = replace(PRESETS["nano"], mlp_width=96)
     build_checkpoint(tmp_path / "narrow", shape=narrow, texts=["some words of text"] * 9)

@@ -276,6 +276,12 @@ def shapes_alone(folder: Path, dtype: Any = "auto") -> PreTrainedModel:
 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if type(config) not in AutoModelForImageTextToText._model_mapping:
+            raise CheckpointError(
+                f"a model of type {config.model_type!r} reads no images",
+                where=str(folder),
+                next_step="Take a model that reads images and text",
+            )
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(
                 config, dtype=config.dtype if dtype == "auto" else getattr(torch, str(dtype).removeprefix("torch."))
