@@ -20,9 +20,12 @@ PAPER = "arxiv:2101.00001v1"
 URI = "data:image/png;base64," + base64.b64encode(png(120, 90)).decode()
 
 
+WORDS = ("The", "loss", "falls", "<b>fast</b>", ".")
+
+
 @pytest.fixture(scope="module")
 def scripted():
-    return ScriptedEngine(words=("The", "loss", "falls", "<b>fast</b>", "."), context_length=10_000)
+    return ScriptedEngine(words=WORDS, context_length=10_000)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def api(scripted, shelf):
 @pytest.fixture
 def engine(scripted):
     scripted.requests.clear()
-    scripted.fail_with, scripted.pause, scripted.cancelled = None, 0.0, 0
+    scripted.words, scripted.fail_with, scripted.pause, scripted.cancelled = WORDS, None, 0.0, 0
     return scripted
 
 
@@ -200,7 +203,7 @@ def test_an_unknown_model_is_not_found(api):
 
 
 def test_a_client_that_goes_away_ends_the_report(api, engine):
-    engine.pause = 0.1
+    engine.words, engine.pause = ["word"] * 200, 0.1
     with HTTP.stream("POST", api.url + "/v1/figures/report", json={"model": "scripted", "paper": PAPER}) as answer:
         next(answer.iter_lines())
         eventually(lambda: engine.running)  # the first lines tell of the paper that is being opened

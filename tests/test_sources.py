@@ -245,7 +245,7 @@ def test_an_import_does_not_go_on_with_other_files_or_options(tmp_path):
     with pytest.raises(DatasetError, match=r"other options \(missing_images: 'drop' then, 'keep' now\)"):
         imported("llava-json", root, tmp_path / "out", missing_images="keep")
     put(root, "val.jsonl", [llava("w", "a.png", "Which one?", "The y-axis.")])
-    with pytest.raises(DatasetError, match=r"other options \(tables: .*val\.jsonl.*--overwrite"):
+    with pytest.raises(DatasetError, match=r"other options \(tables\.val\.jsonl: .*--overwrite"):
         imported("llava-json", root, tmp_path / "out")
     assert imported("llava-json", root, tmp_path / "out", overwrite=True).summary.splits["validation"] == 1
 

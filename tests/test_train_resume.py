@@ -119,6 +119,7 @@ def test_two_processes_resume_as_one_does(two_processes, engine):
     assert_same(two_processes / engine, two_processes / f"{engine}-resumed")
 
 
+@pytest.mark.long
 def test_two_processes_give_their_best(two_processes):
     """Each has to find the best checkpoint, and reads its part of it."""
     state = json.loads((two_processes / "best" / "trainer_state.json").read_text())
@@ -130,6 +131,7 @@ def test_two_processes_give_their_best(two_processes):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.long
 def test_two_processes_go_on_where_one_stopped(two_processes):
     """Each with half a batch: the log line over both parts is that of one process."""
     one, grown = losses(two_processes / "one"), losses(two_processes / "grown")
