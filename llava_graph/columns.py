@@ -53,7 +53,7 @@ FIGURES = pa.schema(
             ),
         ),
         ("table", pa.struct([("header", _TEXTS), ("rows", pa.list_(_TEXTS)), ("title", _TEXT)])),
-        ("turns", pa.list_(pa.struct([("role", _TEXT), ("text", _TEXT)]))),
+        ("turns", pa.list_(pa.struct([("role", _TEXT), ("text", _TEXT), ("references", _TEXTS)]))),
         ("source", _TEXT),
         ("licence", _TEXT),
         ("split", _TEXT),

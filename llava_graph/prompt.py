@@ -20,7 +20,7 @@ Message = dict[str, Any]
 MAX_QUESTION_CHARS = 8000
 """A longer question is refused, not cut: at ~4 characters a token it would fill a 2048-token context by itself."""
 
-STYLES = ("figure", "llava_graph", "scigraphqa")
+STYLES = ("figure", "llava_graph", "scigraphqa", "textvqa")
 
 EXPLAIN_REQUESTS = (
     "Explain this figure.",
@@ -60,7 +60,7 @@ class PromptOptions:
 
     style: str = "figure"
     """ "figure": ours. "llava_graph": byte for byte as the published LLaVA-Graph checkpoints were trained. "scigraphqa": as its
-    evaluation with DePlot asked, table and question without anything between them."""
+    evaluation with DePlot asked, table and question without anything between them. "textvqa": as LLaVA-1.5 is asked TextVQA."""
     caption: bool = True
     ocr: bool = True
     ocr_style: str = "boxes"
@@ -178,6 +178,8 @@ def opening_message(figure: Figure, request: str, options: PromptOptions, count_
         return _historic_message(figure, request, options)
     if options.style == "scigraphqa":
         return _message(figure, historic_table(figure, options, count_tokens) + request)
+    if options.style == "textvqa":
+        return _message(figure, with_reference_words(figure, request, options, count_tokens))
     context = render_context(figure, options, count_tokens)
     return _message(figure, f"{context}\n{request}" if context else request)
 
@@ -202,6 +204,26 @@ def historic_table(figure: Figure, options: PromptOptions, count_tokens: CountTo
             return text
         table = replace(table, rows=table.rows[: _fewer(len(table.rows))]) if table.rows else None
     return ""
+
+
+REFERENCE_WORDS = "Reference OCR token: "
+
+
+def with_reference_words(
+    figure: Figure, request: str, options: PromptOptions, count_tokens: CountTokens = about_tokens
+) -> str:
+    """LLaVA-1.5's TextVQA question (`llava_textvqa_val_v051_ocr.jsonl`): the question, a line with the words in the image, joined
+    by commas, and the request's last line, which says how to answer. Without `options.ocr` the line is left out.
+
+    The last words go where they do not fit `options.max_context_tokens`.
+    """
+    if not options.ocr:
+        return request
+    question, newline, how = request.rpartition("\n") if "\n" in request else (request, "", "")
+    words = [line.text for line in figure.ocr]
+    while words and count_tokens(REFERENCE_WORDS + ", ".join(words)) > options.max_context_tokens:
+        words = words[: _fewer(len(words))]
+    return f"{question}\n{REFERENCE_WORDS}{', '.join(words)}{newline}{how}"
 
 
 def render_context(figure: Figure, options: PromptOptions, count_tokens: CountTokens = about_tokens) -> str:

@@ -118,6 +118,8 @@ class Turn:
 
     role: str
     text: str
+    references: tuple[str, ...] = ()
+    """All answers that people gave to the question before it, repeats included; empty: `text`, which is the one to learn."""
 
     def __post_init__(self) -> None:
         if self.role not in TURN_ROLES:

@@ -196,6 +196,43 @@ def write_slake(root: Path) -> None:
         put(root, f"imgs/xmlab{number}/mask.png", picture(number))
 
 
+def write_textvqa(root: Path) -> None:
+    def row(number: int, image: str, question: str, answers: list[str], part: str) -> dict[str, Any]:
+        return {
+            "question": question, "image_id": image, "image_classes": ["Poster"], "flickr_original_url": "", "image_width": 40,
+            "image_height": 30, "answers": answers, "question_tokens": question.lower().split(), "question_id": number,
+            "set_name": part,
+        }  # fmt: skip
+
+    def words(image: str, *named: str) -> dict[str, Any]:
+        box = {
+            "width": 0.25,
+            "height": 0.1,
+            "rotation": 0.0,
+            "roll": 0,
+            "pitch": 0,
+            "yaw": 0,
+            "top_left_x": 0.5,
+            "top_left_y": 0.2,
+        }
+        return {
+            "image_id": image, "ocr_tokens": list(named), "ocr_info": [{"word": word, "bounding_box": box} for word in named],
+        }  # fmt: skip
+
+    put(
+        root,
+        "TextVQA_0.5.1_train.json",
+        {"data": [row(1, "aa01", "What brand is it?", ["nous les gosses"] * 10, "train")]},
+    )
+    put(root, "TextVQA_0.5.1_val.json", {"data": [
+        row(2, "bb02", "What is the brand of this camera?", ["dakota"] * 4 + ["dakota digital"] * 5 + ["clos culombu"], "val"),
+        row(3, "bb02", "What year?", [], "val"),
+    ]})  # fmt: skip
+    put(root, "TextVQA_Rosetta_OCR_v0.2_val.json", {"data": [words("bb02", "DAKOTA", "", "DIGITAL")]})
+    for number, image in enumerate(("aa01", "bb02")):
+        put(root, f"train_images/{image}.jpg", jpeg(number))
+
+
 def write_path_vqa(root: Path) -> None:
     for split in ("train", "val", "test"):
         put(root, f"qas/{split}/{split}_qa.pkl", [
@@ -447,6 +484,7 @@ WRITERS = {
     "vqa-rad": write_vqa_rad,
     "slake": write_slake,
     "path-vqa": write_path_vqa,
+    "textvqa": write_textvqa,
     "pmc-vqa": write_pmc_vqa,
     "llava-med-alignment": write_llava_med,
     "llava-med-instruct": write_llava_med,

@@ -56,6 +56,8 @@ class Terminal:
             cwd=cwd,
             env=environment(),
             start_new_session=True,
+            # What runs in a shell's background hears no Ctrl-C, nor would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (it takes no lock)
         )
         os.close(slave)
         self.shown = ""

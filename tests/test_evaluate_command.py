@@ -15,10 +15,11 @@ from llava_graph.cli import app
 from llava_graph.commands import asked
 from llava_graph.dataset import write_dataset
 from llava_graph.errors import InputError, ServeError
-from llava_graph.evaluate.answered import Reply
+from llava_graph.evaluate.answered import Pair, Reply
 from llava_graph.evaluate.answering import Asking, answer
 from llava_graph.evaluate.answers import AnswerFile, join, read_answers
 from llava_graph.evaluate.baselines import _Index, make_baseline
+from llava_graph.evaluate.measures import measure_all
 from llava_graph.evaluate.run import chunk
 from llava_graph.evaluate.tasks import TASKS, find_task, items_of
 from llava_graph.explain import Explainer
@@ -106,6 +107,22 @@ def test_open_and_closed_as_stated_else_by_the_answer():
     assert [one.kind for one in found] == ["closed", "closed", "open"]
     assert ["choose from" in one.question for one in found] == [False, True, False]
     assert "choose from" not in items("quilt-vqa", figures)[1].question
+
+
+def test_textvqa_is_scored_by_what_ten_people_said():
+    figure = question("a", "What brand?", "dakota")
+    people = ("dakota",) * 8 + ("agfa",) * 2
+    figure = replace(figure, turns=(figure.turns[0], replace(figure.turns[1], references=people)))
+    [item] = items("textvqa", [figure])
+    assert item.question == "What brand?\nAnswer the question using a single word or phrase."
+    found = {one.key: one.value for one in measure_all([Pair(item=item, text="Agfa")])}
+    assert found == {
+        "published/VQA accuracy": pytest.approx(0.6),
+        "strict/VQA accuracy": pytest.approx(0.6),
+        "strict/exact match with any answer": 1.0,
+    }
+    alone = replace(item, references=())
+    assert {one.value for one in measure_all([Pair(item=alone, text="dakota")])} == {1.0}, "one answer alone: the same"
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -141,3 +142,26 @@ def test_requests_vary_over_a_data_set_and_stay_the_same_for_a_figure():
 def test_an_unknown_style_names_the_known():
     with pytest.raises(InputError, match="Did you mean 'llava_graph'"):
         PromptOptions(style="lava_graph")
+
+
+def test_textvqa_is_asked_as_llava_is_byte_for_byte():
+    """The form of llava_textvqa_val_v051_ocr.jsonl."""
+    words = tuple(OcrLine(text=word, box=(0, 0, 1, 1)) for word in ("DAKOTA", "DIGITAL", "DAKOTA"))
+    figure = Figure(id="t", caption="not shown", ocr=words)
+    request = "what is the brand of this camera?\nAnswer the question using a single word or phrase."
+    options = PromptOptions(style="textvqa")
+
+    def asked(figure, options):
+        return build_messages(figure, request, options)[0]["content"][-1]["text"]
+
+    assert asked(figure, options) == (
+        "what is the brand of this camera?\nReference OCR token: DAKOTA, DIGITAL, DAKOTA\n"
+        "Answer the question using a single word or phrase."
+    )
+    assert asked(figure, replace(options, ocr=False)) == request
+    assert "\nReference OCR token: \nAnswer" in asked(replace(figure, ocr=()), options), (
+        "as the file has images without words"
+    )
+    many = replace(figure, ocr=words * 400)
+    assert len(asked(many, options).split()) < 600
+    assert asked(many, options).endswith("phrase.")

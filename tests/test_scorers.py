@@ -212,3 +212,27 @@ def test_cider_is_at_most_that_of_the_reference_itself(pairs):
     mine = cider_d([a.split() for a, _ in pairs], references)
     best = cider_d(references, references)
     assert all(-1e-9 <= score <= top + 1e-9 or top == 0 for score, top in zip(mine, best, strict=True))
+
+
+@pytest.mark.parametrize("same", range(11))
+def test_vqa_accuracy_is_the_mean_over_nine_of_ten_people(same):
+    people = ["yes"] * same + ["other"] * (10 - same)
+    each = [min(1, (people[:left] + people[left + 1 :]).count("yes") / 3) for left in range(10)]
+    assert vqa.vqa_accuracy(same, 10) == pytest.approx(sum(each) / 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "published", "strict"),
+    [
+        ("Dakota", 1.0, 1.0),
+        ("the dakota.", 1.0, 1.0),
+        ("Clos, Culombu?", 0.3, 0.3),
+        ("dakota camera", 0.0, 0.0),
+        ("", 0.0, 0.0),
+        ("ten", 0.6, 0.0),  # the script's words of numbers
+    ],
+)
+def test_textvqa_accuracy(answer, published, strict):
+    people = ["dakota"] * 4 + ["dakota digital"] * 3 + ["clos culombu"] + ["10"] * 2
+    assert vqa.published_textvqa(answer, people) == pytest.approx(published)
+    assert vqa.accuracy_of_several(answer, people) == pytest.approx(strict)

@@ -1,5 +1,7 @@
 """What of each published layout lands in which field of the record, and what is left out under which reason."""
 
+from collections import Counter
+
 import pyarrow as pa
 import pytest
 from published_sets import WRITERS, jpeg, llava, picture, pictures, put, write_hub, write_scicap
@@ -125,6 +127,19 @@ def test_vqa_rad(imported):
     assert said(figures["synpic1#q2"])[1] == "3", "an answer that is a number"
     assert (figures["synpic2#q3"].split, figures["synpic1#q2"].split) == ("test", "train")
     assert reasons == ["no-answer", "duplicate"]
+
+
+def test_textvqa_keeps_all_answers_and_the_words_as_they_were_read(imported):
+    figures, reasons, _ = imported("textvqa")
+    assert reasons == ["no-answer"]
+    asked = figures["bb02#q2"]
+    assert said(asked) == ["What is the brand of this camera?", "dakota digital"], "what most people said"
+    assert Counter(asked.turns[1].references) == {"dakota": 4, "dakota digital": 5, "clos culombu": 1}
+    assert [(line.text, line.box) for line in asked.ocr] == [
+        ("DAKOTA", pytest.approx((0.5, 0.2, 0.75, 0.3))),
+        ("DIGITAL", pytest.approx((0.5, 0.2, 0.75, 0.3))),
+    ]
+    assert (asked.split, figures["aa01#q1"].split, figures["aa01#q1"].ocr) == ("validation", "train", ())
 
 
 def test_slake_reads_one_language(imported):

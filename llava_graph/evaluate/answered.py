@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from llava_graph.record import Figure, Turn
 
-EXPLAIN, CAPTION, OPEN, CLOSED, CHOICE, LABEL, REPORT, CHAT, FREE, TABLE = (
+EXPLAIN, CAPTION, OPEN, CLOSED, CHOICE, LABEL, REPORT, CHAT, FREE, TABLE, SEVERAL = (
     "explain", "caption", "open", "closed", "choice", "label", "report", "chat", "free", "table",
+    "several",
 )  # fmt: skip
 """Kinds of questions; each has scores of its own."""
 
@@ -24,6 +25,8 @@ class Item:
     """As it is sent; None: an explain request."""
     reference: str
     kind: str
+    references: tuple[str, ...] = ()
+    """All right answers, where there are several (TextVQA: ten, repeats included); `reference` is the one most gave."""
     turn: int = 1
     """Number of the question in its dialogue."""
     history: tuple[Turn, ...] = ()

@@ -42,7 +42,9 @@ def doc_to_messages(doc: Row, lmms_eval_specific_kwargs: Mapping[str, Any] | Non
 
 def process_results(doc: Row, results: Sequence[str], metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
     """What each metric is later computed from."""
-    kept = {name: doc[name] for name in ("id", "figure", "kind", "turn", "request", "reference", "sources")}
+    kept = {
+        name: doc[name] for name in ("id", "figure", "kind", "turn", "request", "reference", "references", "sources")
+    }
     return {metric: {**kept, "text": str(results[0])} for metric in metrics}
 
 
@@ -57,6 +59,7 @@ def aggregate(key: str) -> Callable[[Sequence[Row]], float | None]:
                     figure=Figure(id=row["figure"], mentions=tuple(row["sources"])),
                     question=row["request"] or None,
                     reference=row["reference"],
+                    references=tuple(row["references"]),
                     kind=row["kind"],
                     turn=row["turn"],
                 ),

@@ -31,6 +31,7 @@ FEATURES = {
         for name in ("id", "figure", "kind", "request", "question", "messages")
     },
     "reference": {"dtype": "string", "_type": "Value"},
+    "references": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
     "turn": {"dtype": "int64", "_type": "Value"},
     "sources": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "List"},
     "image": {"_type": "Image"},
@@ -56,6 +57,7 @@ def rows_of(items: Iterable[Item], options: PromptOptions, dropped: list[Dropped
             "question": flat(messages),
             "messages": json.dumps(messages, ensure_ascii=False),
             "reference": item.reference,
+            "references": list(item.references),
             "sources": sources_of(Pair(item=item, text="")),
             "image": None if png is None else {"bytes": png, "path": None},
         }
@@ -92,7 +94,8 @@ def write_lmms_eval(rows: Iterable[dict[str, Any]], out: Path, task: Task, conte
 
 def _schema(pa: Any) -> Any:
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    kinds = {"turn": pa.int64(), "sources": pa.list_(pa.string()), "image": image}
+    texts = pa.list_(pa.string())
+    kinds = {"turn": pa.int64(), "references": texts, "sources": texts, "image": image}
     return pa.schema([(name, kinds.get(name, pa.string())) for name in FEATURES])
 
 

@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from llava_graph.evaluate import choices, vqa
-from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, TABLE, Pair
+from llava_graph.evaluate.answered import (
+    CAPTION,
+    CHAT,
+    CHOICE,
+    CLOSED,
+    EXPLAIN,
+    FREE,
+    LABEL,
+    OPEN,
+    REPORT,
+    SEVERAL,
+    TABLE,
+    Pair,
+)
 from llava_graph.evaluate.bleu import CXR_EPSILON, bleu_counts, coco_bleu, corpus_bleu, cxr_words, nltk_bleu
 from llava_graph.evaluate.challenge import normalized, treebank_length
 from llava_graph.evaluate.cider import cider_d
@@ -155,6 +168,23 @@ def open_questions(pairs: Pairs) -> list[Measure]:
         mean("open exact match", STRICT, _each(pairs, vqa.exact_match)),
         mean("open F1", STRICT, _each(pairs, lambda text, to: vqa.token_f1(text, to)[0])),
         mean("open recall", STRICT, _each(pairs, lambda text, to: vqa.token_f1(text, to)[2])),
+    ]
+
+
+def several_answers(pairs: Pairs) -> list[Measure]:
+    """Of questions that several people answered: VQA's accuracy, and whether anybody's answer is the answer."""
+
+    def each(score: Callable[[str, Sequence[str]], float]) -> dict[str, float]:
+        return {pair.item.id: score(pair.text, pair.item.references or (pair.item.reference,)) for pair in pairs}
+
+    return [
+        mean("VQA accuracy", PUBLISHED, each(vqa.published_textvqa), note="TextVQA's, as in LLaVA's m4c_evaluator.py"),
+        mean("VQA accuracy", STRICT, each(vqa.accuracy_of_several)),
+        mean(
+            "exact match with any answer",
+            STRICT,
+            each(lambda text, to: max(vqa.exact_match(text, reference) for reference in to)),
+        ),
     ]
 
 
@@ -343,4 +373,5 @@ BY_KIND: dict[str, Callable[[Pairs], list[Measure]]] = {
     LABEL: labels,
     REPORT: reports,
     TABLE: tables,
+    SEVERAL: several_answers,
 }

@@ -11,7 +11,20 @@ from itertools import pairwise
 from typing import Any
 
 from llava_graph.errors import InputError, did_you_mean
-from llava_graph.evaluate.answered import CAPTION, CHAT, CHOICE, CLOSED, EXPLAIN, FREE, LABEL, OPEN, REPORT, TABLE, Item
+from llava_graph.evaluate.answered import (
+    CAPTION,
+    CHAT,
+    CHOICE,
+    CLOSED,
+    EXPLAIN,
+    FREE,
+    LABEL,
+    OPEN,
+    REPORT,
+    SEVERAL,
+    TABLE,
+    Item,
+)
 from llava_graph.evaluate.vqa import is_yes_no
 from llava_graph.prompt import PromptOptions
 from llava_graph.record import Dropped, Figure
@@ -21,6 +34,8 @@ from llava_graph.tables.requests import DEPLOT, TABLE_TOKENS
 CLOSED_HINT = "Please choose from the following two options: [yes, no]."
 """Behind closed questions in LLaVA-Med's test files."""
 CHOICE_HINT = "Answer with the letter of the right choice."
+SHORT_HINT = "Answer the question using a single word or phrase."
+"""Behind LLaVA-1.5's questions of this kind."""
 CAPTION_REQUEST = "Write the caption of this figure."
 REPORT_REQUEST = "Illustrate the image through a detailed medical report"
 """The X-ray system's one request."""
@@ -100,6 +115,7 @@ def _dialogue(figure: Figure, kind: str) -> Iterator[Item]:
                 question=question,
                 reference=answer,
                 kind=kind,
+                references=figure.turns[place + 1].references,
                 turn=number,
                 history=figure.turns[:place],
             )
@@ -119,6 +135,11 @@ def _vqa(figure: Figure, *, hint: bool) -> Iterator[Item]:
 def _choice(figure: Figure) -> Iterator[Item]:
     for item in _dialogue(figure, CHOICE):
         yield replace(item, question=f"{item.question}\n{CHOICE_HINT}", history=())
+
+
+def _several(figure: Figure) -> Iterator[Item]:
+    for item in _dialogue(figure, SEVERAL):
+        yield replace(item, question=f"{item.question}\n{SHORT_HINT}", history=())
 
 
 def _report(figure: Figure) -> Iterator[Item]:
@@ -190,6 +211,14 @@ TASKS = {
         _quiz("path-vqa", "Pathology, open and closed.", _hinted),
         _quiz("quilt-vqa", "Histopathology, open and closed.", _unhinted),
         _quiz("quilt-vqa-red", "The same with the region in a red circle, or without (two imports).", _unhinted),
+        Task(
+            name="textvqa",
+            about="Words in photographs, ten answers each; asked as LLaVA-1.5 is, with the words that were read or --ocr none.",
+            read=_several,
+            shown=NO_PARAGRAPHS | {"style": "textvqa"},
+            max_new_tokens=128,
+            needs=DIALOGUE,
+        ),
         _quiz("pmc-vqa", "Four choices.", _choice),
         _quiz("zero-shot", "Classification: the question lists the labels.", _label),
         Task(

@@ -109,6 +109,34 @@ def published_closed_quilt(answer: str, reference: str) -> float:
     return float(("no" if "not" in words or "no" in words else "yes") == reference.strip().lower())
 
 
+def published_textvqa(answer: str, references: Sequence[str]) -> float:
+    """TextVQA's accuracy (MMF's evaluator, LLaVA's `m4c_evaluator.py`): of each nine of ten people, a third for each who gave the
+    answer, at most 1; the mean over the ten. Texts go through `normalize_answer`, commas and question marks gone first.
+    """
+    mine, given = _textvqa_words(answer), [_textvqa_words(reference) for reference in references]
+    return vqa_accuracy(given.count(mine), len(given))
+
+
+def _textvqa_words(text: str) -> str:
+    plain = text.lower().replace(",", "").replace("?", "").replace("'s", " 's").strip()
+    return normalize_answer(plain.replace("\n", " ").replace("\t", " ").strip())
+
+
+def vqa_accuracy(same: int, people: int) -> float:
+    """VQA's accuracy of an answer that `same` of `people` gave (Antol et al. 2015; each one left out once).
+
+    Fewer than four people cannot agree enough: there it is whether anybody gave the answer.
+    """
+    if people < 4:
+        return float(same > 0)
+    return (same * min(1.0, (same - 1) / 3) + (people - same) * min(1.0, same / 3)) / people if same else 0.0
+
+
+def accuracy_of_several(answer: str, references: Sequence[str]) -> float:
+    """The same accuracy with `exact_match` as what is the same: nothing but case, punctuation and articles aside."""
+    return vqa_accuracy(sum(exact_match(answer, reference) > 0 for reference in references), len(references))
+
+
 def exact_match(answer: str, reference: str) -> float:
     """Whether both have the same words in the same order; case, punctuation and articles aside."""
     return float(_plain(answer) == _plain(reference) != [])

@@ -21,6 +21,7 @@ from scicap_builder.sources import (
     scicap_plus,
     scigraphqa,
     slake,
+    textvqa,
     vqa_rad,
 )
 from scicap_builder.sources.contract import Source
@@ -34,6 +35,7 @@ _ALL = (
     vqa_rad.SOURCE,
     slake.SOURCE,
     path_vqa.SOURCE,
+    textvqa.SOURCE,
     pmc_vqa.SOURCE,
     llava_med.ALIGNMENT_SOURCE,
     llava_med.INSTRUCT_SOURCE,
