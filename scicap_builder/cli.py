@@ -23,7 +23,7 @@ from scicap_builder.pipeline import DEFAULT_BUILD, BuildOptions
 from scicap_builder.pipeline import build as build_data_set
 from scicap_builder.report import DEFAULT_REPORT, ReportOptions, write_report
 from scicap_builder.settings import ENGINES
-from scicap_builder.sources.command import clean_command, images_command, import_command
+from scicap_builder.sources.command import clean_command, download_command, images_command, import_command
 from scicap_builder.tables.command import tables_command
 from scicap_builder.terminal import (
     ProgressBar,
@@ -244,6 +244,7 @@ def export_command(
 
 app.command("charts")(charts_command)
 app.command("import")(import_command)
+app.command("download")(download_command)
 app.command("images")(images_command)
 app.command("clean")(clean_command)
 app.command("narratives")(narratives_command)

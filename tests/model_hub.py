@@ -15,7 +15,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @contextmanager
 def running_hub(models: Mapping[str, Mapping[str, bytes]]) -> Iterator[tuple[str, list[str]]]:
-    """(address, paths asked for) of a hub with `models`: owner/name -> name of a file -> its bytes."""
+    """(address, paths asked for) of a hub with `models`: owner/name (datasets/owner/name) -> name of a file -> its bytes."""
     asked: list[str] = []
 
     class Hub(BaseHTTPRequestHandler):
@@ -26,15 +26,16 @@ def running_hub(models: Mapping[str, Mapping[str, bytes]]) -> Iterator[tuple[str
             asked.append(path)
             model = next((model for model in models if f"/{model}" in path), "")
             files, name = models.get(model, {}), path.removeprefix(f"/{model}/resolve/{COMMIT}/")
-            if model and path.startswith(f"/api/models/{model}/tree/"):
+            api = f"/api/{model}" if model.startswith("datasets/") else f"/api/models/{model}"
+            if model and path.startswith(f"{api}/tree/"):
                 data = json.dumps(
                     [
                         {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
                         for name, data in files.items()
                     ]
                 ).encode()
-            elif model and path.startswith(f"/api/models/{model}"):
-                siblings = [{"rfilename": name} for name in files]
+            elif model and path.startswith(api):
+                siblings = [{"rfilename": name, "size": len(data)} for name, data in files.items()]
                 data = json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode()
             elif name in files:
                 data = files[name]

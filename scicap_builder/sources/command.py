@@ -1,4 +1,4 @@
-"""`scicap_builder import`, `images` and `clean`: the options, a bar while they run, and the report at the end."""
+"""`scicap_builder import`, `download`, `images` and `clean`: the options, a bar while they run, and the report at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +24,7 @@ from scicap_builder.sources import SOURCES, source_of
 from scicap_builder.sources.access import MAY_BE_SENT, refuse_leaks
 from scicap_builder.sources.cleaning import STEPS, CleanOptions, clean
 from scicap_builder.sources.contract import MISSING_IMAGES, PIXELS, ImportOptions
+from scicap_builder.sources.download import SAVED, download, listed
 from scicap_builder.sources.importing import import_source
 from scicap_builder.sources.pmc_images import BASE_URL, fetch_images, pmc_options
 from scicap_builder.terminal import import_summary
@@ -160,6 +161,41 @@ def _pairing_options(context: typer.Context) -> list[str]:
         and (source := context.get_parameter_source(str(param.name)))
         and source.name == "COMMANDLINE"
     ]
+
+
+def download_command(
+    name: Annotated[str, typer.Argument(help="A data set on the Hugging Face hub; docs/sources.md marks them.")],
+    root: Annotated[Path, typer.Option(help="Folder for the files. Begun before: the download goes on.")],
+    only: Annotated[
+        list[str] | None, typer.Option(help="Files whose name matches (test*, *.json); may be given again.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Name the files and their sizes; fetch nothing.")] = False,
+    endpoint: Annotated[str | None, typer.Option(envvar="HF_ENDPOINT", help="Another hub: a mirror.")] = None,
+) -> None:
+    """Fetch the published files of a data set into a folder that `import` reads.
+
+    A ledger in the folder has a line a file. Stopped or killed, the same command goes on, half a file too; what cannot be had is
+    counted and asked for by the next run. For data sets with terms: accept them on their page and set HF_TOKEN.
+
+    Examples:
+
+        scicap_builder download slake --root slake
+
+        scicap_builder download pmc-vqa --root pmc_vqa --only 'test*' --list
+    """
+    source = source_of(name)
+    out = Console()
+    if listing:
+        _, files = listed(source, only or (), endpoint=endpoint)
+        for file in files:
+            out.print(Text(f"{file.size:>15,} bytes  {file.name}"), soft_wrap=True)
+        return
+    with step_bar():
+        done = download(source, root, only or (), endpoint=endpoint)
+    counts = "".join(f", {what} {count}" for what, count in done.counts.most_common())
+    out.print(Text(f"{done.files} files of {source.hub}: {done.there} were there{counts}"), soft_wrap=True)
+    if set(done.counts) - {SAVED}:
+        raise typer.Exit(1)
 
 
 def images_command(

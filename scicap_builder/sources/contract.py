@@ -97,6 +97,8 @@ class Source:
     """(root, subset) -> the tables, opened. Raises DatasetError for what makes the whole unreadable."""
     subsets: tuple[str, ...] = ()
     """Names for --subset, the default first."""
+    hub: str = ""
+    """`owner/name` on the Hugging Face hub of the files that `parts` reads; empty: they are given out elsewhere."""
     of_arxiv: bool = False
     """Its records are figures of arXiv's papers, in which `--pair` finds what they lack."""
 

@@ -52,6 +52,7 @@ SOURCE = Source(
     name="path-vqa",
     title="PathVQA",
     home="https://github.com/UCSD-AI4H/PathVQA",
+    hub="flaviagiammarino/path-vqa",
     licence="MIT",
     access="public",
     split=f"{PUBLISHED} (train, val, test)",

@@ -46,6 +46,7 @@ SOURCE = Source(
     name="pmc-oa",
     title="PMC-OA",
     home="https://huggingface.co/datasets/axiong/pmc_oa",
+    hub="axiong/pmc_oa",
     licence="per article, PMC Open Access",
     access="public",
     split=f"{PUBLISHED} (train, valid, test)",

@@ -85,6 +85,7 @@ SOURCE = Source(
     name="pmc-vqa",
     title="PMC-VQA",
     home="https://huggingface.co/datasets/xmcmic/PMC-VQA",
+    hub="xmcmic/PMC-VQA",
     licence="CC BY-SA",
     access="public",
     split=f"{PUBLISHED} (train, test)",

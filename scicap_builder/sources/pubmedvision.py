@@ -60,6 +60,7 @@ SOURCE = Source(
     name="pubmedvision",
     title="PubMedVision",
     home="https://huggingface.co/datasets/FreedomIntelligence/PubMedVision",
+    hub="FreedomIntelligence/PubMedVision",
     licence="per article, PMC Open Access",
     access="public",
     split=f"{HASHED} (of the figure: articles are not named)",

@@ -190,6 +190,7 @@ SOURCE = Source(
     name=NAME,
     title="Quilt-LLaVA's cursor traces as localized narratives",
     home="https://huggingface.co/datasets/wisdomik/QUILT-LLaVA-Instruct-107K",
+    hub="wisdomik/QUILT-LLaVA-Instruct-107K",
     licence=LICENCE,
     access="on request",
     split=f"{HASHED} (of the video)",

@@ -124,6 +124,7 @@ SOURCE = Source(
     name="scicap-challenge",
     title="SciCap Challenge (2023)",
     home="https://huggingface.co/datasets/CrowdAILab/scicap",
+    hub="CrowdAILab/scicap",
     licence="CC BY-NC-SA 4.0",
     access="public",
     split=f"{PUBLISHED} (train, train-acl; val; public-test, hide_test)",

@@ -104,6 +104,7 @@ SOURCE = Source(
     name="scicap-plus",
     title="SciCap+ (2023)",
     home="https://huggingface.co/datasets/anselyang/SciCapPlus",
+    hub="anselyang/SciCapPlus",
     licence="CC BY-NC 4.0",
     access="public",
     split=f"{PUBLISHED} (train, val, test)",

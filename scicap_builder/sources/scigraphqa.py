@@ -128,6 +128,7 @@ SOURCE = Source(
     name="scigraphqa",
     title="SciGraphQA",
     home="https://huggingface.co/datasets/alexshengzhili/SciGraphQA-295K-train",
+    hub="alexshengzhili/SciGraphQA-295K-train",
     licence="CC BY-NC 4.0",
     access="public",
     split=f"{PUBLISHED} (train; its 3,002 for validation are our test, as its paper scores them)",

@@ -58,6 +58,7 @@ SOURCE = Source(
     name="slake",
     title="SLAKE",
     home="https://www.med-vqa.com/slake/",
+    hub="BoKelvin/SLAKE",
     licence="CC BY 4.0",
     access="public",
     split=f"{PUBLISHED} (train, validate, test)",

@@ -51,6 +51,7 @@ SOURCE = Source(
     name="vqa-rad",
     title="VQA-RAD",
     home="https://osf.io/89kps/",
+    hub="flaviagiammarino/vqa-rad",
     licence="CC0 1.0",
     access="public",
     split=f"{PUBLISHED} (test: phrase_type test_…; images of the test questions are in train too, as published)",
