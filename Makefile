@@ -28,7 +28,7 @@ test: setup ## run the tests (WORKERS=4 on more cores)
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not browser and not long"
 	@$(BIN)/pytest -m browser # one after the other: a page waits for seconds, not for busy cores
 
-test-long: setup ## run the tests of many processes, and those that do one thing a thousand times
+test-long: setup ## run the tests that train again and again, take many processes, or do one thing a thousand times
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile -m long
 
 check: setup ## style and types

@@ -16,6 +16,8 @@ from train.contrastive.arguments import SCORES, ZERO_SHOT_SCORES
 from train.running.guard import NotFinite
 from train.train_contrastive import train
 
+pytestmark = pytest.mark.long
+
 LEARNING = {
     "max_steps": 120, "momentum": 0.9, "learning_rate": 2e-3, "lr_scheduler_type": "linear", "warmup_steps": 10,
     "max_caption_tokens": 6, "logging_steps": 20,
@@ -140,7 +142,6 @@ def test_resumed_run_is_the_run_without_a_break(towers, shapes, tmp_path, object
         train(flags(towers, shapes, resumed, **{**more, "alpha": 0.1}))
 
 
-@pytest.mark.long
 def test_two_processes_learn_what_one_learns(shapes, tmp_path):
     """Without dropout: CLIP's loss over both batches joined, step by step; alignment in the first step, and with a queue."""
     towers = save_parts(tmp_path, dropout=0.0)

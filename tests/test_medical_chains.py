@@ -36,7 +36,10 @@ from train.train_contrastive import train as pretrain
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 BOTH = {CONNECTOR, LANGUAGE}
 DOUBTED = {

@@ -23,6 +23,8 @@ from train.running.card import teaches_instructions
 from train.running.finish import restore_weights, take_weights
 from train.train_mem import train
 
+pytestmark = pytest.mark.long
+
 TOLD_TURNS = (Turn(role="user", text="Which colour?"), Turn(role="assistant", text="Red."))
 
 

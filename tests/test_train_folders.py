@@ -26,6 +26,8 @@ from train.running.identity import data_digest
 from train.running.trainer import FigureTrainer
 from train.train_mem import train
 
+pytestmark = pytest.mark.long
+
 ANEW = {"resume_from_checkpoint": False, "max_steps": 1}
 LORA = {"lora_enable": True, "lora_r": 2, "max_steps": 1}
 

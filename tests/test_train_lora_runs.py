@@ -23,7 +23,10 @@ from train.running.finish import restore_weights
 from train.train_mem import train
 
 # PEFT asks transformers by a name that it gives up.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,6 @@ def test_quantized_model_learns_by_lora_alone(parts, charts, tmp_path, bits):
     close(logits(packed, 32), logits(trained, 32))
 
 
-@pytest.mark.long
 def test_two_processes_leave_the_adapter_of_one_and_go_on_exactly(checkpoint, charts, tmp_path):
     """With weights in pieces (ZeRO-3); what is frozen is in no checkpoint of DeepSpeed's."""
     more = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "context": "none", **LORA}

@@ -20,6 +20,8 @@ from train.running.guard import NotFinite
 from train.running.resume import RUN_FILE, UNFINISHED, last_whole, unloadable
 from train.train_mem import train
 
+pytestmark = pytest.mark.long
+
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3}
 STAGES = {
     "full": {"save_steps": 4, "context_dropout": 0.4, "ocr_corruption": 0.3, "group_by_modality_length": True},
@@ -109,7 +111,6 @@ def two_processes(checkpoint, squares, tmp_path_factory):
     return folder
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 def test_two_processes_resume_as_one_does(two_processes, engine):
     """Draws of dropout differ between the processes, and go on in each."""
@@ -119,7 +120,6 @@ def test_two_processes_resume_as_one_does(two_processes, engine):
     assert_same(two_processes / engine, two_processes / f"{engine}-resumed")
 
 
-@pytest.mark.long
 def test_two_processes_give_their_best(two_processes):
     """Each has to find the best checkpoint, and reads its part of it."""
     state = json.loads((two_processes / "best" / "trainer_state.json").read_text())
@@ -131,7 +131,6 @@ def test_two_processes_give_their_best(two_processes):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.long
 def test_two_processes_go_on_where_one_stopped(two_processes):
     """Each with half a batch: the log line over both parts is that of one process."""
     one, grown = losses(two_processes / "one"), losses(two_processes / "grown")
@@ -139,7 +138,6 @@ def test_two_processes_go_on_where_one_stopped(two_processes):
     assert grown == pytest.approx(one, rel=1e-5)
 
 
-@pytest.mark.long
 def test_killed_restarted_and_stopped_run_is_the_run_without_a_break(checkpoint, squares, two_processes, tmp_path):
     """One process is killed, torchrun starts both again; SIGTERM, which torchrun hands on, stops both at one step."""
     words = flags(checkpoint, squares, tmp_path, **LONG, save_strategy="steps", save_steps=5)

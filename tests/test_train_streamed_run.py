@@ -21,6 +21,8 @@ from llava_graph.images import encode_png
 from train.running.streamed import StreamedTrainer
 from train.train_mem import train
 
+pytestmark = pytest.mark.long
+
 LORA = {"lora_enable": True, "lora_r": 4, "lora_dropout": 0.3}
 PACKED = {"packing": True, "packing_length": 400, "model_max_length": 400, "per_device_train_batch_size": 1}
 WAYS = {
@@ -277,7 +279,6 @@ print("ended with", statuses)
 """
 
 
-@pytest.mark.long
 def test_two_processes_share_the_samples_go_on_and_end_together(checkpoint, tmp_path):
     """Each begins at a window of its own; most batches have no image. One that must stop takes the other along."""
     squares = write_squares(tmp_path / "squares", 26, with_image=lambda index: index < 3)

@@ -17,6 +17,8 @@ from llava_graph.record import Figure
 from train.learning import vision_cache
 from train.train_mem import train
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
