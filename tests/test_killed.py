@@ -29,6 +29,7 @@ def papers(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_killed_before_touches_of_files(tmp_path):
     """Every ninth touch; STRIDE=1 takes every one (some minutes)."""

@@ -206,6 +206,7 @@ def test_a_gpu_counts_what_torch_has_allocated(full, packed, tmp_path, bits):  #
         assert found["dynamic"]["peak_above"]["low"] > 0
 
 
+@pytest.mark.long
 def test_the_command_measures_the_other_model_in_a_process_of_its_own(packed, full):  # noqa: F811
     done = invoke(
         "memory", packed[8], "--against", full, "--device", "cpu", "--questions", 2, "--max-new-tokens", 3, "--json"

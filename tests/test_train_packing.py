@@ -84,7 +84,7 @@ def alone(model, item):
     ("text", "attention"),
     [
         *((text, attention) for text in TEXTS for attention in ("eager", "sdpa", "segments")),
-        ("mistral", "flex_attention"),  # compiled, half a minute
+        pytest.param("mistral", "flex_attention", marks=pytest.mark.long),  # compiled, half a minute
     ],
 )
 @torch.no_grad()
