@@ -5,7 +5,6 @@ In: a source. Out: its files, and a ledger with a line a file. What is there who
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any
 from llava_graph.errors import AccessDenied, FetchError, InputError, MissingExtra
 from scicap_builder.progress import tell
 from scicap_builder.sources.contract import Source
+from scicap_builder.sources.ledger import Ledger
 
 LEDGER = "download.ledger.jsonl"
 SAVED = "saved"
@@ -83,8 +83,8 @@ def download(source: Source, root: Path, only: Sequence[str] = (), *, endpoint: 
     """
     revision, files = listed(source, only, endpoint=endpoint)
     root.mkdir(parents=True, exist_ok=True)
-    ledger = root / LEDGER
-    known = _read(ledger)
+    ledger = Ledger(root / LEDGER)
+    known = {line["file"]: line for line in ledger.lines() if isinstance(line.get("file"), str)}
     whole = {file.name for file in files if _is_whole(root, file, known.get(file.name), revision)}
     done = Downloaded(revision=revision, files=len(files), there=len(whole))
     silent = 0
@@ -98,7 +98,7 @@ def download(source: Source, root: Path, only: Sequence[str] = (), *, endpoint: 
             raise
         except FetchError as error:
             done.counts[error.reason] += 1
-            _add(ledger, file.name, error.reason, 0, revision)
+            ledger.add({"file": file.name, "status": error.reason, "bytes": 0, "revision": revision})
             silent += 1
             if silent >= GIVES_UP_AFTER:
                 error.next_step = "Run the same command again later; what is there stays"
@@ -106,7 +106,8 @@ def download(source: Source, root: Path, only: Sequence[str] = (), *, endpoint: 
             continue
         silent = 0
         done.counts[SAVED] += 1
-        _add(ledger, file.name, SAVED, (root / file.name).stat().st_size, revision)
+        size = (root / file.name).stat().st_size
+        ledger.add({"file": file.name, "status": SAVED, "bytes": size, "revision": revision})
     return done
 
 
@@ -171,23 +172,3 @@ def _is_whole(root: Path, file: HubFile, line: dict[str, Any] | None, revision: 
     if line is None or line.get("status") != SAVED or line.get("revision") != revision or not path.is_file():
         return False
     return path.stat().st_size == line.get("bytes")
-
-
-def _read(ledger: Path) -> dict[str, dict[str, Any]]:
-    """The last line of each file; a line that was cut off by a kill says nothing."""
-    found: dict[str, dict[str, Any]] = {}
-    if ledger.is_file():
-        for text in ledger.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict) and isinstance(line.get("file"), str):
-                found[line["file"]] = line
-    return found
-
-
-def _add(ledger: Path, file: str, status: str, size: int, revision: str) -> None:
-    line = json.dumps({"file": file, "status": status, "bytes": size, "revision": revision}, ensure_ascii=False)
-    with ledger.open("a", encoding="utf-8") as stream:
-        stream.write(f"\n{line}\n")  # the line break before it ends what a kill cut off

@@ -6,7 +6,6 @@ All archives together are 3.6 TB, the images 69 GB: an archive is a temporary fi
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 import tempfile
@@ -15,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import urlsplit
 
-from llava_graph.durable import flush_to_disk, put_in_place
+from llava_graph.durable import put_in_place
 from llava_graph.errors import AccessDenied, FetchError, SampleRefused
 from llava_graph.images import MAX_BYTES
 from scicap_builder.fetch import FetchOptions
@@ -26,6 +25,7 @@ from scicap_builder.fetch.http import PoliteHttp, is_passing
 from scicap_builder.fetch.pace import SYSTEM_CLOCK, Clock
 from scicap_builder.progress import tell
 from scicap_builder.sources.contract import Source
+from scicap_builder.sources.ledger import Ledger
 from scicap_builder.sources.llava_med import (
     ALIGNMENT,
     ALIGNMENT_SOURCE,
@@ -103,15 +103,15 @@ def fetch_images(
     images = folder / "images"
     images.mkdir(exist_ok=True)
     there = {pair for pair in wanted if (images / f"{pair}.jpg").is_file()}
-    ledger = _Ledger(folder / LEDGER)
-    known = {} if retry else {pair: what for pair, what in ledger.read().items() if pair in wanted - there}
+    ledger = Ledger(folder / LEDGER)
+    known = {} if retry else {pair: what for pair, what in _known(ledger).items() if pair in wanted - there}
     done = Fetched(
         wanted=len(wanted), there=len(there), counts=Counter(what for what in known.values() if what != SAVED)
     )
     todo = wanted - there - {pair for pair, what in known.items() if what != SAVED}
     jobs, refused = plan(root, todo)
     for pair, reason in refused.items():
-        ledger.add("", reason, {pair: reason})
+        ledger.add({"archive": "", "status": reason, "images": {pair: reason}})
         done.counts[reason] += 1
     silent = 0
     with PoliteHttp(fetch, clock=clock) as http:
@@ -130,7 +130,7 @@ def fetch_images(
                     continue
                 status, found = error.reason, dict.fromkeys(job.members.values(), error.reason)
             silent = 0
-            ledger.add(job.path, status, found)
+            ledger.add({"archive": job.path, "status": status, "images": found})
             done.counts.update(found.values())
     return done
 
@@ -231,27 +231,10 @@ def _save(place: Path, data: bytes) -> str:
     return SAVED
 
 
-class _Ledger:
-    """A line an archive; the last word about a pair counts. A line that a kill cut off is passed over."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def read(self) -> dict[str, str]:
-        """pair -> what became of it."""
-        known: dict[str, str] = {}
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        for line in lines:
-            try:
-                entry: Any = json.loads(line)
-                known.update(entry["images"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        return known
-
-    def add(self, archive: str, status: str, images: Mapping[str, str]) -> None:
-        """Write down what became of an archive's images."""
-        line = json.dumps({"archive": archive, "status": status, "images": dict(images)})
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{line}\n")  # the line break before it ends what a kill cut off
-        flush_to_disk(self.path)
+def _known(ledger: Ledger) -> dict[str, str]:
+    """pair -> what became of it; the last word counts."""
+    known: dict[str, str] = {}
+    for line in ledger.lines():
+        if isinstance(images := line.get("images"), dict):
+            known.update(images)
+    return known
