@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from arxiv_server import FakeClock, Submission, serving
+from killed_build import Inline
 from published_sets import picture, put, scicap_row, write_challenge, write_scicap, write_scicap_plus
 from stand_ins import broken_engine, stand_ins
 from typer.main import get_command
@@ -44,19 +45,8 @@ from scicap_builder.workers import Failure, _failure
 QUIET = BuildOptions(read=ReadOptions(ocr="none"))
 
 
-class Inline:
-    """An engine without processes; what a job raises is its failure, as a worker's."""
-
-    busy, free = 0, True
-
-    def __init__(self, function):
-        self.function, self.done = function, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
+class Failing(Inline):
+    """What a job raises is its failure, as a worker's."""
 
     def give(self, job):
         try:
@@ -65,16 +55,12 @@ class Inline:
             self.done.append((job, _failure(error)))
         self.busy = len(self.done)
 
-    def results(self, patience_s):
-        done, self.done, self.busy = self.done, [], 0
-        return done
-
 
 def paired(name, root, out, *, papers=None, options=ImportOptions(), build=QUIET, readers=None, **more):  # noqa: B008
     how = {key: more.pop(key) for key in ("unpaired", "fetch_missing") if key in more}
     pairing = PairOptions(build=build, papers_root=papers, **how)
     return pair(
-        SOURCES[name], root, out, options, pairing, readers=readers or stand_ins(), **{"engine": Inline, **more}
+        SOURCES[name], root, out, options, pairing, readers=readers or stand_ins(), **{"engine": Failing, **more}
     )
 
 
