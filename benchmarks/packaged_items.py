@@ -32,6 +32,8 @@ SETS = {
 }
 """The further down, the nearer to the training charts."""
 REAL = "real figures"
+KINDS = Path(__file__).parent / "kinds_labels.json"
+"""What the figures of real papers are, told by eye."""
 EXPLAIN = Question("explain", "", "")
 """The request to explain, in the words of the prompt."""
 
@@ -74,6 +76,7 @@ def real_items(papers: Path) -> list[Item]:
     """The figures of the papers beside the checkout, with their captions and what our OCR engine reads in them."""
     from ocr import read_text
 
+    kinds = json.loads(KINDS.read_text(encoding="utf-8"))["figures"]
     items = []
     for line in (papers / "figures" / "figures.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -85,6 +88,7 @@ def real_items(papers: Path) -> list[Item]:
             image=data,
             width=width,
             height=height,
+            kind=kinds.get(row["paper"], {}).get(row["figure"], ""),
             caption=row["caption"] or "",
             ocr=read_text(data),
         )

@@ -79,12 +79,14 @@ def _no_chart() -> Chart:
 
 def _score_explanation(item: Item, answer: str, scores: Scores) -> None:
     declined = float(bool(DECLINED.search(answer)))
-    if item.figure.kind and item.plate is None:
-        scores["declines no-charts"].append(declined)
+    if item.plate is None and "chart" not in item.figure.kind:
+        if item.figure.kind:
+            scores["declines no-charts"].append(declined)
         return
     sources = [item.figure.caption, " ; ".join(line.text for line in item.figure.ocr), item.figure.first_mention]
-    if item.plate is not None:
+    if item.figure.kind == "chart":
         scores["declines charts"].append(declined)
+    if item.plate is not None:
         sources += [_data_text(chart) for chart in item.plate.panels]
         scores["ROUGE-L"].append(rouge_l(answer, item.figure.first_mention).f1)
         scores["BLEU-4"].append(bleu(answer, item.figure.first_mention))

@@ -1,6 +1,7 @@
-"""Train the packaged model within a time limit on one GPU machine: charts and texts are drawn there, nothing is fetched.
+"""Train the packaged model within a time limit, on one GPU or on the CPU: charts and texts are drawn there, nothing is fetched.
 
     python scripts/train_packaged.py --minutes 8 --out OUT
+    python scripts/train_packaged.py --minutes 120 --out OUT   # two cores
 
 While the language model learns from texts, charts are drawn beside it; then everything learns from what has been drawn. The
 learning rate runs through its schedule in the time that is given, however fast the machine is. OUT gets the weights in files
@@ -35,6 +36,10 @@ ENDLESS = 10**6
 """More charts than the time allows; drawing ends with the text stage."""
 TEXT_LOADERS = 5
 """Processes that load texts while the others draw."""
+ON_CPU = ("--packing_length", "4096", "--compile_layers", "True", "--streaming", "True", "--dataloader_num_workers", "0")
+"""Short rows, since a step has few of them; a process a core, which loads for itself; no look at all samples before."""
+CPU_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+"""Large tensors are kept by glibc, not given back to the kernel, which would zero each of them anew."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,9 +105,16 @@ class Run:
         loaders = self.options.workers - 2 if share == 1 else TEXT_LOADERS
         flags = [
             "--config", RECIPES / f"{recipe}.yaml", "--model_name_or_path", start, "--data_path", data, "--output_dir", out,
-            "--dataloader_num_workers", max(1, min(loaders, self.options.workers)), *self.options.flags.split(),
         ]  # fmt: skip
-        self.command(__file__, "stage", deadline, *flags)
+        if on_gpu():
+            flags += ["--dataloader_num_workers", max(1, min(loaders, self.options.workers))]
+            launch: list[object] = []
+        else:
+            # The second core draws while texts are learnt.
+            processes = self.options.workers if share == 1 else max(1, self.options.workers - 1)
+            flags += [*ON_CPU, "--per_device_train_batch_size", max(1, 2 // processes)]
+            launch = ["-m", "torch.distributed.run", "--nproc_per_node", processes]
+        self.command(*launch, __file__, "stage", deadline, *flags, *self.options.flags.split())
 
     def command(self, *words: object) -> None:
         """Run Python with these arguments and wait."""
@@ -152,7 +164,14 @@ def drawing(out: Path, count: int, seed: int, workers: int) -> list[object]:
 def environment() -> dict[str, str]:
     """One thread a process: there is a process a core."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+    return {**CPU_MEMORY, **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+
+
+def on_gpu() -> bool:
+    """Whether there is one."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:
@@ -200,25 +219,38 @@ def train_until(deadline: float, flags: Sequence[str]) -> None:
     from train.train_mem import train
 
     class Deadline(TrainerCallback):
-        """Moves the schedule with the clock and ends the training."""
+        """Moves the schedule with the clock of the first process, and ends the training of all."""
+
+        def __init__(self) -> None:
+            self.begun, self.share = time.time(), 0.0
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            begun, steps = time.time(), state.max_steps
+            self.begun, steps = time.time(), state.max_steps
 
             def by_clock(shape: Callable[[int], float]) -> Callable[[int], float]:
-                return lambda _: shape(int(steps * min(1.0, (time.time() - begun) / max(deadline - begun, 1.0))))
+                return lambda _: shape(int(steps * self.share))
 
             schedule = kwargs["lr_scheduler"]
             schedule.lr_lambdas = [by_clock(shape) for shape in schedule.lr_lambdas]
 
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            share = torch.tensor(min(1.0, (time.time() - self.begun) / max(deadline - self.begun, 1.0)))
+            if (
+                torch.distributed.is_initialized()
+            ):  # all at the same learning rate, and none waits for one that has ended
+                share = share.to(args.device)
+                torch.distributed.broadcast(share, 0)
+            self.share = float(share)
+
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            control.should_training_stop = control.should_training_stop or time.time() >= deadline
+            control.should_training_stop = control.should_training_stop or self.share >= 1
 
     trainer.DEFAULT_CALLBACKS.append(Deadline())
     # Many more steps than the time allows: the schedule is cut into so many parts, and the clock tells which one it is.
-    on_gpu = ["--tf32", "True"] if torch.cuda.is_available() else []
-    loading = ["--dataloader_persistent_workers", "True", "--dataloader_prefetch_factor", "3"]
-    train([*flags, *on_gpu, *loading, "--max_steps", "20000", "--warmup_steps", "600"])
+    fast = ["--tf32", "True"] if torch.cuda.is_available() else []
+    loaders = flags[flags.index("--dataloader_num_workers") + 1]
+    loading = ["--dataloader_persistent_workers", "True", "--dataloader_prefetch_factor", "3"] if int(loaders) else []
+    train([*flags, *fast, *loading, "--max_steps", "20000", "--warmup_steps", "600"])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from llava_graph.model.connectors import (
 from train.batching.batches import PackedCollator, PaddedCollator, join_vision
 from train.batching.order import EpochBatches, Order
 from train.batching.packing import lay_out, pack, split_fullest
+from train.learning import segments
 from train.learning.attention import (
     check_packable,
     choose_attention,
@@ -37,6 +38,7 @@ from train.learning.attention import (
     set_attention,
 )
 from train.learning.loss import chunked_cross_entropy, install_answer_loss
+from train.learning.segments import _by_products, _products_pay
 
 IMAGE = 99
 SIZES = {
@@ -440,6 +442,30 @@ def test_half_activations_run_along_the_layers_under_autocast_alone():
         half = alone(model, ITEMS[0])
     assert seen == [torch.bfloat16]
     assert (half - exact).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("key_heads", [4, 2])
+def test_attention_by_products_is_that_of_the_fused_kernel_with_its_gradients(causal, key_heads):
+    torch.manual_seed(0)
+    parts = [torch.randn(2, heads, 77, 16, requires_grad=True) for heads in (4, key_heads, key_heads)]
+    far = torch.randn(2, 77, 4, 16)
+    exact = torch.nn.functional.scaled_dot_product_attention(*parts, is_causal=causal, enable_gqa=key_heads < 4)
+    wanted = torch.autograd.grad((exact.transpose(1, 2) * far).sum(), parts)
+    found = _by_products(*parts, scale=None, causal=causal)
+    gradients = torch.autograd.grad((found.float() * far).sum(), parts)
+    assert found.dtype == torch.bfloat16
+    assert (found - exact.transpose(1, 2)).abs().max() < 0.03
+    for one, other in zip(gradients, wanted, strict=True):
+        assert (one - other).abs().max() < 0.03 * other.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("length", "kind", "pays"), [(64, torch.bfloat16, True), (64, torch.float32, False), (2048, torch.bfloat16, False)]
+)
+def test_products_are_taken_for_short_samples_in_half_precision(monkeypatch, length, kind, pays):
+    monkeypatch.setattr(segments, "HALF_PRODUCTS", True)
+    assert _products_pay(torch.zeros(1, 2, length, 8, dtype=kind)) == pays
 
 
 @pytest.mark.gpu

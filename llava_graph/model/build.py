@@ -71,10 +71,10 @@ PRESETS = {
         image_size=336, patch_size=28, vision_width=192, vision_layers=3, vision_heads=3,
         width=256, layers=5, heads=4, kv_heads=2, mlp_width=448, vocab_size=4096,
     ),
-    # 18.9 M parameters, 38 MB in bf16. Patches of 24 px: 256 tokens an image.
+    # Patches of 32 px: 144 tokens an image.
     "small": ModelShape(
-        image_size=384, patch_size=24, vision_width=256, vision_layers=6, vision_heads=4,
-        width=384, layers=8, heads=6, kv_heads=2, mlp_width=896, vocab_size=5120, padded=False,
+        image_size=384, patch_size=32, vision_width=256, vision_layers=4, vision_heads=4,
+        width=256, layers=6, heads=4, kv_heads=2, mlp_width=704, vocab_size=4096, padded=False,
     ),
 }  # fmt: skip
 

@@ -29,14 +29,15 @@ from scicap_builder.charts.data import make_plate
 from scicap_builder.charts.drawing import Drawing
 from scicap_builder.charts.others import make_other
 from scicap_builder.charts.paragraphs import write_paragraph
-from scicap_builder.charts.questions import ask
+from scicap_builder.charts.questions import ask, ask_readings
+from scicap_builder.charts.tracing import Places
 from scicap_builder.charts.vocabulary import VOCABULARIES
 
 SHARD = 250
 """Charts per shard: some ten seconds of drawing on one core is what a killed run repeats."""
 OTHER_SHARE = 0.06
 """Share of figures that are no charts."""
-PYPLOT_SHARE = 0.45
+PYPLOT_SHARE = 0.35
 """Share of charts that matplotlib draws; our own renderer, which is faster, draws the others."""
 ROLES_KNOWN_SHARE = 0.45
 """Share of charts whose text lines carry their true roles; the others carry those that can be seen from the layout."""
@@ -108,7 +109,7 @@ def make_sheet(seed: int, index: int, options: CorpusOptions = CorpusOptions()) 
         panels=tuple(Panel(letter=letter) for letter in plate.letters if letter),
         paper=Paper(id=key),
         table=data_table(plate.panels[0]) if len(plate.panels) == 1 else None,
-        turns=dialogue(plate, paragraph, rng),
+        turns=dialogue(plate, paragraph, rng, drawing.places if options.images else ()),
         source=f"charts/{drawing.library}",
         licence="CC0-1.0",
         split=split_of(key),
@@ -162,17 +163,20 @@ def seen_text(drawing: Drawing, rng: np.random.Generator, options: CorpusOptions
     return assign_roles(reading_order(bare), (drawing.width, drawing.height))
 
 
-def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator) -> tuple[Turn, ...]:
-    """One figure of five: none (the first mention answers). The others: questions, in half of them after the explanation.
+def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator, places: Sequence[Places] = ()) -> tuple[Turn, ...]:
+    """One figure of ten: none (the first mention answers). The others: questions, in half of them after the explanation.
 
-    Many questions a figure: reading the figure is what costs, an answer more is nearly free.
+    Many questions a figure: reading the figure is what costs, an answer more is nearly free. `places`: where the values
+    stand in the image, if there is one; then series are traced, too.
     """
     style = float(rng.random())
-    if style < 0.2:
+    if style < 0.1:
         return ()
     pairs = [(question.text, question.answer) for question in ask(plate, rng, int(rng.integers(4, 13)))]
-    if style < 0.6:
+    if style < 0.55:
         pairs = [(pick(rng, EXPLAIN_REQUESTS), paragraph), *pairs[:8]]
+    readings = [(question.text, question.answer) for question in ask_readings(plate, rng, places)]
+    pairs = [*readings, *pairs] if rng.random() < 0.5 else [*pairs, *readings]
     return tuple(
         turn
         for question, answer in pairs

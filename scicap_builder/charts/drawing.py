@@ -44,6 +44,9 @@ class Drawing:
     """The text that was drawn, exactly, with the box in which it was drawn."""
     library: str = ""
     """What drew it."""
+    places: tuple[tuple[np.ndarray, ...], ...] = ()
+    """Per panel and series (n, 2): where the values stand (`tracing.data_points`), as shares of width and height; empty
+    where the library does not say."""
 
 
 def true_line(

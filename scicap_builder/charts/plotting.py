@@ -14,6 +14,7 @@ from scicap_builder.charts.drawing import Drawing, encode
 from scicap_builder.charts.marks import draw_marks, draw_sample
 from scicap_builder.charts.pen import Frame, Pen, choose_look
 from scicap_builder.charts.scale import Scale
+from scicap_builder.charts.tracing import data_points
 
 Area = tuple[float, float, float, float]
 """(x0, y0, x1, y1) px."""
@@ -31,14 +32,17 @@ def draw_plate(plate: Plate, rng: np.random.Generator, *, raster: bool = True) -
     width = int(rng.integers(340, 560) * scale) * plate.columns
     height = int(rng.integers(250, 400) * scale) * rows
     canvas = Canvas(width, height, font=pick(rng, FONT_FILES), background=look.page, raster=raster)
+    places = []
     for index, (chart, letter) in enumerate(zip(plate.panels, plate.letters, strict=True)):
         row, column = divmod(index, plate.columns)
         step = (width / plate.columns, height / rows)
         area = (column * step[0], row * step[1], (column + 1) * step[0], (row + 1) * step[1])
-        _draw_chart(Pen(canvas, look, rng, letter), chart, area)
+        frame = _draw_chart(Pen(canvas, look, rng, letter), chart, area)
+        places.append(tuple(frame.curve(*points.T) / (width, height) for points in data_points(chart)))
     picture = canvas.finish()
     image = encode(picture, rng) if picture is not None else None
-    return Drawing(image=image, width=width, height=height, ocr=tuple(canvas.lines), library="own")
+    ocr = tuple(canvas.lines)
+    return Drawing(image=image, width=width, height=height, ocr=ocr, library="own", places=tuple(places))
 
 
 def scales(chart: Chart, rng: np.random.Generator) -> tuple[Scale, Scale]:
@@ -95,7 +99,7 @@ def legend_entries(chart: Chart, rng: np.random.Generator) -> tuple[str, ...]:
     return tuple(form.format(name=series.name, what=what, area=series.area or 0) for series in named)
 
 
-def _draw_chart(pen: Pen, chart: Chart, area: Area) -> None:
+def _draw_chart(pen: Pen, chart: Chart, area: Area) -> Frame:
     look = pen.look
     x_scale, y_scale = scales(chart, pen.rng)
     x_ticks, y_ticks = x_scale.ticks(look.ticks, look.form), y_scale.ticks(look.ticks, look.form)
@@ -121,6 +125,7 @@ def _draw_chart(pen: Pen, chart: Chart, area: Area) -> None:
     _draw_head(pen, chart, area, middle)
     if entries:
         _draw_legend(pen, chart, frame, entries)
+    return frame
 
 
 def _plot_area(pen: Pen, chart: Chart, area: Area, y_ticks: Ticks, entries: tuple[str, ...]) -> Area:

@@ -14,6 +14,7 @@ from scicap_builder.charts.chart import Chart, Plate, pick
 from scicap_builder.charts.drawing import PALETTES, Drawing, encode, true_line
 from scicap_builder.charts.plotting import axis_names, legend_entries
 from scicap_builder.charts.pyplot_marks import Style, draw_marks
+from scicap_builder.charts.tracing import data_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,9 +73,18 @@ def draw_plate(plate: Plate, rng: np.random.Generator) -> Drawing:
         width, height = (int(side) for side in agg.get_width_height())
         ocr = tuple(line for one in drawn for line in _read(one, agg.get_renderer(), width, height))
         pixels = np.asarray(agg.buffer_rgba())[..., :3]
-    return Drawing(
-        image=encode(Image.fromarray(pixels), rng), width=width, height=height, ocr=ocr, library="matplotlib"
-    )
+        places = tuple(
+            tuple(_places(one.axes, points, (width, height)) for points in data_points(chart))
+            for one, chart in zip(drawn, plate.panels, strict=True)
+        )
+    image = encode(Image.fromarray(pixels), rng)
+    return Drawing(image=image, width=width, height=height, ocr=ocr, library="matplotlib", places=places)
+
+
+def _places(axes: Axes, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(n, 2) in the coordinates of the axes -> shares of the picture's width and height, from the top left."""
+    shares = axes.transData.transform(points) / size if len(points) else points
+    return np.stack([shares[:, 0], 1 - shares[:, 1]], axis=1)
 
 
 def _settings(rng: np.random.Generator, sheet: str, *, small: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Questions about a figure and their answers, from its data. In: a plate and a random generator. Out: questions with answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from scicap_builder.charts.chart import Chart, Plate, pick
 from scicap_builder.charts.name_questions import ask_count, ask_names, ask_type, ask_x, ask_y
 from scicap_builder.charts.question import Question
+from scicap_builder.charts.tracing import Places, ask_list, ask_totals, ask_trace
 from scicap_builder.charts.unanswerable import ask_unanswerable
 from scicap_builder.charts.value_questions import (
     ask_best,
@@ -33,6 +34,24 @@ def ask(plate: Plate, rng: np.random.Generator, count: int) -> list[Question]:
             found.setdefault(asked.text, asked)
         if len(found) == count:
             break
+    return list(found.values())
+
+
+def ask_readings(plate: Plate, rng: np.random.Generator, places: Sequence[Places]) -> list[Question]:
+    """Up to three questions for whole series: where their values stand (`places`, per panel) and what they are."""
+    found: dict[str, Question] = {}
+    for _ in range(2 if places else 0):
+        panel = int(rng.integers(len(plate.panels)))
+        if question := ask_trace(plate.panels[panel], places[panel], rng):
+            asked = _about_panel(question, plate.letters[panel], rng)
+            found.setdefault(asked.text, asked)
+    if rng.random() < LISTED_SHARE:
+        panel = int(rng.integers(len(plate.panels)))
+        chart = plate.panels[panel]
+        question = ask_totals(chart, rng) if chart.stacked and rng.random() < 0.5 else ask_list(chart, rng)
+        if question:
+            asked = _about_panel(question, plate.letters[panel], rng)
+            found.setdefault(asked.text, asked)
     return list(found.values())
 
 
@@ -65,5 +84,7 @@ WRITERS: dict[str, Callable[[Chart, np.random.Generator], Question | None]] = {
     "peak": ask_peak,
     "absent": ask_absent,
 }
+LISTED_SHARE = 0.6
+"""Share of figures in which the values of a series are listed."""
 REPEATED = {"value": 4, "trend": 2, "crossing": 2, "absent": 2}
 """How often a kind may be asked of one figure: about other series and places."""

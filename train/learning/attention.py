@@ -150,3 +150,6 @@ def set_attention(model: PreTrainedModel, name: str) -> None:
         model.set_attn_implementation(name)
         return
     text.set_attn_implementation(name)
+    tower = getattr(model.base_model, "vision_tower", None)
+    if name == SEGMENTS and model.device.type == "cpu" and tower is not None:
+        tower.set_attn_implementation(name)
