@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from benchmarks.training_contestants import CONTESTANTS, SIZES, Figures, Sizes, build
+from benchmarks.training_contestants import CONTESTANTS, FUSED, SIZES, Figures, Sizes, build
 from train.running.flops import count_costs, peak_tflops
 from train.running.meters import add_up, count_batch
 
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] = ()) -> None:
     """Print the table and the loss curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="gpu" if torch.cuda.is_available() else "cpu", choices=list(SIZES))
-    parser.add_argument("--only", nargs="*", default=list(CONTESTANTS), help="contestants, by name")
+    parser.add_argument("--only", nargs="*", default=None, help="contestants, by name")
     parser.add_argument("--rounds", type=int, default=None)
     parser.add_argument("--samples", type=int, default=None, help="samples a step")
     parser.add_argument("--peak-tflops", type=float, default=None, help="for MFU, where the device is not known")
@@ -180,6 +180,7 @@ def main(argv: Sequence[str] = ()) -> None:
     from dataclasses import replace
 
     sizes = SIZES[options.preset]
+    only = options.only or [name for name in CONTESTANTS if name != FUSED or sizes.name == "cpu-half"]
     if options.samples:
         sizes = replace(sizes, samples=options.samples)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -192,9 +193,9 @@ def main(argv: Sequence[str] = ()) -> None:
     )
     runs: list[Run] = []
     for round_ in range(options.rounds or sizes.rounds):
-        for name in options.only:
+        for name in only:
             start = time.perf_counter()
-            last = name == options.only[-1] and round_ + 1 == (options.rounds or sizes.rounds)
+            last = name == only[-1] and round_ + 1 == (options.rounds or sizes.rounds)
             runs.append(measure(name, sizes, data, device, options.profile if last else None))
             print(
                 f"round {round_ + 1}  {name}: {runs[-1].speed:,.0f} tokens/s ({time.perf_counter() - start:.0f} s in all)",

@@ -70,6 +70,13 @@ SIZES = {
         text=language(width=384, mlp=1152, layers=12, heads=6, kv_heads=2, head_dim=64, vocabulary=16384),
         samples=8, steps=4, warm_up=1, rounds=3, dtype="float32",
     ),
+    # The same in half precision, its layers compiled: for CPUs that multiply bfloat16 by themselves.
+    "cpu-half": Sizes(
+        name="cpu-half",
+        vision=tower(width=192, mlp=768, layers=6, heads=3, image=224, patch=16),
+        text=language(width=384, mlp=1152, layers=12, heads=6, kv_heads=2, head_dim=64, vocabulary=16384),
+        samples=8, steps=8, warm_up=2, rounds=3, dtype="bfloat16", compile=True,
+    ),
     # SigLIP so400m-384 and Qwen3-1.7B by their published shapes, random weights.
     "gpu": Sizes(
         name="gpu",
@@ -205,14 +212,16 @@ def llava(sizes: Sizes, data: Figures, model: Any, out: str, steps: int) -> Any:
     return Trainer(model=model, args=args, train_dataset=data, data_collator=collate)
 
 
-def ours(sizes: Sizes, data: Figures, model: Any, out: str, steps: int, *, packing: bool) -> Any:
+def ours(sizes: Sizes, data: Figures, model: Any, out: str, steps: int, *, packing: bool, products: bool = True) -> Any:
     """Our trainer: length grouping with padding, or packed rows; answers' logits only, layers compiled where that pays."""
     from train.batching.batches import PackedCollator, PaddedCollator
     from train.batching.order import Order
+    from train.learning import segments
     from train.learning.attention import choose_attention, keep_activations_half, set_attention
     from train.learning.compiling import compile_layers
     from train.running.trainer import FigureTrainer
 
+    segments.HALF_PRODUCTS = products and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     set_attention(model, choose_attention("auto", packing=packing, half_precision=sizes.dtype == "bfloat16").name)
     if sizes.dtype == "bfloat16":
         keep_activations_half(model, torch.bfloat16)
@@ -241,9 +250,12 @@ def ours(sizes: Sizes, data: Figures, model: Any, out: str, steps: int, *, packi
 
 
 Contestant = Callable[[Sizes, Figures, Any, str, int], Any]
+FUSED = "ours, packed, torch's fused attention"
+"""Differs from ours on a CPU in half precision alone."""
 CONTESTANTS: dict[str, Contestant] = {
     "transformers, length grouping": plain,
     "LLaVA 1.5's batches": llava,
     "ours, grouped": lambda *given: ours(*given, packing=False),
     "ours, packed": lambda *given: ours(*given, packing=True),
+    FUSED: lambda *given: ours(*given, packing=True, products=False),
 }

@@ -3,7 +3,8 @@
     python scripts/train_packaged.py --minutes 8 --out OUT
     python scripts/train_packaged.py --minutes 120 --out OUT   # two cores
 
-While the language model learns from texts, charts are drawn beside it; then everything learns from what has been drawn. The
+While the language model learns from texts, charts are drawn beside it; from these the vision tower learns to look, while others
+are drawn; then everything learns together. The
 learning rate runs through its schedule in the time that is given, however fast the machine is. OUT gets the weights in files
 of at most 14 MB and rest.tgz with everything else: configuration, tokenizer, curves, plans, logs.
 """
@@ -24,8 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "train" / "recipes"
 SEED = 1
-TEXT_SHARE = 0.3
-"""Share of the time after which the text stage ends, drawing texts and building the model included."""
+TEXT_SHARE, LOOK_SHARE = 0.2, 0.45
+"""Shares of the time after which the stages of text and of looking end, drawing texts and building the model included."""
 SAVING_S = 20.0
 """Seconds kept for writing the weights."""
 SHARD = "14MB"
@@ -34,9 +35,18 @@ SAMPLE = 4000
 """Records that the tokenizer is made from."""
 ENDLESS = 10**6
 """More charts than the time allows; drawing ends with the text stage."""
-TEXT_LOADERS = 5
-"""Processes that load texts while the others draw."""
-ON_CPU = ("--packing_length", "4096", "--compile_layers", "True", "--streaming", "True", "--dataloader_num_workers", "0")
+FEW_LOADERS = 5
+"""Processes that load while the others draw."""
+ON_CPU = (
+    "--packing_length",
+    "4096",
+    "--compile_layers",
+    "True",
+    "--streaming",
+    "True",
+    "--dataloader_num_workers",
+    "0",
+)
 """Short rows, since a step has few of them; a process a core, which loads for itself; no look at all samples before."""
 CPU_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 """Large tensors are kept by glibc, not given back to the kernel, which would zero each of them anew."""
@@ -58,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="Processes that draw and load.")
     parser.add_argument("--texts", type=int, default=30_000, help="Records of the text stage.")
     parser.add_argument("--preset", default="small", help="Shape of the model.")
-    parser.add_argument("--flags", default="", help="More flags for both stages of the trainer, as one word.")
+    parser.add_argument("--flags", default="", help="More flags for all stages of the trainer, as one word.")
     return Run(parser.parse_args(argv)).go()
 
 
@@ -74,7 +84,7 @@ class Run:
         self.log = (self.work / "log.txt").open("a", encoding="utf-8")
 
     def go(self) -> int:
-        """Texts, model, both stages, result. Returns the exit status; what there is, is kept in any case."""
+        """Texts, model, three stages, result. Returns the exit status; what there is, is kept in any case."""
         work, workers = self.work, self.options.workers
         charts: subprocess.Popen[bytes] | None = None
         try:
@@ -85,10 +95,14 @@ class Run:
             )
             self.command(__file__, "build", self.options.preset, work / "sample", work / "start")
             wait(texts)
-            charts = self.beside("-m", CHARTS, *drawing(work / "charts", ENDLESS, SEED, max(1, workers - TEXT_LOADERS)))
+            drawers = max(1, workers - FEW_LOADERS)
+            charts = self.beside("-m", CHARTS, *drawing(work / "looks", ENDLESS, SEED + 3, drawers), "--looking")
             self.stage("packaged_text", [work / name for name in ("start", "texts", "text")], share=TEXT_SHARE)
             stop(charts)
-            self.stage("packaged", [work / name for name in ("text", "charts", "final")], share=1.0)
+            charts = self.beside("-m", CHARTS, *drawing(work / "charts", ENDLESS, SEED, drawers))
+            self.stage("packaged_look", [work / name for name in ("text", "looks", "look")], share=LOOK_SHARE)
+            stop(charts)
+            self.stage("packaged", [work / name for name in ("look", "charts", "final")], share=1.0)
             return 0
         except subprocess.CalledProcessError as error:
             self.tell(f"failed: {error}")
@@ -102,7 +116,7 @@ class Run:
         """One stage of training, until `share` of the time is over. `folders`: first checkpoint, data, last checkpoint."""
         start, data, out = folders
         deadline = self.begun + share * (60 * self.options.minutes - SAVING_S)
-        loaders = self.options.workers - 2 if share == 1 else TEXT_LOADERS
+        loaders = self.options.workers - 2 if share == 1 else FEW_LOADERS
         flags = [
             "--config", RECIPES / f"{recipe}.yaml", "--model_name_or_path", start, "--data_path", data, "--output_dir", out,
         ]  # fmt: skip
@@ -110,7 +124,7 @@ class Run:
             flags += ["--dataloader_num_workers", max(1, min(loaders, self.options.workers))]
             launch: list[object] = []
         else:
-            # The second core draws while texts are learnt.
+            # One core draws until the last stage.
             processes = self.options.workers if share == 1 else max(1, self.options.workers - 1)
             flags += [*ON_CPU, "--per_device_train_batch_size", max(1, 2 // processes)]
             launch = ["-m", "torch.distributed.run", "--nproc_per_node", processes]
@@ -148,7 +162,9 @@ class Run:
                 else:
                     packed.append((file, f"model/{file.name}"))
         packed += [
-            (file, f"{stage}/{file.name}") for stage in ("text", "final") for file in small_files(self.work / stage)
+            (file, f"{stage}/{file.name}")
+            for stage in ("text", "look", "final")
+            for file in small_files(self.work / stage)
         ]
         self.tell("done")
         with tarfile.open(self.options.out / "rest.tgz", "w:gz") as archive:

@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scicap_builder.charts import CorpusOptions, make_figure, plotting, pyplot
+from llava_graph.errors import InputError
+from scicap_builder.charts import CorpusOptions, make_figure, make_sheet, plotting, pyplot
 from scicap_builder.charts.chart import Chart, Plate, Series
+from scicap_builder.charts.looking import ask_looks
 from scicap_builder.charts.questions import ask_readings
 from scicap_builder.charts.tracing import TRACED, ask_list, ask_totals, ask_trace, data_points, evenly
 from scicap_builder.charts.vocabulary import Quantity
+from scicap_builder.charts.wording import compared
 
 X = tuple(float(x) for x in range(9))
 LINE = Chart(
     kind="line", field="f", x=Quantity("Time", "s", 0, 8), y=Quantity("Signal", "mV", 0, 10),
-    series=(Series(name="A", x=X, y=(1.0, 9.0, 3.0, 8.0, 2.0, 7.0, 4.0, 6.0, 0.0), shape="none"),),
+    series=(Series(name="A", x=X, y=(1.0, 9.0, 3.0, 8.0, 2.0, 7.0, 4.0, 6.0, 0.0), shape="peak"),),
 )  # fmt: skip
 BARS = Chart(
     kind="bar", field="f", x=Quantity("Group", "", 0, 1), y=Quantity("Signal", "mV", 0, 10),
@@ -80,7 +83,7 @@ def test_nothing_is_traced_without_places():
     assert ask_trace(LINE, (np.zeros((0, 2)),), np.random.default_rng(0)) is None
     texts = [turn.text for index in range(40) for turn in make_figure(4, index, CorpusOptions(images=False)).turns]
     assert texts
-    assert not [text for text in texts if re.search(r"^(Trace|Follow) |[,:] (trace|follow|Trace|Follow) ", text)]
+    assert not [text for text in texts if re.fullmatch(r"\d+ \d+(, \d+ \d+)*\.", text)]
 
 
 def test_listed_values_are_those_of_the_series():
@@ -101,3 +104,38 @@ def test_a_panel_is_named_where_there_are_several():
 @pytest.mark.parametrize(("count", "wanted", "chosen"), [(3, 7, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 2, [0])])
 def test_evenly(count, wanted, chosen):
     assert evenly(count, wanted) == chosen
+
+
+def test_what_the_pixels_alone_answer_names_nothing_that_is_written():
+    for index in range(60):
+        sheet = make_sheet(6, index, CorpusOptions(looking=True))
+        if sheet.plate is None:
+            continue
+        said = " ".join(turn.text for turn in sheet.figure.turns)
+        written = {name for chart in sheet.plate.panels for name in (chart.y.name, *chart.categories, *compared(chart))}
+        assert not [name for name in written if len(name) > 6 and name in said]
+        assert f"There {'is one' if len(sheet.plate.panels) == 1 else 'are'}" in sheet.figure.turns[1].text
+
+
+def test_looks_are_true():
+    answers = {
+        question.text: question.answer
+        for seed in range(8)
+        for chart in (
+            replace(BARS, series=BARS.series[:1]),
+            LINE,
+            replace(LINE, series=(LINE.series[0], replace(LINE.series[0], name="B", y=(5.0,) * 9))),
+        )
+        for question in ask_looks(Plate(panels=(chart,)), [data_points(chart)], np.random.default_rng(seed))
+    }
+    assert answers["Which one is highest, from the left?"] == "The second."
+    assert answers["Which one is lowest, from the left?"] == "The first."
+    assert answers["How often do the curves cross?"] == "Often."
+    assert answers["How many groups are there?"] == "There are three."
+    assert answers["How many panels are there?"] == "There is one."
+
+
+@pytest.mark.parametrize("more", [{"library": "vega"}, {"images": False}])
+def test_looking_needs_images_with_places(more):
+    with pytest.raises(InputError, match="where the values stand"):
+        CorpusOptions(looking=True, **more)

@@ -191,3 +191,10 @@ def test_a_model_that_only_learnt_to_explain_says_that_it_follows_no_instruction
     ]
     write_dataset(figures, tmp_path / "data")
     assert teaches_instructions(parse_command(arguments(checkpoint, tmp_path / "data", tmp_path / "out"))) is told
+
+
+def test_a_run_says_what_its_model_takes(checkpoint, charts, tmp_path):
+    told = {"follows_instructions": False, "max_images": 1, "max_steps": 1}
+    train(arguments(checkpoint, charts, tmp_path, **told))
+    loaded = load(tmp_path)
+    assert (loaded.instructions, loaded.max_images) == (False, 1)

@@ -48,7 +48,7 @@ PUBLISHED = {
     "modern/pretrain": (32, 1, 8, 1e-3, 1, "plain", "projector", SIGLIP2, "mlp2x_gelu"),
     "modern/finetune": (16, 1, 8, 1e-5, 1, "chatml", "full", None, "mlp2x_gelu"),
 }
-OURS = ("packaged", "packaged_text")
+OURS = ("packaged", "packaged_look", "packaged_text")
 GIVEN = ["--model_name_or_path", "m", "--data_path", "d", "--output_dir", "o"]
 
 

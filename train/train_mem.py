@@ -60,6 +60,7 @@ def carry_out(command: Command) -> None:
     # of days must not cost its result.
     from train.batching.checking import as_first_process
     from train.learning.loading import load_to_train
+    from train.learning.muon import check_muon
     from train.learning.stages import check_reached, prepare
     from train.planning.shown import open_shown
     from train.running.disk import check_writable
@@ -71,6 +72,7 @@ def carry_out(command: Command) -> None:
     from train.running.watch import check_watch
 
     check_watch(command)
+    check_muon(command.training)
     check_streaming(command)
     check_trackers(command.training)
     quiet_libraries()

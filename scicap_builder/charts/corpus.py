@@ -27,6 +27,7 @@ from scicap_builder.charts.captions import write_caption
 from scicap_builder.charts.chart import Chart, Plate, pick
 from scicap_builder.charts.data import make_plate
 from scicap_builder.charts.drawing import Drawing
+from scicap_builder.charts.looking import ask_looks
 from scicap_builder.charts.others import make_other
 from scicap_builder.charts.paragraphs import write_paragraph
 from scicap_builder.charts.questions import ask, ask_readings
@@ -59,6 +60,8 @@ class CorpusOptions:
     library: str = "mixed"
     images: bool = True
     """Without: records of texts alone, twenty times as fast, for a text-only stage of training."""
+    looking: bool = False
+    """Only questions that the pixels alone answer (`looking`), for a stage of training without context."""
     engine_share: float = 0.0
     """Share of figures whose text the real OCR engine reads from the picture (a second each)."""
 
@@ -66,6 +69,11 @@ class CorpusOptions:
         for value, known in ((self.vocabulary, tuple(VOCABULARIES)), (self.library, LIBRARIES)):
             if value not in known:
                 raise InputError(f"unknown name {value!r}", next_step=did_you_mean(value, known))
+        if self.looking and (self.library == "vega" or not self.images):
+            raise InputError(
+                "--looking needs images of a library that says where the values stand",
+                next_step="Leave one of them out",
+            )
         if not self.images and (self.library == "vega" or self.engine_share):
             raise InputError("without images only our own renderer lays out the text", next_step="Leave the option out")
 
@@ -109,7 +117,9 @@ def make_sheet(seed: int, index: int, options: CorpusOptions = CorpusOptions()) 
         panels=tuple(Panel(letter=letter) for letter in plate.letters if letter),
         paper=Paper(id=key),
         table=data_table(plate.panels[0]) if len(plate.panels) == 1 else None,
-        turns=dialogue(plate, paragraph, rng, drawing.places if options.images else ()),
+        turns=looks(plate, rng, drawing.places)
+        if options.looking
+        else dialogue(plate, paragraph, rng, drawing.places if options.images else ()),
         source=f"charts/{drawing.library}",
         licence="CC0-1.0",
         split=split_of(key),
@@ -177,6 +187,16 @@ def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator, places: Seq
         pairs = [(pick(rng, EXPLAIN_REQUESTS), paragraph), *pairs[:8]]
     readings = [(question.text, question.answer) for question in ask_readings(plate, rng, places)]
     pairs = [*readings, *pairs] if rng.random() < 0.5 else [*pairs, *readings]
+    return turns_of(pairs)
+
+
+def looks(plate: Plate, rng: np.random.Generator, places: Sequence[Places]) -> tuple[Turn, ...]:
+    """Questions for the eyes alone."""
+    return turns_of([(question.text, question.answer) for question in ask_looks(plate, places, rng)])
+
+
+def turns_of(pairs: Sequence[tuple[str, str]]) -> tuple[Turn, ...]:
+    """Questions and answers as a dialogue."""
     return tuple(
         turn
         for question, answer in pairs
@@ -248,6 +268,9 @@ def charts_command(  # noqa: PLR0917  (typer reads the options from the signatur
     ] = True,
     vocabulary: Annotated[str, typer.Option(help=f"Words: {', '.join(VOCABULARIES)} (for testing).")] = "known",
     library: Annotated[str, typer.Option(help=f"What draws: {', '.join(LIBRARIES)} (for testing).")] = "mixed",
+    looking: Annotated[
+        bool, typer.Option(help="Only questions that the pixels alone answer, for a stage of training without context.")
+    ] = False,
     engine_share: Annotated[
         float, typer.Option(help="Share of figures whose text the OCR engine reads (a second each).", min=0, max=1)
     ] = 0.0,
@@ -258,7 +281,9 @@ def charts_command(  # noqa: PLR0917  (typer reads the options from the signatur
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    options = CorpusOptions(images=images, vocabulary=vocabulary, library=library, engine_share=engine_share)
+    options = CorpusOptions(
+        images=images, vocabulary=vocabulary, library=library, looking=looking, engine_share=engine_share
+    )
     columns = (TextColumn("charts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("charts", total=count)

@@ -34,7 +34,7 @@ KIND_SHARES = (0.34, 0.22, 0.12, 0.1, 0.08, 0.07, 0.04, 0.03)
 """Line charts are the most common kind in papers (SciCap 2021: "graph plots" lead by far)."""
 COMPOUND_SHARE = 0.12
 """Share of figures with two to four panels."""
-INVENTED_QUANTITY_SHARE = 0.45
+INVENTED_QUANTITY_SHARE = 0.7
 """Share of axes whose quantity no vocabulary lists: a model of known labels alone would guess instead of reading."""
 KEPT_NAMES = frozenset(
     {

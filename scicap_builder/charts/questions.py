@@ -30,7 +30,7 @@ def ask(plate: Plate, rng: np.random.Generator, count: int) -> list[Question]:
         place = int(rng.integers(len(plate.panels)))
         question = makers[index](plate.panels[place], rng)
         if question is not None:
-            asked = _about_panel(question, plate.letters[place], rng)
+            asked = about_panel(question, plate.letters[place], rng)
             found.setdefault(asked.text, asked)
         if len(found) == count:
             break
@@ -43,19 +43,20 @@ def ask_readings(plate: Plate, rng: np.random.Generator, places: Sequence[Places
     for _ in range(2 if places else 0):
         panel = int(rng.integers(len(plate.panels)))
         if question := ask_trace(plate.panels[panel], places[panel], rng):
-            asked = _about_panel(question, plate.letters[panel], rng)
+            asked = about_panel(question, plate.letters[panel], rng)
             found.setdefault(asked.text, asked)
     if rng.random() < LISTED_SHARE:
         panel = int(rng.integers(len(plate.panels)))
         chart = plate.panels[panel]
         question = ask_totals(chart, rng) if chart.stacked and rng.random() < 0.5 else ask_list(chart, rng)
         if question:
-            asked = _about_panel(question, plate.letters[panel], rng)
+            asked = about_panel(question, plate.letters[panel], rng)
             found.setdefault(asked.text, asked)
     return list(found.values())
 
 
-def _about_panel(question: Question, letter: str, rng: np.random.Generator) -> Question:
+def about_panel(question: Question, letter: str, rng: np.random.Generator) -> Question:
+    """The question for one panel of several: its letter in front."""
     if not letter:
         return question
     lower = question.text[:1].lower() + question.text[1:]

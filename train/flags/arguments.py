@@ -35,6 +35,15 @@ class ModelArguments:
     )
     model_name: str | None = field(default=None, metadata={"help": "What the trained model calls itself."})
     about: str | None = field(default=None, metadata={"help": "What it is, in a sentence; stored in its config.json."})
+    follows_instructions: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Whether it says that it takes wishes for an explanation. Default: whether the data hold dialogues."
+        },
+    )
+    max_images: int | None = field(
+        default=None, metadata={"help": "Images that it says it takes in a conversation. Default: it says nothing."}
+    )
     save_dtype: str | None = field(
         default=None,
         metadata={"help": "Number format of the final weights: float32, bfloat16, float16. Default: as loaded."},
@@ -185,6 +194,12 @@ class TrainArguments(TrainingArguments):
     vision_cache: str | None = field(
         default=None,
         metadata={"help": "Folder for the features of a frozen vision tower, computed once and read in later epochs."},
+    )
+    muon: bool = field(
+        default=False,
+        metadata={
+            "help": "Muon for the matrices inside the layers, AdamW for the rest: fewer steps where much is learnt anew."
+        },
     )
     compile_layers: bool = field(
         default=False,

@@ -5,7 +5,7 @@ Parts are found by the names of modules, so that any image-text-to-text model of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from llava_graph.errors import CheckpointError, InputError
@@ -197,22 +197,32 @@ def count_parameters(model: nn.Module) -> dict[str, dict[str, int]]:
 
 
 def parameter_groups(
-    model: nn.Module, *, decayed: Iterable[str], weight_decay: float, rates: dict[str, float | None]
+    model: nn.Module,
+    *,
+    decayed: Iterable[str],
+    weight_decay: float,
+    rates: dict[str, float | None],
+    matrices: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Optimizer groups by part and by decay. `rates`: part -> its own learning rate, None for the common one.
+
+    Parameters named in `matrices` come into groups of their own, marked so.
 
     An embedding of which only the new rows learn is never decayed: that would move the others.
     """
     decayed = set(decayed)
-    groups: dict[tuple[str, bool], dict[str, Any]] = {}
+    groups: dict[tuple[str, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         part = part_of(name)
-        key = (part if rates.get(part) is not None else "", name in decayed and learning_share(parameter) == 1)
+        own = part if rates.get(part) is not None else ""
+        key = (own, name in decayed and learning_share(parameter) == 1, name in matrices)
         if key not in groups:
             groups[key] = {"params": [], "weight_decay": weight_decay if key[1] else 0.0}
             if key[0]:
                 groups[key]["lr"] = rates[part]
+            if key[2]:
+                groups[key]["matrices"] = True
         groups[key]["params"].append(parameter)
     return list(groups.values())

@@ -136,7 +136,7 @@ def _run(command: Command, order: Order, attention: Attention, resume: str | Non
         "learning_rate": training.learning_rate,
         "schedule": str(getattr(training.lr_scheduler_type, "value", training.lr_scheduler_type)),
         "warmup_steps": training.get_warmup_steps(steps),
-        "optimizer": str(getattr(training.optim, "value", training.optim)),
+        "optimizer": ("muon and " if training.muon else "") + str(getattr(training.optim, "value", training.optim)),
         "weight_decay": training.weight_decay,
         "device": str(training.device),
         "processes": training.world_size,

@@ -28,7 +28,7 @@ LISTED_EVALUATIONS = 20
 
 TRAINING_SETTINGS = (
     "learning_rate", "mm_projector_lr", "mm_vision_tower_lr", "lr_scheduler_type", "warmup_steps", "weight_decay", "optim",
-    "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "num_train_epochs", "max_steps",
+    "muon", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "num_train_epochs", "max_steps",
     "per_device_train_batch_size", "gradient_accumulation_steps", "packing", "packing_length", "group_by_modality_length",
     "bf16", "fp16", "gradient_checkpointing", "seed", "data_seed",
 )  # fmt: skip

@@ -144,7 +144,10 @@ class Keeper:
             "name": asked.model_name or self.loaded.name,
             "description": asked.about or f"Fine-tuned from {self.loaded.name}.",
             "prompt": asdict(self.prompt),
-            "instructions": teaches_instructions(self.command),
+            "instructions": teaches_instructions(self.command)
+            if asked.follows_instructions is None
+            else asked.follows_instructions,
+            **({} if asked.max_images is None else {"max_images": asked.max_images}),
             "trained": {
                 "data": ", ".join(Path(path).name for path in self.command.data.data_path),
                 "steps": trainer.state.global_step,

@@ -41,7 +41,7 @@ DATA_FLAGS = (
 TRAINING_FLAGS = (
     "seed", "data_seed", "gradient_accumulation_steps", "group_by_modality_length", "packing", "packing_length",
     "packing_max_images", "max_steps", "num_train_epochs", "learning_rate", "mm_projector_lr", "mm_vision_tower_lr",
-    "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "optim", "optim_args", "adam_beta1",
+    "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "optim", "optim_args", "muon", "adam_beta1",
     "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16", "neftune_noise_alpha",
     "label_smoothing_factor",
 )  # fmt: skip

@@ -12,6 +12,7 @@ from transformers.training_args import ParallelMode
 from train.batching.order import Order
 from train.learning.attention import prove_packing
 from train.learning.loss import install_answer_loss
+from train.learning.muon import MuonAdamW, matrices_of
 from train.learning.stages import parameter_groups
 from train.running.flops import COUNTABLE
 from train.running.guard import GuardedTrainer
@@ -69,7 +70,7 @@ class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
         """Ours is written with the weights."""
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW (or what --optim says) over groups by part and decay."""
+        """AdamW (or what --optim says, or Muon beside it) over groups by part and decay."""
         if self.optimizer is None:  # type: ignore[has-type]
             trained = self.model if model is None else model
             groups = parameter_groups(
@@ -77,9 +78,13 @@ class PartsTrainer(WatchedTrainer, MeasuredTrainer, GuardedTrainer):
                 decayed=self.get_decay_parameter_names(trained),
                 weight_decay=self.args.weight_decay,
                 rates={"connector": self.args.mm_projector_lr, "vision tower": self.args.mm_vision_tower_lr},
+                matrices=matrices_of(trained) if self.args.muon else (),
             )
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
-            self.optimizer = kind(groups, **options)
+            if self.args.muon:
+                self.optimizer = MuonAdamW(groups, **{name: options[name] for name in ("lr", "betas", "eps")})
+            else:
+                self.optimizer = kind(groups, **options)
         return self.optimizer
 
 
