@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from scripts.train_packaged import ON_CPU, RECIPES, environment, on_gpu  # noqa: E402
+from scripts.train_packaged import RECIPES, by_device, environment  # noqa: E402
 
 ALL = "image + caption + OCR"
 
@@ -73,16 +73,12 @@ def main() -> int:
 def train(variant: Variant, folder: Path, options: argparse.Namespace) -> None:
     """For the given time; everything that is printed goes into the folder's log."""
     script = ROOT / "scripts" / "train_packaged.py"
-    if on_gpu():
-        launch = [str(script)]
-        fast: tuple[str, ...] = ("--dataloader_num_workers", str(max(1, options.workers - 2)))
-    else:
-        launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(options.workers), str(script)]
-        fast = (*ON_CPU, "--per_device_train_batch_size", str(max(1, 2 // options.workers)))
+    launch, fast = by_device(options.workers, max(1, options.workers - 2))
+    deadline = str(time.time() + 60 * options.minutes)
     line = [
-        sys.executable, *launch, "stage", str(time.time() + 60 * options.minutes), "--config", str(RECIPES / "packaged.yaml"),
+        sys.executable, *map(str, launch), str(script), "stage", deadline, "--config", str(RECIPES / "packaged.yaml"),
         "--model_name_or_path", str(options.start), "--data_path", str(options.charts), "--output_dir", str(folder),
-        *fast, *SAME.split(), *variant.flags.split(),
+        *map(str, fast), *SAME.split(), *variant.flags.split(),
     ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("a", encoding="utf-8") as log:

@@ -120,15 +120,10 @@ class Run:
         flags = [
             "--config", RECIPES / f"{recipe}.yaml", "--model_name_or_path", start, "--data_path", data, "--output_dir", out,
         ]  # fmt: skip
-        if on_gpu():
-            flags += ["--dataloader_num_workers", max(1, min(loaders, self.options.workers))]
-            launch: list[object] = []
-        else:
-            # One core draws until the last stage.
-            processes = self.options.workers if share == 1 else max(1, self.options.workers - 1)
-            flags += [*ON_CPU, "--per_device_train_batch_size", max(1, 2 // processes)]
-            launch = ["-m", "torch.distributed.run", "--nproc_per_node", processes]
-        self.command(*launch, __file__, "stage", deadline, *flags, *self.options.flags.split())
+        # On a CPU one core draws until the last stage.
+        processes = self.options.workers if share == 1 else max(1, self.options.workers - 1)
+        launch, fast = by_device(processes, max(1, min(loaders, self.options.workers)))
+        self.command(*launch, __file__, "stage", deadline, *flags, *fast, *self.options.flags.split())
 
     def command(self, *words: object) -> None:
         """Run Python with these arguments and wait."""
@@ -183,11 +178,15 @@ def environment() -> dict[str, str]:
     return {**CPU_MEMORY, **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
 
 
-def on_gpu() -> bool:
-    """Whether there is one."""
+def by_device(processes: int, loaders: int) -> tuple[list[object], list[object]]:
+    """What stands before the script and what flags come to those of the recipe: one process and `loaders` on a GPU, else
+    `processes`."""
     import torch
 
-    return torch.cuda.is_available()
+    if torch.cuda.is_available():
+        return [], ["--dataloader_num_workers", loaders]
+    launch: list[object] = ["-m", "torch.distributed.run", "--nproc_per_node", processes]
+    return launch, [*ON_CPU, "--per_device_train_batch_size", max(1, 2 // processes)]
 
 
 def wait(process: subprocess.Popen[bytes]) -> None:

@@ -137,8 +137,8 @@ def _by_products(
 ) -> torch.Tensor:
     """(batch, heads, length, dim), key and value with as many or fewer heads -> (batch, length, heads, dim).
 
-    Two bfloat16 matrix products with the scores between them. On CPUs with a unit for such products this is two to four
-    times as fast as torch's fused kernel, forwards and backwards, at the few hundred tokens of a sample (docs/benchmarks.md).
+    Two bfloat16 matrix products with the scores between them: on CPUs with instructions for such products faster than torch's
+    fused kernel, forwards and backwards, at the few hundred tokens of a sample (docs/benchmarks.md).
     """
     batch, heads, length, dim = query.shape
     query, key, value = (one.to(torch.bfloat16) for one in (query, key, value))
