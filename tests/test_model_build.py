@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -111,6 +112,32 @@ def test_tokenizer_knows_its_special_tokens(checkpoint):
     tokenizer = load(checkpoint).tokenizer
     assert set(SPECIAL_TOKENS) <= set(tokenizer.all_special_tokens)
     assert [tokenizer(token)["input_ids"] for token in SPECIAL_TOKENS] == [[index] for index in range(6)]
+
+
+SWIN = replace(PRESETS["nano"], stages=(1, 1), window=4)
+
+
+def test_a_swin_tower_gives_as_many_tokens_as_the_processor_writes(tmp_path):
+    build_checkpoint(tmp_path, shape=SWIN, texts=TEXTS)
+    ours, theirs = load(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path)
+    pixels = ours.prepare([picture()])["pixel_values"]
+    messages = build_messages(Figure(id="f", image=b"x"), "What?")
+    ids = encode_prompt(messages, ours.tokenizer, ours.template, ours.image_tokens)
+    assert ids.count(ours.tokenizer.convert_tokens_to_ids("<image>")) == SWIN.image_tokens == 16
+    logits = [model(input_ids=torch.tensor([ids]), pixel_values=pixels).logits for model in (ours.model, theirs)]
+    torch.testing.assert_close(*logits)
+    blank = theirs(input_ids=torch.tensor([ids]), pixel_values=torch.zeros_like(pixels)).logits
+    assert not torch.allclose(blank, logits[1])
+
+
+@pytest.mark.parametrize("shape", [PRESETS["nano"], SWIN])
+def test_untrained_patches_differ_more_from_place_to_place_than_they_have_in_common(tmp_path, shape):
+    build_checkpoint(tmp_path, shape=shape, texts=TEXTS)
+    loaded = load(tmp_path)
+    inner = loaded.model.model
+    seen = inner.vision_tower(loaded.prepare([picture(64, 64)])["pixel_values"], output_hidden_states=True)
+    tokens = inner.multi_modal_projector(seen.hidden_states[-1])[0]
+    assert tokens.std(dim=0).mean() > 0.5 * tokens.mean(dim=0).square().mean().sqrt()
 
 
 def test_packaged_shape_is_small_enough_for_the_repository():

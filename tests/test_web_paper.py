@@ -201,6 +201,9 @@ NO_PAPERS = {
 
 def test_a_paper_that_is_none_says_why_and_leaves_the_one_before(page):
     open_paper(page, PAPER)
+    # The figure that comes with a paper takes away what was told before it.
+    eventually(lambda: page.locator("#caption textarea").input_value() == CAPTIONS[0])
+    page.wait_for_selector("#explain:not([disabled])")
     for source, said in NO_PAPERS.items():
         page.fill(".paper-bar .source", source)
         page.press(".paper-bar .source", "Enter")

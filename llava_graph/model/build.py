@@ -1,6 +1,6 @@
 """A small LLaVA from scratch: a shape and texts in; a checkpoint folder that plain transformers opens out.
 
-The parts are transformers' own: SigLIP vision tower, mlp2x_gelu connector, Qwen3 language model, LlavaProcessor.
+The parts are transformers' own: SigLIP or Swin vision tower, mlp2x_gelu connector, Qwen3 language model, LlavaProcessor.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import (
         LlavaForConditionalGeneration,
         LlavaProcessor,
+        PreTrainedConfig,
         PreTrainedModel,
         PreTrainedTokenizerFast,
         ProcessorMixin,
@@ -48,6 +49,12 @@ class ModelShape:
     kv_heads: int
     mlp_width: int
     vocab_size: int
+    stages: tuple[int, ...] = ()
+    """Layers of each stage of a Swin tower: it begins with small patches, and each stage after the first joins 2 x 2 of them, up
+    to patches of `patch_size` and `vision_width`. What it learns of a line in one place it knows in all others, which a plain
+    tower with large patches learns place by place. Empty: SigLIP, of `vision_layers`."""
+    window: int = 0
+    """Patches a side of the windows in which a Swin tower's layers attend."""
     context_length: int = 2048
     """tokens, image included"""
     padded: bool = True
@@ -58,6 +65,33 @@ class ModelShape:
     def image_tokens(self) -> int:
         """Tokens that one image takes."""
         return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def vision_config(self) -> PreTrainedConfig:
+        """SigLIP; Swin (Liu et al. 2021, arXiv:2103.14030) where `stages` are given."""
+        from transformers import SiglipVisionConfig, SwinConfig
+
+        if not self.stages:
+            return SiglipVisionConfig(
+                hidden_size=self.vision_width,
+                intermediate_size=4 * self.vision_width,
+                num_hidden_layers=self.vision_layers,
+                num_attention_heads=self.vision_heads,
+                image_size=self.image_size,
+                patch_size=self.patch_size,
+                vision_use_head=False,
+            )
+        halvings = 2 ** (len(self.stages) - 1)
+        return SwinConfig(
+            image_size=self.image_size,
+            patch_size=self.patch_size // halvings,
+            embed_dim=self.vision_width // halvings,
+            depths=list(self.stages),
+            num_heads=[self.vision_heads * 2**stage // halvings for stage in range(len(self.stages))],
+            window_size=self.window,
+            drop_path_rate=0.0,
+            use_absolute_embeddings=True,
+        )
 
 
 PRESETS = {
@@ -73,7 +107,7 @@ PRESETS = {
     ),
     # Patches of 32 px: 144 tokens an image.
     "small": ModelShape(
-        image_size=384, patch_size=32, vision_width=256, vision_layers=4, vision_heads=4,
+        image_size=384, patch_size=32, vision_width=256, vision_layers=6, vision_heads=8, stages=(1, 1, 2, 2), window=6,
         width=256, layers=6, heads=4, kv_heads=2, mlp_width=704, vocab_size=4096, padded=False,
     ),
 }  # fmt: skip
@@ -84,17 +118,8 @@ def build_model(
 ) -> LlavaForConditionalGeneration:
     """Random weights, float32, the same for the same seed; the caller's random state is left as it was."""
     import torch
-    from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
+    from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config
 
-    vision = SiglipVisionConfig(
-        hidden_size=shape.vision_width,
-        intermediate_size=4 * shape.vision_width,
-        num_hidden_layers=shape.vision_layers,
-        num_attention_heads=shape.vision_heads,
-        image_size=shape.image_size,
-        patch_size=shape.patch_size,
-        vision_use_head=False,
-    )
     text = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=shape.width,
@@ -110,7 +135,7 @@ def build_model(
         eos_token_id=tokenizer.eos_token_id,
     )
     config = LlavaConfig(
-        vision_config=vision,
+        vision_config=shape.vision_config,
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=shape.image_tokens,
@@ -122,6 +147,9 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlavaForConditionalGeneration(config)
+        if shape.stages:
+            _spread(model.model.vision_tower)
+    _centre(model, shape)
     generation = model.generation_config
     generation.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(EOS)]
     generation.pad_token_id = tokenizer.pad_token_id
@@ -130,6 +158,37 @@ def build_model(
     generation.max_new_tokens = MAX_NEW_TOKENS
     # No repetition penalty: transformers counts the prompt as repeated too, and names are to be copied from it.
     return model
+
+
+def _spread(tower: PreTrainedModel) -> None:
+    """Weights of a variance of 1 / inputs, as SigLIP's are: Swin's own 0.02 leaves narrow layers next to idle at first."""
+    from torch import nn
+
+    for layer in tower.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+
+
+def _centre(model: LlavaForConditionalGeneration, shape: ModelShape) -> None:
+    """Shift and scale the connector so that the tokens of a ruled page are zero on average and vary as much as words do.
+
+    A tower with random weights gives nearly the same vector for every patch, and training makes that vector longer before
+    anything else: behind the language model's first normalisation all patches then look alike, and nothing is learnt from them.
+    """
+    import torch
+
+    inner, connector = model.model, model.model.multi_modal_projector
+    with torch.no_grad():
+        # White is 0, ink -2. Paper is never quite white; what a tower answers to nothing at all stands alone.
+        page = -0.05 * torch.rand(1, 3, shape.image_size, shape.image_size, generator=torch.Generator().manual_seed(0))
+        page[..., :: max(2, shape.patch_size - 1), :] = -2
+        page[..., :: max(2, shape.patch_size + 1)] = -2
+        tower = inner.vision_tower.eval()
+        tokens = connector(tower(page, output_hidden_states=True).hidden_states[-1])[0]
+        scale = model.config.text_config.initializer_range / tokens.std(dim=0).mean()
+        connector.linear_2.weight.mul_(scale)
+        connector.linear_2.bias.copy_(-scale * (tokens.mean(dim=0) - connector.linear_2.bias))
+        tower.train(model.training)
 
 
 def build_processor(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, template: str) -> LlavaProcessor:

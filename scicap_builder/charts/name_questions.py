@@ -37,7 +37,10 @@ def ask_y(chart: Chart, rng: np.random.Generator) -> Question:
         return Question("y-axis", text, f"The colour shows {chart.y.label}.", (chart.y.name,))
     if chart.categories:
         things = "boxes" if chart.kind == "box" else "bars"
-        text = say(rng, "[Which quantity|What] do the {t} show?", t=things)
+        axis = "x" if chart.sideways else "y"
+        text = say(
+            rng, "[Which quantity do the {t} show|What do the {t} show|What does the {a}-axis show]?", t=things, a=axis
+        )
         return Question(
             "y-axis", text, say(rng, "The {t} [show|give] {y}.", t=things, y=chart.y.label), (chart.y.name,)
         )

@@ -8,7 +8,8 @@ class Question:
     """A question with its answer and what an answer must hold to be right."""
 
     kind: str
-    """type, x-axis, y-axis, names, count, highest, lowest, trend, crossing, value, best, peak, absent, trace, list."""
+    """type, x-axis, y-axis, names, count, highest, lowest, trend, crossing, value, best, peak, absent, trace, list, difference,
+    meaning, caveat."""
     text: str
     answer: str
     key: tuple[str, ...] = ()

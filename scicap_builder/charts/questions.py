@@ -8,6 +8,13 @@ import numpy as np
 from scicap_builder.charts.chart import Chart, Plate, pick
 from scicap_builder.charts.name_questions import ask_count, ask_names, ask_type, ask_x, ask_y
 from scicap_builder.charts.question import Question
+from scicap_builder.charts.reader_questions import (
+    ask_caveat,
+    ask_difference,
+    ask_end,
+    ask_main_trend,
+    ask_meaning,
+)
 from scicap_builder.charts.tracing import Places, ask_list, ask_totals, ask_trace
 from scicap_builder.charts.unanswerable import ask_unanswerable
 from scicap_builder.charts.value_questions import (
@@ -83,6 +90,11 @@ WRITERS: dict[str, Callable[[Chart, np.random.Generator], Question | None]] = {
     "value": ask_value,
     "best": ask_best,
     "peak": ask_peak,
+    "end": ask_end,
+    "difference": ask_difference,
+    "main": ask_main_trend,
+    "meaning": ask_meaning,
+    "caveat": ask_caveat,
     "absent": ask_absent,
 }
 LISTED_SHARE = 0.6

@@ -6,6 +6,7 @@ stands around them (joining images and text, the loss) stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,14 +26,26 @@ def compile_layers(model: nn.Module) -> int:
 
     config.recompile_limit = max(config.recompile_limit, RECOMPILATIONS)
     compiled = 0
-    for name, stack in model.named_modules():
-        if isinstance(stack, torch.nn.ModuleList):
+    stacks = {name: stack for name, stack in model.named_modules() if isinstance(stack, torch.nn.ModuleList)}
+    for name, stack in stacks.items():
+        if not (part_of(name) == TOWER and _nested(name, stacks)):
             # The number of images changes from row to row, the length of a packed row does not.
             dynamic = True if part_of(name) == TOWER else None
             for layer in _alike(stack):
                 layer.compile(dynamic=dynamic)
                 compiled += 1
     return compiled
+
+
+def _nested(name: str, stacks: Collection[str]) -> bool:
+    """Whether a stack lies in another one, or holds one: the stages of a Swin, whose windows over an unknown number of images
+    keep torch's symbolic shapes busy for minutes, for a tenth of the tower's time."""
+    return any(
+        longer.startswith(f"{shorter}.")
+        for other in stacks
+        if other != name
+        for shorter, longer in (sorted((name, other), key=len),)
+    )
 
 
 def _alike(stack: nn.ModuleList) -> list[nn.Module]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from train.flags.arguments import TrainArguments
 
 MOMENTUM = 0.95
-_IN_A_LAYER = re.compile(r"\.layers\.\d+\.")
+_HIDDEN = re.compile(r"\.layers\.\d+\.(?:.*\.)?weight$|multi_modal_projector\..*weight$")
 
 
 def check_muon(training: TrainArguments) -> None:
@@ -41,11 +41,13 @@ def check_muon(training: TrainArguments) -> None:
 
 
 def matrices_of(model: nn.Module) -> frozenset[str]:
-    """Names of the learning matrices inside the layers of language model and vision tower (no embedding, no head)."""
+    """Names of the learning matrices inside the layers of language model and vision tower, and of the connector.
+
+    No embedding, no head, and no table of position biases, which is a table of scalars."""
     return frozenset(
         name
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and parameter.ndim == 2 and _IN_A_LAYER.search(name)
+        if parameter.requires_grad and parameter.ndim == 2 and _HIDDEN.search(name)
     )
 
 

@@ -87,6 +87,8 @@ def count_costs(model: Any) -> Costs | None:
     if model.config.model_type not in COUNTABLE or any(getattr(text, name, None) for name in EXPERTS):
         return None
     vision = model.config.vision_config
+    if hasattr(vision, "depths"):  # a tower whose layers see different numbers of patches
+        return None
     patches = (vision.image_size // vision.patch_size) ** 2
     head = model.get_output_embeddings()
     whole = patches + any(name.endswith("class_embedding") for name, _ in model.named_parameters())
