@@ -32,6 +32,8 @@ SETS = {
 }
 """The further down, the nearer to the training charts."""
 REAL = "real figures"
+UNJUDGED = ("difference", "meaning", "caveat")
+"""Kinds of questions with more than one good answer."""
 KINDS = Path(__file__).parent / "kinds_labels.json"
 """What the figures of real papers are, told by eye."""
 EXPLAIN = Question("explain", "", "")
@@ -63,9 +65,11 @@ def drawn_items(name: str, count: int) -> list[Item]:
 
 
 def one_a_kind(plate: Plate, rng: np.random.Generator) -> tuple[Question, ...]:
-    """One question of each kind that the figure allows, two of values."""
+    """One question of each kind that the figure allows and a score judges, two of values."""
     kept: dict[tuple[str, int], Question] = {}
     for question in ask(plate, rng, 100):
+        if question.kind in UNJUDGED:
+            continue
         number = sum(kind == question.kind for kind, _ in kept)
         if number < (2 if question.kind == "value" else 1):
             kept[question.kind, number] = question

@@ -140,6 +140,19 @@ def test_untrained_patches_differ_more_from_place_to_place_than_they_have_in_com
     assert tokens.std(dim=0).mean() > 0.5 * tokens.mean(dim=0).square().mean().sqrt()
 
 
+def test_the_gradients_of_an_empty_page_are_of_an_ordinary_size(tmp_path):
+    """Where white is 0, a Swin of eight layers has infinite ones."""
+    build_checkpoint(tmp_path, shape=replace(SWIN, image_size=128, vision_heads=4, stages=(2, 2, 2)), texts=TEXTS)
+    loaded = load(tmp_path)
+    inner = loaded.model.model
+    seen = inner.vision_tower(
+        loaded.prepare([Image.new("RGB", (80, 60), "white")])["pixel_values"], output_hidden_states=True
+    )
+    inner.multi_modal_projector(seen.hidden_states[-1]).square().sum().backward()
+    norms = [weight.grad.norm() for weight in inner.vision_tower.parameters() if weight.grad is not None]
+    assert max(norms) < 1e5
+
+
 def test_packaged_shape_is_small_enough_for_the_repository():
     tokens = PRESETS["tiny"].image_tokens
     assert tokens * PRESETS["tiny"].patch_size ** 2 == PRESETS["tiny"].image_size ** 2

@@ -32,6 +32,10 @@ MAX_NEW_TOKENS = 200
 """Default length of an answer: the paragraphs it learns from are 40 to 150 tokens long."""
 
 
+STD = 0.5
+"""By which each channel of an image is divided."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """The sizes of a model. Widths are multiples of 64, so that 4-bit and matrix-unit kernels take them."""
@@ -65,6 +69,12 @@ class ModelShape:
     def image_tokens(self) -> int:
         """Tokens that one image takes."""
         return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def image_mean(self) -> float:
+        """What is taken off each channel (0 to 1). White becomes 0 where images are padded with it; a Swin's layers must not see
+        zeros alone: their gradients grow through every normalisation of nothing."""
+        return 0.5 if self.stages else 1.0
 
     @property
     def vision_config(self) -> PreTrainedConfig:
@@ -179,10 +189,11 @@ def _centre(model: LlavaForConditionalGeneration, shape: ModelShape) -> None:
 
     inner, connector = model.model, model.model.multi_modal_projector
     with torch.no_grad():
-        # White is 0, ink -2. Paper is never quite white; what a tower answers to nothing at all stands alone.
-        page = -0.05 * torch.rand(1, 3, shape.image_size, shape.image_size, generator=torch.Generator().manual_seed(0))
-        page[..., :: max(2, shape.patch_size - 1), :] = -2
-        page[..., :: max(2, shape.patch_size + 1)] = -2
+        # Paper is never quite white; what a tower answers to one value everywhere stands alone.
+        grain = torch.rand(1, 3, shape.image_size, shape.image_size, generator=torch.Generator().manual_seed(0))
+        page = (1 - shape.image_mean - 0.025 * grain) / STD
+        page[..., :: max(2, shape.patch_size - 1), :] = -shape.image_mean / STD
+        page[..., :: max(2, shape.patch_size + 1)] = -shape.image_mean / STD
         tower = inner.vision_tower.eval()
         tokens = connector(tower(page, output_hidden_states=True).hidden_states[-1])[0]
         scale = model.config.text_config.initializer_range / tokens.std(dim=0).mean()
@@ -192,7 +203,7 @@ def _centre(model: LlavaForConditionalGeneration, shape: ModelShape) -> None:
 
 
 def build_processor(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, template: str) -> LlavaProcessor:
-    """Images made square (nothing is cut), then scaled; white becomes 0, black -2.
+    """Images made square (nothing is cut), then scaled.
 
     `template` is the Jinja source of the chat template.
     """
@@ -205,8 +216,8 @@ def build_processor(shape: ModelShape, tokenizer: PreTrainedTokenizerFast, templ
         size=side,
         crop_size=side,  # nothing is cropped; LlavaProcessor reads the number of image tokens from it
         do_center_crop=False,
-        image_mean=[1.0, 1.0, 1.0],  # also the colour of the padding
-        image_std=[0.5, 0.5, 0.5],
+        image_mean=[shape.image_mean] * 3,  # also the colour of the padding
+        image_std=[STD] * 3,
     )
     return LlavaProcessor(
         image_processor=images,
