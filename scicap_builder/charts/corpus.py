@@ -31,6 +31,7 @@ from scicap_builder.charts.looking import ask_looks
 from scicap_builder.charts.others import make_other
 from scicap_builder.charts.paragraphs import write_paragraph
 from scicap_builder.charts.questions import ask, ask_readings
+from scicap_builder.charts.text_questions import ask_texts
 from scicap_builder.charts.tracing import Places
 from scicap_builder.charts.vocabulary import VOCABULARIES
 
@@ -104,6 +105,7 @@ def make_sheet(seed: int, index: int, options: CorpusOptions = CorpusOptions()) 
     titles = " ".join(chart.title for chart in plate.panels)
     told = plate.subject.lower() in f"{caption} {titles}".lower()
     paragraph = write_paragraph(plate, rng, label if caption and rng.random() < 0.7 else "", context=told)
+    ocr = seen_text(drawing, rng, options)
     figure = Figure(
         id=key,
         image=drawing.image,
@@ -112,14 +114,14 @@ def make_sheet(seed: int, index: int, options: CorpusOptions = CorpusOptions()) 
         kind="chart",
         label=label,
         caption=caption,
-        ocr=seen_text(drawing, rng, options),
+        ocr=ocr,
         mentions=(paragraph,),
         panels=tuple(Panel(letter=letter) for letter in plate.letters if letter),
         paper=Paper(id=key),
         table=data_table(plate.panels[0]) if len(plate.panels) == 1 else None,
         turns=looks(plate, rng, drawing.places)
         if options.looking
-        else dialogue(plate, paragraph, rng, drawing.places if options.images else ()),
+        else dialogue(plate, paragraph, rng, ocr, drawing.places if options.images else None),
         source=f"charts/{drawing.library}",
         licence="CC0-1.0",
         split=split_of(key),
@@ -173,11 +175,17 @@ def seen_text(drawing: Drawing, rng: np.random.Generator, options: CorpusOptions
     return assign_roles(reading_order(bare), (drawing.width, drawing.height))
 
 
-def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator, places: Sequence[Places] = ()) -> tuple[Turn, ...]:
+def dialogue(
+    plate: Plate,
+    paragraph: str,
+    rng: np.random.Generator,
+    ocr: Sequence[OcrLine] = (),
+    places: Sequence[Places] | None = None,
+) -> tuple[Turn, ...]:
     """One figure of ten: none (the first mention answers). The others: questions, in half of them after the explanation.
 
     Many questions a figure: reading the figure is what costs, an answer more is nearly free. `places`: where the values
-    stand in the image, if there is one; then series are traced, too.
+    stand in the image, if there is one; then series are traced, too, and their values listed. Without an image the text is read.
     """
     style = float(rng.random())
     if style < 0.1:
@@ -185,7 +193,10 @@ def dialogue(plate: Plate, paragraph: str, rng: np.random.Generator, places: Seq
     pairs = [(question.text, question.answer) for question in ask(plate, rng, int(rng.integers(4, 13)))]
     if style < 0.55:
         pairs = [(pick(rng, EXPLAIN_REQUESTS), paragraph), *pairs[:8]]
-    readings = [(question.text, question.answer) for question in ask_readings(plate, rng, places)]
+    found = ask_texts(ocr, rng, int(rng.integers(0, 3) if places is not None else rng.integers(1, 7)))
+    if places is not None:
+        found = [*found, *ask_readings(plate, rng, places)]
+    readings = [(question.text, question.answer) for question in found]
     pairs = [*readings, *pairs] if rng.random() < 0.5 else [*pairs, *readings]
     return turns_of(pairs)
 

@@ -9,7 +9,7 @@ class Question:
 
     kind: str
     """type, x-axis, y-axis, names, count, highest, lowest, trend, crossing, value, best, peak, absent, trace, list, difference,
-    meaning, caveat."""
+    meaning, caveat, text, place."""
     text: str
     answer: str
     key: tuple[str, ...] = ()
