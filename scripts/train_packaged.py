@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ RECIPES = ROOT / "train" / "recipes"
 SEED = 1
 TEXT_SHARE, LOOK_SHARE = 0.2, 0.45
 """Shares of the time after which the stages of text and of looking end, drawing texts and building the model included."""
+PAPERS_WEIGHT, KEPT_WEIGHT = 4, 0.3
+"""How often a figure of a real paper is shown in the first stage, and in the last one what the others learnt from."""
 SAVING_S = 20.0
 """Seconds kept for writing the weights."""
 SHARD = "14MB"
@@ -67,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, default=Path("packaged-work"), help="Charts and checkpoints; new.")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="Processes that draw and load.")
     parser.add_argument("--texts", type=int, default=30_000, help="Records of the text stage.")
+    parser.add_argument(
+        "--papers", type=Path, nargs="*", default=[], help="Data sets of real papers, mixed into the text stage."
+    )
     parser.add_argument("--preset", default="small", help="Shape of the model.")
     parser.add_argument("--flags", default="", help="More flags for all stages of the trainer, as one word.")
     return Run(parser.parse_args(argv)).go()
@@ -97,12 +102,14 @@ class Run:
             wait(texts)
             drawers = max(1, workers - FEW_LOADERS)
             charts = self.beside("-m", CHARTS, *drawing(work / "looks", ENDLESS, SEED + 3, drawers), "--looking")
-            self.stage("packaged_text", [work / name for name in ("start", "texts", "text")], share=TEXT_SHARE)
+            real = dict.fromkeys(self.options.papers, PAPERS_WEIGHT)
+            self.stage("packaged_text", work / "start", work / "text", {work / "texts": 1, **real}, TEXT_SHARE)
             stop(charts)
             charts = self.beside("-m", CHARTS, *drawing(work / "charts", ENDLESS, SEED, drawers))
-            self.stage("packaged_look", [work / name for name in ("text", "looks", "look")], share=LOOK_SHARE)
+            self.stage("packaged_look", work / "text", work / "look", {work / "looks": 1}, LOOK_SHARE)
             stop(charts)
-            self.stage("packaged", [work / name for name in ("look", "charts", "final")], share=1.0)
+            every = {work / "charts": 1, work / "looks": KEPT_WEIGHT, work / "texts": KEPT_WEIGHT}
+            self.stage("packaged", work / "look", work / "final", every, 1.0)
             return 0
         except subprocess.CalledProcessError as error:
             self.tell(f"failed: {error}")
@@ -112,14 +119,19 @@ class Run:
                 stop(charts)
             self.deliver()
 
-    def stage(self, recipe: str, folders: Sequence[Path], *, share: float) -> None:
-        """One stage of training, until `share` of the time is over. `folders`: first checkpoint, data, last checkpoint."""
-        start, data, out = folders
+    def stage(self, recipe: str, start: Path, out: Path, data: Mapping[Path, float], share: float) -> None:
+        """One stage of training, until `share` of the time is over. `data`: folder -> how often it is shown."""
         deadline = self.begun + share * (60 * self.options.minutes - SAVING_S)
         loaders = self.options.workers - 2 if share == 1 else FEW_LOADERS
-        flags = [
-            "--config", RECIPES / f"{recipe}.yaml", "--model_name_or_path", start, "--data_path", data, "--output_dir", out,
-        ]  # fmt: skip
+        flags: list[object] = [
+            "--config",
+            RECIPES / f"{recipe}.yaml",
+            "--model_name_or_path",
+            start,
+            "--output_dir",
+            out,
+        ]
+        flags += ["--data_path", *data, "--data_weights", *data.values()]
         # On a CPU one core draws until the last stage.
         processes = self.options.workers if share == 1 else max(1, self.options.workers - 1)
         launch, fast = by_device(processes, max(1, min(loaders, self.options.workers)))
