@@ -1,6 +1,6 @@
 """Writes the example paper of the page: `python scripts/example_paper.py llava_graph/examples/example_paper.pdf`.
 
-Its text is ours and its numbers are those of `docs/packaged_model.md`; when they change there, they change here.
+Its text is ours and its numbers are those of the first model in `docs/packaged_model.md`.
 """
 
 import sys

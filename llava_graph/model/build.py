@@ -110,12 +110,12 @@ PRESETS = {
         image_size=64, patch_size=16, vision_width=64, vision_layers=1, vision_heads=2,
         width=64, layers=2, heads=2, kv_heads=1, mlp_width=128, vocab_size=512,
     ),
-    # The packaged model: 5.7 M parameters, 11 MB in bf16. Patches of 28 px: 144 tokens an image.
+    # 5.7 M parameters, 11 MB in bf16. Patches of 28 px: 144 tokens an image.
     "tiny": ModelShape(
         image_size=336, patch_size=28, vision_width=192, vision_layers=3, vision_heads=3,
         width=256, layers=5, heads=4, kv_heads=2, mlp_width=448, vocab_size=4096,
     ),
-    # Patches of 32 px: 144 tokens an image.
+    # The packaged model: 8.1 M parameters, 16 MB in bf16. Tokens of 32 px: 144 an image.
     "small": ModelShape(
         image_size=384, patch_size=32, vision_width=256, vision_layers=6, vision_heads=8, stages=(1, 1, 2, 2), window=6,
         width=256, layers=6, heads=4, kv_heads=2, mlp_width=704, vocab_size=4096, padded=False,
