@@ -29,7 +29,7 @@ def rng(seed=0):
 
 def test_who_is_highest_at_the_end():
     question = ask_end(chart(4.0, 9.0), rng())
-    assert question.text == "Which of A and B is highest at the end?"
+    assert question.text == "Which of “A” and “B” is highest at the end?"
     assert question.key == ("B",)
     assert "about 9.0 mV" in question.answer
 
@@ -41,7 +41,7 @@ def test_nobody_is_asked_for_a_difference_that_is_not_seen():
 
 def test_a_difference_names_the_higher_first_and_both_values():
     question = ask_difference(chart(4.0, 9.0), rng())
-    assert question.text in ("How do A and B differ?", "How do B and A differ?")
+    assert question.text in ("How do “A” and “B” differ?", "How do “B” and “A” differ?")
     assert question.answer.startswith("B is higher on average")
     assert "9.0 mV" in question.answer
     assert question.answer.endswith("A about 4.0 mV.")
@@ -65,7 +65,7 @@ def test_what_not_to_conclude_tells_what_is_drawn():
 
 
 @pytest.mark.parametrize(
-    "start", ["Which of ", "How do ", "What is the main trend", "What should a reader not conclude"]
+    "start", ["Which of “", "How do “", "What is the main trend", "What should a reader not conclude"]
 )
 def test_what_the_page_suggests_is_learnt(start):
     sheets = [make_sheet(3, index) for index in range(40)]

@@ -9,7 +9,7 @@ from scicap_builder.charts.question import Question
 from scicap_builder.charts.value_questions import ask_trend
 from scicap_builder.charts.wording import compared, say
 
-NAMED = 3
+NAMED = 4
 """Series that a question names, at most: else it says "the series"."""
 
 
@@ -18,7 +18,8 @@ def ask_end(chart: Chart, rng: np.random.Generator) -> Question | None:
     names = compared(chart)
     if chart.kind not in ("line", "bar", "box") or chart.stacked or not names:
         return None
-    called = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= NAMED else "the series"
+    quoted = [f"“{name}”" for name in names]
+    called = f"{', '.join(quoted[:-1])} and {quoted[-1]}" if len(names) <= NAMED else "the series"
     if chart.categories:
         first, second = ranked(chart)[:2]
         if not apart(height_of(first), height_of(second), value_span(chart)):
@@ -37,7 +38,7 @@ def ask_difference(chart: Chart, rng: np.random.Generator) -> Question | None:
     if chart.kind not in ("line", "bar", "box") or chart.stacked or len(compared(chart)) < 2:
         return None
     one, other = (chart.series[int(index)] for index in rng.permutation(len(chart.series))[:2])
-    text = f"How do {one.name} and {other.name} differ?"
+    text = f"How do “{one.name}” and “{other.name}” differ?"
     high, low = (one, other) if height_of(one) >= height_of(other) else (other, one)
     if not apart(height_of(high), height_of(low), value_span(chart)):
         return Question("difference", text, "They are about equal on average.")
