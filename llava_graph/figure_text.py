@@ -106,12 +106,15 @@ def write_boxes(lines: Sequence[OcrLine]) -> str:
                 mine.sort(key=lambda line: -line.box[1] if role == "y-tick" else line.box[0])
             if mine:
                 name = f"({panel}) {role}" if panel else role
-                texts = (", " if role in TICKS else "; ").join(f"{_flat(line.text)} [{_place(line)}]" for line in mine)
+                texts = (", " if role in TICKS else "; ").join(
+                    f"{_flat(line.text)} [{written_place(line)}]" for line in mine
+                )
                 written.append(f"{name}: {texts}")
     return "\n".join(written)
 
 
-def _place(line: OcrLine) -> str:
+def written_place(line: OcrLine) -> str:
+    """Where a line stands, as `write_boxes` tells it."""
     x0, y0, x1, y1 = line.box
     if line.role == "x-tick":
         return f"{50 * (x0 + x1):.0f}"

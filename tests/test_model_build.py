@@ -17,6 +17,7 @@ from llava_graph.model.build import PRESETS, build_checkpoint, build_command
 from llava_graph.model.tokenizer import SPECIAL_TOKENS, read_texts, train_tokenizer
 from llava_graph.prompt import build_messages
 from llava_graph.record import Figure, OcrLine
+from train.learning.compiling import compile_layers
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_tokenizer_knows_its_special_tokens(checkpoint):
     assert [tokenizer(token)["input_ids"] for token in SPECIAL_TOKENS] == [[index] for index in range(6)]
 
 
-SWIN = replace(PRESETS["nano"], stages=(1, 1), window=4)
+SWIN = replace(PRESETS["nano"], stages=(1, 1), window=4, padded=False)
 
 
 def test_a_swin_tower_gives_as_many_tokens_as_the_processor_writes(tmp_path):
@@ -151,6 +152,12 @@ def test_the_gradients_of_an_empty_page_are_of_an_ordinary_size(tmp_path):
     inner.multi_modal_projector(seen.hidden_states[-1]).square().sum().backward()
     norms = [weight.grad.norm() for weight in inner.vision_tower.parameters() if weight.grad is not None]
     assert max(norms) < 1e5
+
+
+def test_only_the_language_model_of_a_swin_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: None)
+    model = build_checkpoint(tmp_path, shape=replace(SWIN, stages=(2, 2)), texts=TEXTS)
+    assert compile_layers(model) == SWIN.layers
 
 
 def test_packaged_shape_is_small_enough_for_the_repository():

@@ -123,3 +123,8 @@ def test_what_cannot_be_had_is_refused(setting, told):
     with pytest.raises(InputError, match=told):
         check_muon(SimpleNamespace(**plain | setting))
     check_muon(SimpleNamespace(**plain | setting | {"muon": False}))
+
+
+def test_the_connector_is_muons_too():
+    model = torch.nn.ModuleDict({"multi_modal_projector": torch.nn.ModuleDict({"linear_1": torch.nn.Linear(4, 4)})})
+    assert matrices_of(model) == {"multi_modal_projector.linear_1.weight"}

@@ -65,6 +65,10 @@ class ModelShape:
     """Images become square by white bands (nothing is distorted); else they are stretched, so that a place in per cent, as
     the text in the figure is given, is the same place in the grid of image tokens whatever the figure's proportions."""
 
+    def __post_init__(self) -> None:
+        if self.stages and self.padded:
+            raise ValueError("a Swin tower takes stretched images: the bands of padded ones would be zeros or grey")
+
     @property
     def image_tokens(self) -> int:
         """Tokens that one image takes."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from llava_graph.figure_text import written_place
 from llava_graph.record import OcrLine
 from scicap_builder.charts.question import Question
 from scicap_builder.charts.wording import say
@@ -39,7 +40,7 @@ def where_text_stands(lines: Sequence[OcrLine], rng: np.random.Generator) -> Que
     line = _one_of(lines, rng)
     if line is None:
         return None
-    return Question("place", f"Where does “{line.text}” stand?", f"{_per_cent(line)}.")
+    return Question("place", f"Where does “{line.text}” stand?", f"{written_place(line)}.")
 
 
 def text_at(lines: Sequence[OcrLine], rng: np.random.Generator) -> Question | None:
@@ -47,7 +48,7 @@ def text_at(lines: Sequence[OcrLine], rng: np.random.Generator) -> Question | No
     line = _one_of(lines, rng)
     if line is None:
         return None
-    return Question("text", f"What is written at {_per_cent(line)}?", f"{line.text}.")
+    return Question("text", f"What is written at {written_place(line)}?", f"{line.text}.")
 
 
 def ticks_of(lines: Sequence[OcrLine], rng: np.random.Generator) -> Question | None:
@@ -61,7 +62,7 @@ def ticks_of(lines: Sequence[OcrLine], rng: np.random.Generator) -> Question | N
     ticks.sort(key=lambda line: line.box[side], reverse=axis == "y")
     if rng.random() < 0.5:
         return Question("text", f"Name the ticks of the {axis}-axis.", ", ".join(line.text for line in ticks) + ".")
-    places = (f"{line.text}: {50 * (line.box[side] + line.box[side + 2]):.0f}" for line in ticks)
+    places = (f"{line.text}: {written_place(line)}" for line in ticks)
     return Question("place", f"Where do the ticks of the {axis}-axis stand?", ", ".join(places) + ".")
 
 
@@ -70,10 +71,6 @@ def _one_of(lines: Sequence[OcrLine], rng: np.random.Generator) -> OcrLine | Non
     times = Counter(line.text for line in lines)
     single = [line for line in lines if times[line.text] == 1 and line.role not in ("x-tick", "y-tick")]
     return single[int(rng.integers(len(single)))] if single else None
-
-
-def _per_cent(line: OcrLine) -> str:
-    return " ".join(f"{100 * value:.0f}" for value in line.box)
 
 
 MAKERS = (read_all, where_text_stands, text_at, text_at, ticks_of, ticks_of)

@@ -40,12 +40,7 @@ def compile_layers(model: nn.Module) -> int:
 def _nested(name: str, stacks: Collection[str]) -> bool:
     """Whether a stack lies in another one, or holds one: the stages of a Swin, whose windows over an unknown number of images
     keep torch's symbolic shapes busy for minutes, for a tenth of the tower's time."""
-    return any(
-        longer.startswith(f"{shorter}.")
-        for other in stacks
-        if other != name
-        for shorter, longer in (sorted((name, other), key=len),)
-    )
+    return any(other.startswith(f"{name}.") or name.startswith(f"{other}.") for other in stacks)
 
 
 def _alike(stack: nn.ModuleList) -> list[nn.Module]:

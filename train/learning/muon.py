@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from llava_graph.errors import InputError
+from train.learning.parts import CONNECTOR, part_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from train.flags.arguments import TrainArguments
 
 MOMENTUM = 0.95
-_HIDDEN = re.compile(r"\.layers\.\d+\.(?:.*\.)?weight$|multi_modal_projector\..*weight$")
+_IN_A_LAYER = re.compile(r"\.layers\.\d+\.(?:.*\.)?weight$")
 
 
 def check_muon(training: TrainArguments) -> None:
@@ -47,7 +48,7 @@ def matrices_of(model: nn.Module) -> frozenset[str]:
     return frozenset(
         name
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and parameter.ndim == 2 and _HIDDEN.search(name)
+        if parameter.requires_grad and parameter.ndim == 2 and (_IN_A_LAYER.search(name) or part_of(name) == CONNECTOR)
     )
 
 

@@ -118,11 +118,7 @@ def _step(
     training, model = command.training, loaded.model
     vision = getattr(model.config, "vision_config", None)
     side, patch = getattr(vision, "image_size", None), getattr(vision, "patch_size", None)
-    # The patches of a Swin, whose width grows as they become fewer, weigh at each stage about as much as those of the last.
-    uneven = hasattr(vision, "depths")
-    one_tile = (
-        (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) and not uneven else loaded.image_tokens
-    )
+    one_tile = (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) else loaded.image_tokens
     tokens, learnt, images = _largest_batch(training, checked, order)
     tiles = images * _tiles_each(loaded, side) if tower else 0
     learns = {part_of(name) for name, one in model.named_parameters() if one.requires_grad and ".lora_" not in name}
